@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestCommandLine(t *testing.T) {
+	tests := []struct {
+		name           string
+		args           []string
+		code           int
+		stdout, stderr string // wanted parts; "" means that nothing at all is printed
+	}{
+		{"no command shows help", nil, 0, "version", ""},
+		{"version", []string{"version"}, 0, "banyan devel (go", ""},
+		{"version takes no argument", []string{"version", "x"}, 1, "", `unknown command "x"`},
+		{"unknown command", []string{"frobnicate"}, 1, "", `banyan: unknown command "frobnicate"`},
+		{"unknown flag", []string{"version", "--nope"}, 1, "", "banyan: unknown flag: --nope"},
+		{"an error says what to do next", []string{"frobnicate"}, 1, "", "Run 'banyan --help'"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			if code := run(test.args, &stdout, &stderr); code != test.code {
+				t.Errorf("exit code %d, want %d", code, test.code)
+			}
+			checkOutput(t, "stdout", stdout.String(), test.stdout)
+			checkOutput(t, "stderr", stderr.String(), test.stderr)
+		})
+	}
+}
+
+func checkOutput(t *testing.T, name, got, want string) {
+	t.Helper()
+	if want == "" && got != "" {
+		t.Errorf("%s is %q, want nothing", name, got)
+	}
+	if !strings.Contains(got, want) {
+		t.Errorf("%s is %q, want it to contain %q", name, got, want)
+	}
+}
+
+func TestVersionJSON(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if code := run([]string{"version", "--json"}, &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	var info versionInfo
+	decoder := json.NewDecoder(&stdout)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&info); err != nil {
+		t.Fatal(err)
+	}
+	if info.Version != "devel" || info.Go == "" || !strings.Contains(info.Platform, "/") {
+		t.Errorf("got %+v", info)
+	}
+}
+
+// A result that could not be written must not end in exit code 0: a script
+// would take the cut output for the whole.
+func TestWriteErrorFails(t *testing.T) {
+	var stderr bytes.Buffer
+	if code := run([]string{"version"}, brokenPipe{}, &stderr); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
