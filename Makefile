@@ -1,0 +1,127 @@
+# Everything that is done with this repository by hand or by its checks.
+# `make` alone shows what there is.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS   += --no-builtin-rules
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+# One set of flags for building, testing, vetting and linting: SQLite is C code
+# that takes about 45 s to compile, and each set of flags compiles it anew.
+#   sqlite_fts5      full text search in SQLite
+#   -trimpath        no path of this machine in the program, so that two builds are the same
+#   -buildvcs=false  the version is given by VERSION below, and by nothing else
+export GOFLAGS := -tags=sqlite_fts5 -trimpath -buildvcs=false
+
+# The nearest tag and the commit; "-dirty" when the work tree has changes.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# How long each fuzz function runs, and how long each soak test does.
+FUZZTIME ?= 30s
+DURATION ?= 10m
+
+.PHONY: help
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+# ---- building -------------------------------------------------------------
+
+.PHONY: build
+build: ## build bin/banyan; two builds of one commit are the same bytes
+	go build -ldflags '-X main.version=$(VERSION)' -o bin/banyan ./cmd/banyan
+
+.PHONY: gen
+gen: bin/tools/buf bin/tools/protoc-gen-go ## make the Go code of the .proto files anew
+	tools/generate
+
+.PHONY: fmt
+fmt: ## format all Go code
+	gofmt -w .
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
+
+# ---- testing --------------------------------------------------------------
+
+# The packages whose tests do not link SQLite. The race detector would compile
+# it once more, for code that is not Go and that it cannot look into.
+RACE_PACKAGES = go list -test -f '{{$$sqlite := false}}{{range .Deps}}{{if eq . "github.com/mattn/go-sqlite3"}}{{$$sqlite = true}}{{end}}{{end}}{{if not $$sqlite}}{{.ImportPath}}{{end}}' ./... | sed -n 's/\.test$$//p'
+
+.PHONY: test
+test: ## run all tests, then those without SQLite again under the race detector
+	go test -timeout 10m ./...
+	packages=$$($(RACE_PACKAGES)); [ -z "$$packages" ] || go test -race -timeout 10m $$packages
+
+.PHONY: fuzz
+fuzz: ## run each fuzz function for FUZZTIME (30s)
+	@tests=$$(tools/each-test '^Fuzz')
+	while read -r package name; do
+		[ -n "$$package" ] || continue
+		echo "$$package $$name for $(FUZZTIME)"
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' "$$package"
+	done <<<"$$tests"
+
+.PHONY: soak
+soak: ## run each soak test (TestSoak...) for DURATION (10m)
+	@tests=$$(tools/each-test '^TestSoak')
+	[ -n "$$tests" ] || echo 'There is no soak test yet.'
+	while read -r package name; do
+		[ -n "$$package" ] || continue
+		echo "$$package $$name for $(DURATION)"
+		BANYAN_SOAK='$(DURATION)' go test -v -count 1 -timeout 0 -run "^$$name\$$" "$$package"
+	done <<<"$$tests"
+
+# The bars (P1, P2, ...) are measured by the program in topologies/bench, through
+# real processes. Without it there are the benchmarks of single packages.
+.PHONY: bench
+bench: ## measure speed; ONLY=P1,P2 chooses bars
+ifneq ($(wildcard topologies/bench),)
+	go run ./topologies/bench $(if $(ONLY),-only '$(ONLY)')
+else ifneq ($(ONLY),)
+	@echo 'bench: nothing measures $(ONLY) yet; see docs/roadmap.md' >&2; exit 1
+else
+	go test -run '^$$' -bench . -benchmem ./...
+endif
+
+# ---- checking -------------------------------------------------------------
+
+.PHONY: check
+check: lint gen-check test ## all that must hold before a commit; what CI runs
+
+.PHONY: lint
+lint: bin/tools/golangci-lint bin/tools/buf ## check format, vet, lint
+	@unformatted=$$(gofmt -l .)
+	[ -z "$$unformatted" ] || { echo "not formatted (run 'make fmt'): $$unformatted" >&2; exit 1; }
+	echo 'go vet, golangci-lint, buf lint'
+	go vet ./...
+	bin/tools/golangci-lint run
+	if [ -n "$$(find proto -name '*.proto' -print -quit 2>/dev/null)" ]; then bin/tools/buf lint; fi
+
+.PHONY: gen-check
+gen-check: bin/tools/buf bin/tools/protoc-gen-go ## fail if generated code is stale
+	tools/generate --check
+
+# ---- tools ----------------------------------------------------------------
+
+# Each tool has a module of its own under tools/, so that its dependencies and
+# ours do not choose each other's versions. `touch` because the Go tool leaves
+# a program alone that is already right, and make would ask again each time.
+INSTALL_TOOL = GOFLAGS= GOBIN='$(CURDIR)/bin/tools' go -C tools/$(1) install tool && touch $@
+
+.PHONY: tools
+tools: bin/tools/golangci-lint bin/tools/buf bin/tools/protoc-gen-go bin/tools/benchstat ## build the pinned tools into bin/tools
+
+bin/tools/golangci-lint: tools/golangci/go.mod tools/golangci/go.sum
+	$(call INSTALL_TOOL,golangci)
+
+bin/tools/buf: tools/buf/go.mod tools/buf/go.sum
+	$(call INSTALL_TOOL,buf)
+
+# One module and one rule for the three plugins, which are installed together.
+bin/tools/protoc-gen-go: tools/protoc/go.mod tools/protoc/go.sum
+	$(call INSTALL_TOOL,protoc)
+
+bin/tools/benchstat: tools/benchstat/go.mod tools/benchstat/go.sum
+	$(call INSTALL_TOOL,benchstat)
