@@ -1,0 +1,36 @@
+package fault
+
+// Name is one planted fault. Planted takes no other string, so that a misspelt name does not compile.
+type Name string
+
+// The faults, each with what goes wrong under it.
+const (
+	// RuleOrderReversed: the last rule that matches decides, not the first, so that an exception before a general rule has no effect.
+	RuleOrderReversed Name = "rule-order-reversed"
+	// ResumeFromZero: a reader that comes back asks for everything again and not from its own position, so that a short cut costs a
+	// whole listing.
+	ResumeFromZero Name = "resume-from-zero"
+	// ResumeSkipsOne: a reader that comes back begins one position too late, so that one change is never seen.
+	ResumeSkipsOne Name = "resume-skips-one"
+	// RemovalLost: a tombstone is not sent, so that a removed context lives on at every consumer.
+	RemovalLost Name = "removal-lost"
+	// AnswerBeforeCommit: a write is confirmed before it is durable, so that kill -9 right after the answer loses it.
+	AnswerBeforeCommit Name = "answer-before-commit"
+	// StaleNeverSet: a dead link puts no overlay on its mount, so that old values go on being called good.
+	StaleNeverSet Name = "stale-never-set"
+	// GoodBeforeCatchUp: the overlay ends with the reconnect and not when the told heads are applied, so that values from before the
+	// cut are called good for a while.
+	GoodBeforeCatchUp Name = "good-before-catch-up"
+	// InvitationTwice: redeeming an invitation does not use it up, so that a second node can join by the same token.
+	InvitationTwice Name = "invitation-twice"
+	// RevokedStaysOpen: a revocation refuses new connections only, so that the streams of a revoked node run on.
+	RevokedStaysOpen Name = "revoked-stays-open"
+)
+
+// Names are all faults, for whoever tries each of them.
+func Names() []Name {
+	return []Name{
+		RuleOrderReversed, ResumeFromZero, ResumeSkipsOne, RemovalLost, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
+		InvitationTwice, RevokedStaysOpen,
+	}
+}
