@@ -1,0 +1,280 @@
+package tree
+
+import (
+	"slices"
+	"sort"
+
+	"banyan/model"
+)
+
+// Put is the whole state of a context that was created or changed: what it is after the change, never a difference.
+type Put struct {
+	ID       model.ContextID
+	Path     model.Path
+	Label    string
+	Schema   *model.Schema
+	Settings []model.Value
+	Version  model.Version
+	Route    Route
+	Number   uint64 // change number that it keeps from before a restart; 0 gives it the next one
+}
+
+// Removal is a context that is no more. Number is as in Put.
+type Removal struct {
+	Path    model.Path
+	Version model.Version
+	Number  uint64
+}
+
+// Tombstone is what is remembered of a removed context.
+type Tombstone struct {
+	ID      model.ContextID
+	Path    model.Path
+	Version model.Version
+	Change  uint64
+}
+
+type logEntry struct {
+	number    uint64
+	index     Index // none for a tombstone
+	tombstone *Tombstone
+}
+
+// changeLog orders what changed by number: the latest entry of each context counts, older ones are passed over and swept away when
+// they are the greater part. It is guarded by Tree.mu.
+type changeLog struct {
+	next           uint64 // number of the next change
+	reserved       uint64 // first number of an outstanding reservation, 0 for none
+	entries        []logEntry
+	live           int
+	tombstones     int
+	mostTombstones int
+	horizon        uint64 // below it removals are not remembered
+}
+
+// visible is the greatest number up to which all changes are applied.
+func (l *changeLog) visible() uint64 {
+	if l.reserved != 0 {
+		return l.reserved - 1
+	}
+	return l.next - 1
+}
+
+// Reserve takes count consecutive change numbers for changes that are made durable before they are applied. Until Apply or
+// Release gives them back, readers see no change with a greater number. One reservation may be outstanding.
+func (t *Tree) Reserve(count int) (first uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.changes.reserved != 0 {
+		panic("tree: a reservation of change numbers is outstanding")
+	}
+	first = t.changes.next
+	t.changes.reserved = first
+	t.changes.next += uint64(count)
+	return first
+}
+
+// Release ends the reservation; numbers that were not used stay unused.
+func (t *Tree) Release() {
+	t.mu.Lock()
+	t.changes.reserved = 0
+	t.mu.Unlock()
+	t.wakeReaders()
+}
+
+// Apply makes puts and removals visible at once, puts first, and returns the number of the first one that got a new number; the
+// others follow in order.
+func (t *Tree) Apply(puts []Put, removals []Removal) (first uint64) {
+	t.mu.Lock()
+	first = t.changes.next
+	for i := range puts {
+		t.put(&puts[i])
+	}
+	for i := range removals {
+		t.remove(&removals[i])
+	}
+	t.sweep()
+	t.mu.Unlock()
+	t.wakeReaders()
+	return first
+}
+
+func (t *Tree) number(kept uint64) uint64 {
+	if kept != 0 {
+		return kept
+	}
+	n := t.changes.next
+	t.changes.next++
+	return n
+}
+
+func (t *Tree) put(p *Put) {
+	c := &t.contexts
+	i := c.place(p.Path)
+	r := &c.records[i]
+	key := idKey{c.internOrigin(p.ID), p.ID.Number}
+	if r.schema != nil && (idKey{r.origin, r.number}) != key {
+		t.clear(i)
+		t.changes.live--
+	}
+	if r.schema == nil {
+		c.count++
+		t.changes.live++
+		c.byID[key] = append(c.byID[key], i)
+	}
+	if r.schema == nil || r.schema.Hash != p.Schema.Hash {
+		t.bind(r, p.Schema)
+	}
+	r.origin, r.number = key.origin, key.number
+	r.label, r.settings = p.Label, p.Settings
+	r.epoch, r.version = c.internEpoch(p.Version.Epoch), p.Version.Number
+	r.route = c.internRoute(p.Route)
+	r.change = t.number(p.Number)
+	t.log(logEntry{number: r.change, index: i})
+}
+
+// bind gives a record the slots of a schema, new ones, since a handle of the old ones must not reach them.
+func (t *Tree) bind(r *record, s *model.Schema) {
+	t.samples.Lock()
+	defer t.samples.Unlock()
+	if r.schema != nil {
+		t.freeSlots(r)
+		t.contexts.releaseSchema(r.schema)
+	}
+	r.schema = t.contexts.internSchema(s)
+	r.slots = SlotRun{t.slots.allocate(s.Variables, t.ring.oldest()), uint32(len(s.Variables))}
+}
+
+func (t *Tree) freeSlots(r *record) {
+	t.dropWatchers(r.slots.First, r.slots.Count)
+	t.slots.release(r.slots.First, r.slots.Count, t.ring.head.Load())
+	r.slots = SlotRun{}
+}
+
+// clear makes a context a mere place.
+func (t *Tree) clear(i Index) {
+	c := &t.contexts
+	r := &c.records[i]
+	key := idKey{r.origin, r.number}
+	if left := slices.DeleteFunc(c.byID[key], func(other Index) bool { return other == i }); len(left) > 0 {
+		c.byID[key] = left
+	} else {
+		delete(c.byID, key)
+	}
+	t.samples.Lock()
+	t.freeSlots(r)
+	t.samples.Unlock()
+	c.releaseSchema(r.schema)
+	c.count--
+	*r = record{path: r.path, parent: r.parent, child: r.child, next: r.next, previous: r.previous}
+}
+
+func (t *Tree) remove(m *Removal) {
+	c := &t.contexts
+	i, there := c.byPath[m.Path]
+	if !there || c.records[i].schema == nil {
+		return
+	}
+	stone := &Tombstone{ID: c.id(&c.records[i]), Path: m.Path, Version: m.Version, Change: t.number(m.Number)}
+	t.clear(i)
+	t.changes.live--
+	c.prune(i)
+	t.changes.tombstones++
+	t.log(logEntry{number: stone.Change, tombstone: stone})
+}
+
+// Bury restores tombstones from before a restart.
+func (t *Tree) Bury(stones []Tombstone, horizon uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range stones {
+		t.changes.tombstones++
+		t.log(logEntry{number: stones[i].Change, tombstone: &stones[i]})
+	}
+	t.changes.horizon = max(t.changes.horizon, horizon)
+}
+
+// log adds an entry in the order of numbers; those kept from before a restart may come out of order.
+func (t *Tree) log(e logEntry) {
+	l := &t.changes
+	if n := len(l.entries); n == 0 || l.entries[n-1].number < e.number {
+		l.entries = append(l.entries, e)
+		return
+	}
+	at := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].number > e.number })
+	l.entries = slices.Insert(l.entries, at, e)
+}
+
+// current reports whether an entry tells the latest change of what it is about.
+func (t *Tree) current(e *logEntry) bool {
+	if e.index == none {
+		return e.tombstone != nil
+	}
+	return t.contexts.records[e.index].change == e.number
+}
+
+// sweep forgets the oldest tombstones beyond the limit and entries that were overtaken.
+func (t *Tree) sweep() {
+	l := &t.changes
+	for i := 0; i < len(l.entries) && l.tombstones > l.mostTombstones; i++ {
+		if e := &l.entries[i]; e.tombstone != nil {
+			l.horizon = e.number + 1
+			e.tombstone = nil
+			l.tombstones--
+		}
+	}
+	if len(l.entries) > 2*(l.live+l.tombstones)+1024 {
+		l.entries = slices.DeleteFunc(l.entries, func(e logEntry) bool { return !t.current(&e) })
+	}
+}
+
+// Delta is a stretch of the change log.
+type Delta struct {
+	Contexts   []Context
+	Tombstones []Tombstone
+	Through    uint64 // everything up to this number was told
+	Head       uint64 // everything up to this number could be told
+}
+
+// ChangesSince tells what changed after number, in the order of change numbers, at most most contexts and tombstones at a time;
+// keep says which contexts are wanted, all where it is nil.
+func (t *Tree) ChangesSince(number uint64, most int, keep func(*Context) bool) Delta {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	l := &t.changes
+	d := Delta{Head: l.visible()}
+	d.Through = d.Head
+	at := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].number > number })
+	for ; at < len(l.entries) && l.entries[at].number <= d.Head; at++ {
+		e := &l.entries[at]
+		if !t.current(e) {
+			continue
+		}
+		if len(d.Contexts)+len(d.Tombstones) >= most {
+			d.Through = e.number - 1
+			break
+		}
+		if e.tombstone != nil {
+			d.Tombstones = append(d.Tombstones, *e.tombstone)
+			continue
+		}
+		if c := t.contexts.context(e.index); keep == nil || keep(&c) {
+			d.Contexts = append(d.Contexts, c)
+		}
+	}
+	return d
+}
+
+// ChangeHead is the greatest change number up to which all changes are visible.
+func (t *Tree) ChangeHead() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.changes.visible()
+}
+
+// Horizon is the least change number since which all removals are known: a reader that stopped before it compares everything.
+func (t *Tree) Horizon() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.changes.horizon
+}

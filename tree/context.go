@@ -1,0 +1,225 @@
+package tree
+
+import (
+	"slices"
+
+	"banyan/model"
+)
+
+// Index names a context within one process. It may be given again once the context was removed.
+type Index uint32
+
+// none is the index of no context. The root has index 1.
+const (
+	none Index = 0
+	root Index = 1
+)
+
+// Context is what the tree knows of one context at one moment. Settings and Schema are shared and must not be changed.
+type Context struct {
+	Index    Index
+	ID       model.ContextID
+	Path     model.Path
+	Label    string
+	Schema   *model.Schema
+	Settings []model.Value // by index in the schema; shorter, or no value, where the default holds
+	Version  model.Version // position of the last change at its owner
+	Change   uint64        // this node's number of the last change
+	Slots    SlotRun       // of the variables, in the schema's order
+	Route    Route         // empty for an own context
+}
+
+// Setting is the value of the setting at index i of the schema, its default where it was not set.
+func (c *Context) Setting(i int) model.Value {
+	if i < len(c.Settings) && !c.Settings[i].IsNone() {
+		return c.Settings[i]
+	}
+	return c.Schema.Settings[i].Default
+}
+
+// SettingNamed is the value of the setting called name, no value where there is none.
+func (c *Context) SettingNamed(name string) model.Value {
+	if i := c.Schema.SettingIndex(name); i >= 0 {
+		return c.Setting(i)
+	}
+	return model.Value{}
+}
+
+// Hop is one node on the way from here to a context's owner.
+type Hop struct {
+	Node model.NodeID
+	Name string
+}
+
+// Route is the nodes between here and the owner, the nearest first, the owner last.
+type Route []Hop
+
+// record is a context in memory. A record without a schema is only a place on the way to a context below it.
+type record struct {
+	origin   uint32 // index in contextTable.origins
+	number   uint64
+	path     model.Path
+	label    string
+	schema   *model.Schema
+	settings []model.Value
+	epoch    uint32 // index in contextTable.epochs: of the version
+	version  uint64
+	change   uint64
+	slots    SlotRun
+	route    uint32 // index in contextTable.routes
+	parent   Index
+	child    Index // first child
+	next     Index // next sibling
+	previous Index
+}
+
+type origin struct {
+	node  model.NodeID
+	epoch model.Epoch
+}
+
+type idKey struct {
+	origin uint32
+	number uint64
+}
+
+// contextTable holds the records and the ways to find them. It is guarded by Tree.mu.
+type contextTable struct {
+	records []record
+	free    []Index
+	count   int // of records that are contexts
+	byPath  map[model.Path]Index
+	byID    map[idKey][]Index // one context can be mounted at several paths
+
+	origins   []origin
+	originOf  map[origin]uint32
+	epochs    []model.Epoch
+	epochOf   map[model.Epoch]uint32
+	routes    []Route
+	schemas   map[model.SchemaHash]*model.Schema
+	schemaUse map[model.SchemaHash]int
+}
+
+func newContextTable() contextTable {
+	return contextTable{
+		records:   make([]record, 2),
+		byPath:    map[model.Path]Index{model.Root: root},
+		byID:      make(map[idKey][]Index),
+		originOf:  make(map[origin]uint32),
+		epochOf:   make(map[model.Epoch]uint32),
+		routes:    []Route{nil},
+		schemas:   make(map[model.SchemaHash]*model.Schema),
+		schemaUse: make(map[model.SchemaHash]int),
+	}
+}
+
+func (c *contextTable) internOrigin(id model.ContextID) uint32 {
+	o := origin{id.Node, id.Epoch}
+	i, known := c.originOf[o]
+	if !known {
+		i = uint32(len(c.origins))
+		c.origins = append(c.origins, o)
+		c.originOf[o] = i
+	}
+	return i
+}
+
+func (c *contextTable) internEpoch(e model.Epoch) uint32 {
+	i, known := c.epochOf[e]
+	if !known {
+		i = uint32(len(c.epochs))
+		c.epochs = append(c.epochs, e)
+		c.epochOf[e] = i
+	}
+	return i
+}
+
+func (c *contextTable) internRoute(r Route) uint32 {
+	for i := len(c.routes) - 1; i >= 0; i-- {
+		if slices.Equal(c.routes[i], r) {
+			return uint32(i)
+		}
+	}
+	c.routes = append(c.routes, slices.Clone(r))
+	return uint32(len(c.routes) - 1)
+}
+
+func (c *contextTable) internSchema(s *model.Schema) *model.Schema {
+	if known := c.schemas[s.Hash]; known != nil {
+		s = known
+	} else {
+		c.schemas[s.Hash] = s
+	}
+	c.schemaUse[s.Hash]++
+	return s
+}
+
+func (c *contextTable) releaseSchema(s *model.Schema) {
+	if c.schemaUse[s.Hash]--; c.schemaUse[s.Hash] == 0 {
+		delete(c.schemas, s.Hash)
+		delete(c.schemaUse, s.Hash)
+	}
+}
+
+// place is the record at path, made together with the places above it where it is missing.
+func (c *contextTable) place(path model.Path) Index {
+	if i, there := c.byPath[path]; there {
+		return i
+	}
+	parent := c.place(path.Parent())
+	var i Index
+	if n := len(c.free); n > 0 {
+		i, c.free = c.free[n-1], c.free[:n-1]
+	} else {
+		c.records = append(c.records, record{})
+		i = Index(len(c.records) - 1)
+	}
+	first := c.records[parent].child
+	c.records[i] = record{path: path, parent: parent, next: first}
+	if first != none {
+		c.records[first].previous = i
+	}
+	c.records[parent].child = i
+	c.byPath[path] = i
+	return i
+}
+
+// prune takes away a place that is no context and has none below it, and the places above it for which the same holds.
+func (c *contextTable) prune(i Index) {
+	for i != root {
+		r := &c.records[i]
+		if r.schema != nil || r.child != none {
+			return
+		}
+		parent := r.parent
+		if r.previous != none {
+			c.records[r.previous].next = r.next
+		} else {
+			c.records[parent].child = r.next
+		}
+		if r.next != none {
+			c.records[r.next].previous = r.previous
+		}
+		delete(c.byPath, r.path)
+		c.records[i] = record{}
+		c.free = append(c.free, i)
+		i = parent
+	}
+}
+
+func (c *contextTable) id(r *record) model.ContextID {
+	if r.schema == nil {
+		return model.ContextID{}
+	}
+	o := c.origins[r.origin]
+	return model.ContextID{Node: o.node, Epoch: o.epoch, Number: r.number}
+}
+
+// context is the public form of a record that is a context.
+func (c *contextTable) context(i Index) Context {
+	r := &c.records[i]
+	return Context{
+		Index: i, ID: c.id(r), Path: r.path, Label: r.label, Schema: r.schema, Settings: r.settings,
+		Version: model.Version{Epoch: c.epochs[r.epoch], Number: r.version}, Change: r.change, Slots: r.slots, Route: c.routes[r.route],
+	}
+}

@@ -1,0 +1,116 @@
+package tree
+
+import (
+	"banyan/model"
+)
+
+// Batch is samples to publish, by column. Scalars stand in the columns; a value that does not fit in 64 bits stands in Boxed at
+// the same index. Owner, Quality and Boxed may be nil: published now, all good, all scalars. A Batch may be used again after Publish.
+type Batch struct {
+	Slots   []Slot
+	Bits    []uint64
+	Source  []model.Time
+	Owner   []model.Time
+	Quality []uint16 // model.Quality.Code; NoValue may be added
+	Boxed   []model.Value
+}
+
+// NoValue added to a quality code in a Batch or a Run says that the sample has no value.
+const NoValue = flagNone
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	clear(b.Boxed)
+	*b = Batch{b.Slots[:0], b.Bits[:0], b.Source[:0], b.Owner[:0], b.Quality[:0], b.Boxed[:0]}
+}
+
+// Add appends one sample. Once one sample of a batch was added with Add, all must be.
+func (b *Batch) Add(slot Slot, sample model.Sample) {
+	code := sample.Quality.Code()
+	if sample.Value.IsNone() {
+		code |= flagNone
+	}
+	b.Slots = append(b.Slots, slot)
+	b.Bits = append(b.Bits, sample.Value.Bits())
+	b.Source = append(b.Source, sample.Source)
+	b.Owner = append(b.Owner, sample.Owner)
+	b.Quality = append(b.Quality, code)
+	if b.Boxed != nil || !sample.Value.Type().IsScalar() {
+		for len(b.Boxed) < len(b.Slots)-1 {
+			b.Boxed = append(b.Boxed, model.Value{})
+		}
+		b.Boxed = append(b.Boxed, sample.Value)
+	}
+}
+
+// Publish makes the batch's samples the latest ones of their slots and gives them positions in the ring, in the batch's
+// order. It does no look-up of any path. Slots that are not allocated are passed over. It returns the ring's head after it.
+func (t *Tree) Publish(b *Batch) uint64 {
+	now := t.now()
+	t.samples.Lock()
+	limit := t.slots.next
+	done := 0
+	for done < len(b.Slots) {
+		c := t.ring.current(now)
+		done += t.fill(c, b, done, limit, now)
+		t.ring.head.Store(c.first + uint64(c.filled.Load()))
+	}
+	narrow := t.narrowToWake
+	t.narrowToWake = t.narrowToWake[:0]
+	for _, w := range narrow {
+		w.wake()
+	}
+	head := t.ring.head.Load()
+	t.samples.Unlock()
+	t.wakeReaders()
+	return head
+}
+
+// fill writes samples of b from index done on into slots and chunk until either is at its end, and returns how many it took.
+func (t *Tree) fill(c *chunk, b *Batch, done int, limit Slot, now model.Time) int {
+	at := int(c.filled.Load())
+	taken := 0
+	for i := done; i < len(b.Slots) && at < chunkSamples; i++ {
+		taken++
+		slot := b.Slots[i]
+		if slot >= limit {
+			continue
+		}
+		owner, code := now, uint16(0)
+		if len(b.Owner) > i && b.Owner[i] != 0 {
+			owner = b.Owner[i]
+		}
+		if len(b.Quality) > i {
+			code = b.Quality[i]
+		}
+		position := c.first + uint64(at)
+		p, s := t.slots.pages[slot>>pageBits], slot&pageMask
+		p.bits[s], p.source[s], p.owner[s], p.received[s] = b.Bits[i], b.Source[i], owner, now
+		p.version[s], p.quality[s] = position+1, code
+		p.newest = position + 1
+		c.slots[at], c.bits[at], c.source[at], c.owner[at], c.quality[at] = slot, b.Bits[i], b.Source[i], owner, code
+		if len(b.Boxed) > i && !p.kind[s].IsScalar() {
+			t.box(p, c, uint32(s), at, b.Boxed[i])
+		}
+		if p.watched[s/64]&(1<<(s%64)) != 0 {
+			t.tellWatchers(slot, position)
+		}
+		at++
+	}
+	c.filled.Store(int32(at))
+	return taken
+}
+
+// box stores a value that does not fit in 64 bits beside its slot and its place in the ring.
+func (t *Tree) box(p *page, c *chunk, s uint32, at int, value model.Value) {
+	if p.boxed == nil {
+		p.boxed = new([pageSlots]model.Value)
+	}
+	p.boxed[s] = value
+	boxed := c.boxed.Load()
+	if boxed == nil {
+		boxed = new([chunkSamples]model.Value)
+		c.boxed.Store(boxed)
+	}
+	boxed[at] = value
+}

@@ -1,0 +1,176 @@
+package tree
+
+import (
+	"sync/atomic"
+
+	"banyan/model"
+)
+
+// Run is consecutive samples of the ring, by column. Its slices are shared and must not be changed. Boxed is nil where every
+// value is a scalar. Lapped says that the reader had fallen out of the ring: the run is then each slot that changed since its position,
+// once, in no particular order, and Skipped how many samples were conflated away.
+type Run struct {
+	First   uint64 // position of the first sample; of a lapped run, where the reader had stood
+	Next    uint64 // position after the last sample
+	Slots   []Slot
+	Bits    []uint64
+	Source  []model.Time
+	Owner   []model.Time
+	Quality []uint16
+	Boxed   []model.Value
+	Lapped  bool
+	Skipped uint64
+}
+
+// Whole reports whether the run is a whole chunk of the ring, the unit in which encoded batches are shared.
+func (r *Run) Whole() bool { return !r.Lapped && len(r.Slots) == chunkSamples }
+
+// Reader follows all samples and learns of every change of the tree. It is woken and then reads from its own position; an
+// absent or slow one costs nothing but its memory. It is for one goroutine.
+type Reader struct {
+	tree     *Tree
+	position uint64
+	wake     chan struct{}
+	idle     atomic.Bool
+}
+
+// NewReader makes a reader that will see what is published from now on. Close it when done.
+func (t *Tree) NewReader() *Reader {
+	r := &Reader{tree: t, position: t.ring.head.Load(), wake: make(chan struct{}, 1)}
+	r.idle.Store(true)
+	t.readersMu.Lock()
+	defer t.readersMu.Unlock()
+	readers := append([]*Reader(nil), *t.readers.Load()...)
+	readers = append(readers, r)
+	t.readers.Store(&readers)
+	return r
+}
+
+// Close takes the reader out of those who are woken.
+func (r *Reader) Close() {
+	t := r.tree
+	t.readersMu.Lock()
+	defer t.readersMu.Unlock()
+	kept := make([]*Reader, 0, len(*t.readers.Load()))
+	for _, other := range *t.readers.Load() {
+		if other != r {
+			kept = append(kept, other)
+		}
+	}
+	t.readers.Store(&kept)
+}
+
+// Wake is signalled after samples, contexts or overlays changed. A signal may be for what was read already.
+func (r *Reader) Wake() <-chan struct{} {
+	r.idle.Store(true)
+	if r.position != r.tree.ring.head.Load() {
+		r.Signal()
+	}
+	return r.wake
+}
+
+// Signal wakes the reader.
+func (r *Reader) Signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Position is where the reader stands in the ring.
+func (r *Reader) Position() uint64 { return r.position }
+
+// Next returns the samples from the reader's position to the end of its chunk, and false where there are none.
+func (r *Reader) Next() (Run, bool) {
+	t := r.tree
+	if r.position == t.ring.head.Load() {
+		return Run{}, false
+	}
+	t.samples.Lock()
+	c := t.ring.at(r.position)
+	if c == nil {
+		run := t.changedSince(r.position)
+		t.samples.Unlock()
+		r.position = run.Next
+		return run, true
+	}
+	t.samples.Unlock()
+	from, to := int(r.position-c.first), int(c.filled.Load())
+	run := Run{
+		First: r.position, Next: c.first + uint64(to),
+		Slots: c.slots[from:to], Bits: c.bits[from:to], Source: c.source[from:to], Owner: c.owner[from:to], Quality: c.quality[from:to],
+	}
+	if boxed := c.boxed.Load(); boxed != nil {
+		run.Boxed = boxed[from:to]
+	}
+	r.position = run.Next
+	return run, true
+}
+
+// changedSince collects each slot whose latest sample has at least the given position. Tree.samples is held.
+func (t *Tree) changedSince(position uint64) Run {
+	run := Run{First: position, Next: t.ring.head.Load(), Lapped: true}
+	for i, p := range t.slots.pages {
+		if p.newest <= position {
+			continue
+		}
+		for s := range pageSlots {
+			if p.version[s] > position {
+				t.appendLatest(&run, p, Slot(i<<pageBits+s))
+			}
+		}
+	}
+	run.Skipped = run.Next - run.First - uint64(len(run.Slots))
+	return run
+}
+
+func (t *Tree) appendLatest(run *Run, p *page, slot Slot) {
+	s := slot & pageMask
+	run.Slots = append(run.Slots, slot)
+	run.Bits = append(run.Bits, p.bits[s])
+	run.Source = append(run.Source, p.source[s])
+	run.Owner = append(run.Owner, p.owner[s])
+	run.Quality = append(run.Quality, p.quality[s])
+	if run.Boxed != nil || !p.kind[s].IsScalar() {
+		for len(run.Boxed) < len(run.Slots)-1 {
+			run.Boxed = append(run.Boxed, model.Value{})
+		}
+		value := model.Value{}
+		if p.boxed != nil {
+			value = p.boxed[s]
+		}
+		run.Boxed = append(run.Boxed, value)
+	}
+}
+
+// Latest collects the current samples of runs of slots, those never published left out, and the ring's head they are true at.
+func (t *Tree) Latest(runs []SlotRun) Run {
+	t.samples.Lock()
+	defer t.samples.Unlock()
+	run := Run{Next: t.ring.head.Load()}
+	for _, r := range runs {
+		for slot := r.First; slot < r.First+Slot(r.Count) && slot < t.slots.next; slot++ {
+			if p, s := t.slots.page(slot); p.version[s] != 0 {
+				t.appendLatest(&run, p, slot)
+			}
+		}
+	}
+	return run
+}
+
+// SlotRun is the consecutive slots of one context.
+type SlotRun struct {
+	First Slot
+	Count uint32
+}
+
+// Head is the position that the next sample will get.
+func (t *Tree) Head() uint64 { return t.ring.head.Load() }
+
+func (t *Tree) wakeReaders() {
+	for _, r := range *t.readers.Load() {
+		if r.idle.Load() && r.idle.CompareAndSwap(true, false) {
+			r.Signal()
+		}
+	}
+}

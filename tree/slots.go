@@ -1,0 +1,111 @@
+package tree
+
+import "banyan/model"
+
+// Slot is the place of one variable's latest sample. Slots of one context are consecutive, in the order of its schema's variables.
+// A slot is not given to another context before every sample that it held has left the ring.
+type Slot uint32
+
+const (
+	pageBits  = 12
+	pageSlots = 1 << pageBits
+	pageMask  = pageSlots - 1
+)
+
+// flagNone in a quality code says that there is no value: a scalar's bits cannot.
+const flagNone = 1 << 15
+
+// page holds the samples of 4,096 slots by column, free of pointers but for boxed.
+type page struct {
+	bits     [pageSlots]uint64
+	source   [pageSlots]model.Time
+	owner    [pageSlots]model.Time
+	received [pageSlots]model.Time
+	version  [pageSlots]uint64 // position in the ring of the slot's latest sample + 1; 0 is never published
+	quality  [pageSlots]uint16
+	kind     [pageSlots]model.Type
+	watched  [pageSlots / 64]uint64
+	newest   uint64                  // the greatest version in the page: a lapped reader skips pages that are older than it
+	boxed    *[pageSlots]model.Value // values that do not fit in 64 bits; nil until there is one
+}
+
+type freed struct {
+	first Slot
+	count uint32
+	at    uint64 // ring head when it was freed
+}
+
+// slotTable allocates runs of slots. It is guarded by Tree.samples.
+type slotTable struct {
+	pages []*page
+	next  Slot
+	free  map[uint32][]freed // by length of the run, oldest first
+}
+
+func (s *slotTable) page(slot Slot) (*page, uint32) {
+	return s.pages[slot>>pageBits], uint32(slot) & pageMask
+}
+
+// allocate gives a run of slots for the variables of a schema. oldest is the first position that the ring still holds.
+func (s *slotTable) allocate(variables []model.Variable, oldest uint64) Slot {
+	count := uint32(len(variables))
+	if count == 0 {
+		return 0
+	}
+	first := s.next
+	if runs := s.free[count]; len(runs) > 0 && runs[0].at <= oldest {
+		first = runs[0].first
+		s.free[count] = runs[1:]
+	} else {
+		s.next += Slot(count)
+		for len(s.pages)<<pageBits < int(s.next) {
+			s.pages = append(s.pages, &page{})
+		}
+	}
+	for i, v := range variables {
+		p, at := s.page(first + Slot(i))
+		p.bits[at], p.source[at], p.owner[at], p.received[at], p.version[at] = 0, 0, 0, 0, 0
+		p.quality[at] = model.QualityNotRead.Code() | flagNone
+		p.kind[at] = v.Type
+		if p.boxed != nil {
+			p.boxed[at] = model.Value{}
+		}
+	}
+	return first
+}
+
+// release takes a run back for use once the ring has moved past head.
+func (s *slotTable) release(first Slot, count uint32, head uint64) {
+	if count == 0 {
+		return
+	}
+	if s.free == nil {
+		s.free = make(map[uint32][]freed)
+	}
+	for slot := first; slot < first+Slot(count); slot++ {
+		p, at := s.page(slot)
+		p.version[at] = 0
+		if p.boxed != nil {
+			p.boxed[at] = model.Value{}
+		}
+	}
+	s.free[count] = append(s.free[count], freed{first, count, head})
+}
+
+// sample reads a slot.
+func (s *slotTable) sample(slot Slot) (model.Sample, model.Time) {
+	p, at := s.page(slot)
+	sample := model.Sample{
+		Quality: model.QualityFromCode(p.quality[at] &^ flagNone),
+		Source:  p.source[at],
+		Owner:   p.owner[at],
+	}
+	switch {
+	case p.quality[at]&flagNone != 0:
+	case p.kind[at].IsScalar():
+		sample.Value = model.Scalar(p.kind[at], p.bits[at])
+	case p.boxed != nil:
+		sample.Value = p.boxed[at]
+	}
+	return sample, p.received[at]
+}
