@@ -52,6 +52,7 @@ RACE_PACKAGES = go list -test -f '{{$$sqlite := false}}{{range .Deps}}{{if eq . 
 .PHONY: test
 test: ## run all tests, then those without SQLite again under the race detector
 	go test -timeout 10m ./...
+	go test -tags=sqlite_fts5,faults ./fault
 	packages=$$($(RACE_PACKAGES)); [ -z "$$packages" ] || go test -race -timeout 10m $$packages
 
 .PHONY: fuzz
@@ -96,6 +97,7 @@ lint: bin/tools/golangci-lint bin/tools/buf ## check format, vet, lint
 	[ -z "$$unformatted" ] || { echo "not formatted (run 'make fmt'): $$unformatted" >&2; exit 1; }
 	echo 'go vet, golangci-lint, buf lint'
 	go vet ./...
+	go vet -tags=sqlite_fts5,faults ./...
 	bin/tools/golangci-lint run
 	if [ -n "$$(find proto -name '*.proto' -print -quit 2>/dev/null)" ]; then bin/tools/buf lint; fi
 
