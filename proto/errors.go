@@ -1,0 +1,118 @@
+package proto
+
+import (
+	"context"
+	"errors"
+
+	"banyan/model"
+	"banyan/proto/modelv1"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// codeOf is the one table from kinds of errors to gRPC codes.
+var codeOf = map[model.ErrorKind]codes.Code{
+	model.KindInternal:        codes.Internal,
+	model.KindInvalid:         codes.InvalidArgument,
+	model.KindUnauthenticated: codes.Unauthenticated,
+	model.KindDenied:          codes.PermissionDenied,
+	model.KindNotFound:        codes.NotFound,
+	model.KindExists:          codes.AlreadyExists,
+	model.KindConflict:        codes.Aborted,
+	model.KindUnavailable:     codes.Unavailable,
+	model.KindTimeout:         codes.DeadlineExceeded,
+	model.KindCanceled:        codes.Canceled,
+	model.KindExhausted:       codes.ResourceExhausted,
+	model.KindUnsupported:     codes.Unimplemented,
+	model.KindCorrupt:         codes.DataLoss,
+	model.KindUnknownFate:     codes.Unknown,
+}
+
+// Code is the gRPC code of an error's kind.
+func Code(err error) codes.Code {
+	if code, known := codeOf[model.KindOf(err)]; known {
+		return code
+	}
+	return codes.Internal
+}
+
+// FromError is the wire form of an error. The text of its causes goes into the detail; an error without a kind gives away only that
+// it happened, its text being for the log.
+func FromError(err error) *modelv1.Error {
+	if err == nil {
+		return nil
+	}
+	var e *model.Error
+	if !errors.As(err, &e) {
+		switch kind := model.KindOf(err); kind {
+		case model.KindTimeout, model.KindCanceled:
+			return &modelv1.Error{Kind: uint32(kind), Detail: err.Error()}
+		default:
+			return &modelv1.Error{Kind: uint32(model.KindInternal), Detail: "an internal error; the node's log has the detail"}
+		}
+	}
+	bare := model.Error{Kind: e.Kind, Detail: e.Detail, Err: e.Err}
+	detail := ""
+	if e.Detail != "" || e.Err != nil {
+		detail = bare.Error()
+	}
+	wire := &modelv1.Error{Kind: uint32(e.Kind), Operation: e.Op, Name: e.Name, Node: e.Node, Detail: detail, Remedy: e.Remedy}
+	if !e.Path.IsRoot() || e.Name != "" {
+		wire.Path = e.Path.String()
+	}
+	return wire
+}
+
+// ToError reads an error; nil is none. A path that is no path is dropped: an error must always arrive.
+func ToError(wire *modelv1.Error) error {
+	if wire == nil {
+		return nil
+	}
+	e := &model.Error{
+		Kind: model.ErrorKind(wire.GetKind()), Op: wire.GetOperation(), Name: wire.GetName(), Node: wire.GetNode(),
+		Detail: wire.GetDetail(), Remedy: wire.GetRemedy(),
+	}
+	if path, err := model.ParsePath(wire.GetPath()); err == nil {
+		e.Path = path
+	}
+	return e
+}
+
+// Status is an error as gRPC sends it, with its wire form as a detail.
+func Status(err error) error {
+	if err == nil {
+		return nil
+	}
+	wire := FromError(err)
+	s := status.New(Code(err), wire.GetDetail())
+	if detailed, failed := s.WithDetails(wire); failed == nil {
+		s = detailed
+	}
+	return s.Err()
+}
+
+// FromStatus is the error behind what a gRPC call returned.
+func FromStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	s, isStatus := status.FromError(err)
+	if !isStatus {
+		return err
+	}
+	for _, detail := range s.Details() {
+		if wire, ok := detail.(*modelv1.Error); ok {
+			return ToError(wire)
+		}
+	}
+	if s.Code() == codes.DeadlineExceeded {
+		return &model.Error{Kind: model.KindTimeout, Detail: "the deadline passed", Err: context.DeadlineExceeded}
+	}
+	for kind, code := range codeOf {
+		if code == s.Code() {
+			return &model.Error{Kind: kind, Detail: s.Message()}
+		}
+	}
+	return &model.Error{Kind: model.KindInternal, Detail: s.Message()}
+}

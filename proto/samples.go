@@ -1,0 +1,299 @@
+package proto
+
+import (
+	"encoding/binary"
+
+	"banyan/model"
+	"banyan/proto/modelv1"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// Samples is a batch of samples by column, as banyan.model.v1.Samples carries them. Entry i of each column belongs to one sample.
+type Samples struct {
+	Keys    []uint32
+	Bits    []uint64
+	Source  []model.Time
+	Owner   []model.Time
+	Quality []uint16 // empty: all good
+	Boxed   []Boxed  // values that do not fit in 64 bits, by ascending index
+}
+
+// Boxed is the value of the sample at an index.
+type Boxed struct {
+	Index int
+	Value model.Value
+}
+
+// MaxSamples is the most samples in one message.
+const MaxSamples = 8192
+
+// Reset empties the batch and keeps its memory.
+func (s *Samples) Reset() {
+	clear(s.Boxed)
+	*s = Samples{s.Keys[:0], s.Bits[:0], s.Source[:0], s.Owner[:0], s.Quality[:0], s.Boxed[:0]}
+}
+
+// Field numbers of banyan.model.v1.Samples.
+const (
+	fieldKeySteps     = 1
+	fieldBits         = 2
+	fieldSourceSteps  = 3
+	fieldOwnerOffsets = 4
+	fieldQuality      = 5
+	fieldBoxed        = 6
+)
+
+// lengthBytes is how many bytes a column's length takes. It is written after the column, so it has a fixed width, as a varint
+// with continuation bits: every protobuf parser reads it.
+const lengthBytes = 4
+
+func openColumn(to []byte, field protowire.Number) ([]byte, int) {
+	to = protowire.AppendTag(to, field, protowire.BytesType)
+	return append(to, 0x80, 0x80, 0x80, 0), len(to) + lengthBytes
+}
+
+func closeColumn(to []byte, start int) {
+	n := len(to) - start
+	at := to[start-lengthBytes:]
+	at[0], at[1], at[2], at[3] = byte(n)|0x80, byte(n>>7)|0x80, byte(n>>14)|0x80, byte(n>>21)&0x7f
+}
+
+// Append appends the encoded batch.
+func (s *Samples) Append(to []byte) []byte {
+	if len(s.Keys) == 0 {
+		return to
+	}
+	to, start := openColumn(to, fieldKeySteps)
+	previous := uint32(0)
+	for _, key := range s.Keys {
+		step := int32(key - previous - 1)
+		to = appendVarint(to, uint64(uint32(step<<1)^uint32(step>>31)))
+		previous = key
+	}
+	closeColumn(to, start)
+
+	to = protowire.AppendTag(to, fieldBits, protowire.BytesType)
+	to = protowire.AppendVarint(to, uint64(8*len(s.Bits)))
+	for _, bits := range s.Bits {
+		to = binary.LittleEndian.AppendUint64(to, bits)
+	}
+
+	to, start = openColumn(to, fieldSourceSteps)
+	last := model.Time(0)
+	for _, at := range s.Source {
+		to = appendVarint(to, protowire.EncodeZigZag(int64(at-last)))
+		last = at
+	}
+	closeColumn(to, start)
+
+	to = s.appendOwner(to)
+	to = s.appendQuality(to)
+	for i := range s.Boxed {
+		to = appendBoxed(to, &s.Boxed[i])
+	}
+	return to
+}
+
+func (s *Samples) appendOwner(to []byte) []byte {
+	if len(s.Owner) == 0 {
+		return to
+	}
+	first, same := s.Owner[0]-s.Source[0], true
+	for i, at := range s.Owner {
+		if at-s.Source[i] != first {
+			same = false
+			break
+		}
+	}
+	if same && first == 0 {
+		return to
+	}
+	to, start := openColumn(to, fieldOwnerOffsets)
+	for i, at := range s.Owner {
+		to = appendVarint(to, protowire.EncodeZigZag(int64(at-s.Source[i])))
+		if same {
+			break
+		}
+	}
+	closeColumn(to, start)
+	return to
+}
+
+func (s *Samples) appendQuality(to []byte) []byte {
+	good := true
+	for _, code := range s.Quality {
+		if code != 0 {
+			good = false
+			break
+		}
+	}
+	if good {
+		return to
+	}
+	to, start := openColumn(to, fieldQuality)
+	for _, code := range s.Quality {
+		to = appendVarint(to, uint64(code))
+	}
+	closeColumn(to, start)
+	return to
+}
+
+func appendBoxed(to []byte, b *Boxed) []byte {
+	encoded, err := proto.Marshal(&modelv1.Boxed{Index: uint32(b.Index), Value: FromValue(b.Value)})
+	if err != nil {
+		return to // a value of package model always encodes
+	}
+	to = protowire.AppendTag(to, fieldBoxed, protowire.BytesType)
+	return protowire.AppendBytes(to, encoded)
+}
+
+func appendVarint(to []byte, v uint64) []byte {
+	for v >= 0x80 {
+		to = append(to, byte(v)|0x80)
+		v >>= 7
+	}
+	return append(to, byte(v))
+}
+
+// Decode reads an encoded batch into s, reusing its memory. Columns of different lengths, more than MaxSamples and damaged bytes
+// are refused. Fields it does not know are passed over.
+func (s *Samples) Decode(from []byte) error {
+	s.Reset()
+	var owner []byte
+	for len(from) > 0 {
+		number, kind, n := protowire.ConsumeTag(from)
+		if n < 0 {
+			return damaged("samples")
+		}
+		from = from[n:]
+		if kind != protowire.BytesType {
+			if n = protowire.ConsumeFieldValue(number, kind, from); n < 0 {
+				return damaged("samples")
+			}
+			from = from[n:]
+			continue
+		}
+		column, n := protowire.ConsumeBytes(from)
+		if n < 0 {
+			return damaged("samples")
+		}
+		from = from[n:]
+		if number == fieldOwnerOffsets {
+			owner = column
+			continue
+		}
+		if err := s.decodeColumn(number, column); err != nil {
+			return err
+		}
+	}
+	return s.finish(owner)
+}
+
+func (s *Samples) decodeColumn(number protowire.Number, column []byte) error {
+	if len(column) > MaxSamples*binary.MaxVarintLen64 && number != fieldBoxed {
+		return model.Errorf(model.KindExhausted, "more than %d samples in one message", MaxSamples)
+	}
+	ok := true
+	switch number {
+	case fieldKeySteps:
+		previous := uint32(0)
+		ok = eachVarint(column, func(v uint64) {
+			step := int32(uint32(v)>>1) ^ -int32(uint32(v)&1)
+			previous += uint32(step) + 1
+			s.Keys = append(s.Keys, previous)
+		})
+	case fieldBits:
+		ok = len(column)%8 == 0
+		for ; len(column) >= 8; column = column[8:] {
+			s.Bits = append(s.Bits, binary.LittleEndian.Uint64(column))
+		}
+	case fieldSourceSteps:
+		last := model.Time(0)
+		ok = eachVarint(column, func(v uint64) {
+			last += model.Time(protowire.DecodeZigZag(v))
+			s.Source = append(s.Source, last)
+		})
+	case fieldQuality:
+		ok = eachVarint(column, func(v uint64) { s.Quality = append(s.Quality, uint16(v)) })
+	case fieldBoxed:
+		return s.decodeBoxed(column)
+	}
+	if !ok {
+		return damaged("samples")
+	}
+	return nil
+}
+
+func (s *Samples) decodeBoxed(encoded []byte) error {
+	var b modelv1.Boxed
+	if err := proto.Unmarshal(encoded, &b); err != nil {
+		return damaged("samples")
+	}
+	value, err := ToValue(b.GetValue())
+	if err != nil {
+		return err
+	}
+	if n := len(s.Boxed); n > 0 && s.Boxed[n-1].Index >= int(b.GetIndex()) || b.GetIndex() >= MaxSamples {
+		return damaged("samples")
+	}
+	s.Boxed = append(s.Boxed, Boxed{int(b.GetIndex()), value})
+	return nil
+}
+
+// finish checks that the columns fit together and computes the owner times.
+func (s *Samples) finish(owner []byte) error {
+	n := len(s.Keys)
+	if n > MaxSamples {
+		return model.Errorf(model.KindExhausted, "%d samples in one message, at most %d are allowed", n, MaxSamples)
+	}
+	if len(s.Bits) != n || len(s.Source) != n || len(s.Quality) != 0 && len(s.Quality) != n {
+		return damaged("samples")
+	}
+	if len(s.Boxed) > 0 && s.Boxed[len(s.Boxed)-1].Index >= n {
+		return damaged("samples")
+	}
+	s.Owner = append(s.Owner, s.Source...)
+	var offsets, first = 0, model.Time(0)
+	ok := eachVarint(owner, func(v uint64) {
+		offset := model.Time(protowire.DecodeZigZag(v))
+		if offsets == 0 {
+			first = offset
+		}
+		if offsets < n {
+			s.Owner[offsets] += offset
+		}
+		offsets++
+	})
+	if !ok || offsets > 1 && offsets != n {
+		return damaged("samples")
+	}
+	if offsets == 1 {
+		for i := 1; i < n; i++ {
+			s.Owner[i] += first
+		}
+	}
+	return nil
+}
+
+func eachVarint(column []byte, yield func(uint64)) bool {
+	for i := 0; i < len(column); {
+		if b := column[i]; b < 0x80 {
+			yield(uint64(b))
+			i++
+			continue
+		}
+		v, n := binary.Uvarint(column[i:])
+		if n <= 0 {
+			return false
+		}
+		yield(v)
+		i += n
+	}
+	return true
+}
+
+func damaged(what string) error {
+	return model.Errorf(model.KindCorrupt, "received %s that cannot be decoded", what)
+}

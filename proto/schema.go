@@ -1,0 +1,169 @@
+package proto
+
+import (
+	"crypto/sha256"
+
+	"banyan/model"
+	"banyan/proto/modelv1"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// NewSchema encodes what s declares, and returns it with its bytes and their hash. It is for schemas made in this program.
+func NewSchema(s model.Schema) (*model.Schema, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(fromSchema(&s))
+	if err != nil {
+		return nil, model.Errorf(model.KindInternal, "encoding schema %s: %w", s.Kind, err)
+	}
+	return ToSchema(raw)
+}
+
+// ToSchema reads a schema from its bytes, whose hash names it. Fields unknown to this version stay in the bytes.
+func ToSchema(raw []byte) (*model.Schema, error) {
+	if len(raw) > model.MaxSchemaBytes {
+		return nil, model.Errorf(model.KindExhausted, "received a schema of %d bytes, at most %d are allowed", len(raw), model.MaxSchemaBytes)
+	}
+	var wire modelv1.Schema
+	if err := proto.Unmarshal(raw, &wire); err != nil {
+		return nil, damaged("a schema")
+	}
+	s := &model.Schema{Hash: sha256.Sum256(raw), Raw: string(raw), Kind: wire.GetKind(), Description: wire.GetDescription()}
+	for _, e := range wire.GetSettings() {
+		value, err := ToValue(e.GetDefault())
+		if err != nil {
+			return nil, err
+		}
+		s.Settings = append(s.Settings, model.Setting{
+			Name: e.GetName(), Type: toType(e.GetType()), Unit: e.GetUnit(), Description: e.GetDescription(),
+			Default: value, Right: toRight(e.GetRight()), Secret: e.GetSecret(), Local: e.GetLocal(),
+		})
+	}
+	for _, e := range wire.GetVariables() {
+		s.Variables = append(s.Variables, model.Variable{
+			Name: e.GetName(), Type: toType(e.GetType()), Unit: e.GetUnit(), Description: e.GetDescription(),
+			Writable: e.GetWritable(), Right: toRight(e.GetRight()),
+		})
+	}
+	for _, e := range wire.GetFunctions() {
+		s.Functions = append(s.Functions, model.Function{
+			Name: e.GetName(), Description: e.GetDescription(), Parameters: toFields(e.GetParameters()), Results: toFields(e.GetResults()),
+			Right: toRight(e.GetRight()), Idempotent: e.GetIdempotent(), Local: e.GetLocal(),
+		})
+	}
+	for _, e := range wire.GetEvents() {
+		s.Events = append(s.Events, model.EventType{Name: e.GetName(), Description: e.GetDescription(), Fields: toFields(e.GetFields())})
+	}
+	return s, s.Validate()
+}
+
+// toRight reads a right. One that this version does not know, or none, asks for the highest.
+func toRight(r modelv1.Right) model.Right {
+	if r <= 0 || r > modelv1.Right(model.RightAdminister) {
+		return model.RightAdminister
+	}
+	return model.Right(r)
+}
+
+func toFields(wire []*modelv1.Field) []model.Field {
+	var fields []model.Field
+	for _, f := range wire {
+		fields = append(fields, model.Field{
+			Name: f.GetName(), Type: toType(f.GetType()), Unit: f.GetUnit(), Description: f.GetDescription(), Optional: f.GetOptional(),
+		})
+	}
+	return fields
+}
+
+func fromSchema(s *model.Schema) *modelv1.Schema {
+	wire := &modelv1.Schema{Kind: s.Kind, Description: s.Description}
+	for _, e := range s.Settings {
+		setting := &modelv1.Setting{
+			Name: e.Name, Type: modelv1.Type(e.Type), Unit: e.Unit, Description: e.Description,
+			Right: modelv1.Right(e.Right), Secret: e.Secret, Local: e.Local,
+		}
+		if !e.Default.IsNone() {
+			setting.Default = FromValue(e.Default)
+		}
+		wire.Settings = append(wire.Settings, setting)
+	}
+	for _, e := range s.Variables {
+		wire.Variables = append(wire.Variables, &modelv1.Variable{
+			Name: e.Name, Type: modelv1.Type(e.Type), Unit: e.Unit, Description: e.Description, Writable: e.Writable, Right: modelv1.Right(e.Right),
+		})
+	}
+	for _, e := range s.Functions {
+		wire.Functions = append(wire.Functions, &modelv1.Function{
+			Name: e.Name, Description: e.Description, Parameters: fromFields(e.Parameters), Results: fromFields(e.Results),
+			Right: modelv1.Right(e.Right), Idempotent: e.Idempotent, Local: e.Local,
+		})
+	}
+	for _, e := range s.Events {
+		wire.Events = append(wire.Events, &modelv1.EventType{Name: e.Name, Description: e.Description, Fields: fromFields(e.Fields)})
+	}
+	return wire
+}
+
+func fromFields(fields []model.Field) []*modelv1.Field {
+	var wire []*modelv1.Field
+	for _, f := range fields {
+		wire = append(wire, &modelv1.Field{
+			Name: f.Name, Type: modelv1.Type(f.Type), Unit: f.Unit, Description: f.Description, Optional: f.Optional,
+		})
+	}
+	return wire
+}
+
+// DeriveSchema makes the schema that shows only the entries that keep allows, from the raw bytes of the kept ones, so that what
+// this version does not know of them survives. Where everything is kept it is s itself.
+func DeriveSchema(s *model.Schema, keep func(entry string) bool) (*model.Schema, error) {
+	var derived []byte
+	dropped := false
+	for rest := []byte(s.Raw); len(rest) > 0; {
+		number, kind, n := protowire.ConsumeTag(rest)
+		if n < 0 {
+			return nil, damaged("a schema")
+		}
+		length := protowire.ConsumeFieldValue(number, kind, rest[n:])
+		if length < 0 {
+			return nil, damaged("a schema")
+		}
+		field := rest[:n+length]
+		rest = rest[n+length:]
+		if number >= 3 && number <= 6 && kind == protowire.BytesType {
+			if name, ok := entryName(field[n:]); !ok || !keep(name) {
+				dropped = true
+				continue
+			}
+		}
+		derived = append(derived, field...)
+	}
+	if !dropped {
+		return s, nil
+	}
+	return ToSchema(derived)
+}
+
+// entryName reads the name, field 1, of a length-delimited entry.
+func entryName(field []byte) (string, bool) {
+	entry, n := protowire.ConsumeBytes(field)
+	for n > 0 && len(entry) > 0 {
+		number, kind, m := protowire.ConsumeTag(entry)
+		if m < 0 {
+			return "", false
+		}
+		if number == 1 && kind == protowire.BytesType {
+			name, k := protowire.ConsumeString(entry[m:])
+			return name, k > 0
+		}
+		k := protowire.ConsumeFieldValue(number, kind, entry[m:])
+		if k < 0 {
+			return "", false
+		}
+		entry = entry[m+k:]
+	}
+	return "", false
+}
