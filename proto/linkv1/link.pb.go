@@ -280,6 +280,7 @@ type ProviderFrame struct {
 	//	*ProviderFrame_Beat
 	//	*ProviderFrame_WantBulk
 	//	*ProviderFrame_Farewell
+	//	*ProviderFrame_Bindings
 	Body          isProviderFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -394,6 +395,15 @@ func (x *ProviderFrame) GetFarewell() *Farewell {
 	return nil
 }
 
+func (x *ProviderFrame) GetBindings() *Bindings {
+	if x != nil {
+		if x, ok := x.Body.(*ProviderFrame_Bindings); ok {
+			return x.Bindings
+		}
+	}
+	return nil
+}
+
 type isProviderFrame_Body interface {
 	isProviderFrame_Body()
 }
@@ -430,6 +440,10 @@ type ProviderFrame_Farewell struct {
 	Farewell *Farewell `protobuf:"bytes,8,opt,name=farewell,proto3,oneof"`
 }
 
+type ProviderFrame_Bindings struct {
+	Bindings *Bindings `protobuf:"bytes,9,opt,name=bindings,proto3,oneof"`
+}
+
 func (*ProviderFrame_Welcome) isProviderFrame_Body() {}
 
 func (*ProviderFrame_Schema) isProviderFrame_Body() {}
@@ -446,23 +460,105 @@ func (*ProviderFrame_WantBulk) isProviderFrame_Body() {}
 
 func (*ProviderFrame_Farewell) isProviderFrame_Body() {}
 
+func (*ProviderFrame_Bindings) isProviderFrame_Body() {}
+
+// Gives contexts their handles, in the order of handles: the next one begins where the variables of the one before it end. A handle holds
+// within the provider's epoch and the view; a context gets a new one when its schema changes.
+type Bindings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	First         uint32                 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"` // how many were told before
+	Origins       []*Origin              `protobuf:"bytes,2,rep,name=origins,proto3" json:"origins,omitempty"`
+	Origin        []uint32               `protobuf:"varint,3,rep,packed,name=origin,proto3" json:"origin,omitempty"`                                // index in origins, of each context
+	NumberSteps   []int64                `protobuf:"zigzag64,4,rep,packed,name=number_steps,json=numberSteps,proto3" json:"number_steps,omitempty"` // number of each context less that of the one before it less one
+	Key           []uint32               `protobuf:"varint,5,rep,packed,name=key,proto3" json:"key,omitempty"`                                      // key of the first variable of each
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bindings) Reset() {
+	*x = Bindings{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bindings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bindings) ProtoMessage() {}
+
+func (x *Bindings) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bindings.ProtoReflect.Descriptor instead.
+func (*Bindings) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Bindings) GetFirst() uint32 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Bindings) GetOrigins() []*Origin {
+	if x != nil {
+		return x.Origins
+	}
+	return nil
+}
+
+func (x *Bindings) GetOrigin() []uint32 {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+func (x *Bindings) GetNumberSteps() []int64 {
+	if x != nil {
+		return x.NumberSteps
+	}
+	return nil
+}
+
+func (x *Bindings) GetKey() []uint32 {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 // The consumer begins: what it has.
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // of the protocol
-	Link          string                 `protobuf:"bytes,2,opt,name=link,proto3" json:"link,omitempty"`        // what the consumer calls the link, for logs
-	Session       []byte                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`  // 16 random bytes that join the connections of one session
-	View          uint64                 `protobuf:"varint,4,opt,name=view,proto3" json:"view,omitempty"`       // view whose content it holds, 0 for none
-	Epoch         *modelv1.Epoch         `protobuf:"bytes,5,opt,name=epoch,proto3" json:"epoch,omitempty"`      // provider's epoch whose handles it holds
-	Chain         *modelv1.Chain         `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"`      // of the provider's change numbers, as far as it was told
-	Changes       uint64                 `protobuf:"varint,7,opt,name=changes,proto3" json:"changes,omitempty"` // it has every change up to this number
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`   // of the protocol
+	Link          string                 `protobuf:"bytes,2,opt,name=link,proto3" json:"link,omitempty"`          // what the consumer calls the link, for logs
+	Session       []byte                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`    // 16 random bytes that join the connections of one session
+	View          uint64                 `protobuf:"fixed64,4,opt,name=view,proto3" json:"view,omitempty"`        // view whose content it holds, 0 for none
+	Epoch         *modelv1.Epoch         `protobuf:"bytes,5,opt,name=epoch,proto3" json:"epoch,omitempty"`        // provider's epoch of the sample position and of the handles
+	Chain         *modelv1.Chain         `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"`        // of the provider's change numbers, as far as it was told
+	Changes       uint64                 `protobuf:"varint,7,opt,name=changes,proto3" json:"changes,omitempty"`   // it has every change up to this number
+	Samples       uint64                 `protobuf:"varint,8,opt,name=samples,proto3" json:"samples,omitempty"`   // it has every sample up to this position, within the epoch
+	Bindings      uint32                 `protobuf:"varint,9,opt,name=bindings,proto3" json:"bindings,omitempty"` // it has this many bindings, within the epoch and the view
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[2]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -474,7 +570,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[2]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -487,7 +583,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{2}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Hello) GetVersion() uint32 {
@@ -539,6 +635,20 @@ func (x *Hello) GetChanges() uint64 {
 	return 0
 }
 
+func (x *Hello) GetSamples() uint64 {
+	if x != nil {
+		return x.Samples
+	}
+	return 0
+}
+
+func (x *Hello) GetBindings() uint32 {
+	if x != nil {
+		return x.Bindings
+	}
+	return 0
+}
+
 // The provider's answer: what it has, and from where it will tell.
 type Welcome struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -546,11 +656,11 @@ type Welcome struct {
 	Node             []byte                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	Name             string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	Epoch            *modelv1.Epoch         `protobuf:"bytes,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	View             uint64                 `protobuf:"varint,5,opt,name=view,proto3" json:"view,omitempty"`
+	View             uint64                 `protobuf:"fixed64,5,opt,name=view,proto3" json:"view,omitempty"`
 	Chain            *modelv1.Chain         `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"`
 	From             uint64                 `protobuf:"varint,7,opt,name=from,proto3" json:"from,omitempty"` // the delta begins after this number
 	Resume           Resume                 `protobuf:"varint,8,opt,name=resume,proto3,enum=banyan.link.v1.Resume" json:"resume,omitempty"`
-	HandlesValid     bool                   `protobuf:"varint,9,opt,name=handles_valid,json=handlesValid,proto3" json:"handles_valid,omitempty"` // handles of an earlier session hold
+	Bindings         uint32                 `protobuf:"varint,9,opt,name=bindings,proto3" json:"bindings,omitempty"` // bindings of an earlier session that hold
 	BeatMilliseconds uint32                 `protobuf:"varint,10,opt,name=beat_milliseconds,json=beatMilliseconds,proto3" json:"beat_milliseconds,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -558,7 +668,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[3]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +680,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[3]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +693,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{3}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Welcome) GetVersion() uint32 {
@@ -642,11 +752,11 @@ func (x *Welcome) GetResume() Resume {
 	return Resume_RESUME_UNSPECIFIED
 }
 
-func (x *Welcome) GetHandlesValid() bool {
+func (x *Welcome) GetBindings() uint32 {
 	if x != nil {
-		return x.HandlesValid
+		return x.Bindings
 	}
-	return false
+	return 0
 }
 
 func (x *Welcome) GetBeatMilliseconds() uint32 {
@@ -668,7 +778,7 @@ type Known struct {
 
 func (x *Known) Reset() {
 	*x = Known{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[4]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +790,7 @@ func (x *Known) String() string {
 func (*Known) ProtoMessage() {}
 
 func (x *Known) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[4]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +803,7 @@ func (x *Known) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Known.ProtoReflect.Descriptor instead.
 func (*Known) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{4}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Known) GetOrigins() []*Origin {
@@ -730,7 +840,7 @@ type KnownContext struct {
 
 func (x *KnownContext) Reset() {
 	*x = KnownContext{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[5]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +852,7 @@ func (x *KnownContext) String() string {
 func (*KnownContext) ProtoMessage() {}
 
 func (x *KnownContext) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[5]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +865,7 @@ func (x *KnownContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownContext.ProtoReflect.Descriptor instead.
 func (*KnownContext) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{5}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *KnownContext) GetOrigin() uint32 {
@@ -793,17 +903,20 @@ func (x *KnownContext) GetPath() string {
 	return ""
 }
 
-// The consumer has applied all definitions up to this change number: samples of their handles may come.
+// What the consumer has applied. Samples of a context come once its definition was acknowledged; how much may be on its way
+// follows from how fast acknowledgements come.
 type Ack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Changes       uint64                 `protobuf:"varint,1,opt,name=changes,proto3" json:"changes,omitempty"`
+	Changes       uint64                 `protobuf:"varint,1,opt,name=changes,proto3" json:"changes,omitempty"` // every change up to this number
+	Samples       uint64                 `protobuf:"varint,2,opt,name=samples,proto3" json:"samples,omitempty"` // every sample up to this position
+	Bytes         uint64                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`     // of all frames received in this stream
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[6]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +928,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[6]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,12 +941,26 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{6}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Ack) GetChanges() uint64 {
 	if x != nil {
 		return x.Changes
+	}
+	return 0
+}
+
+func (x *Ack) GetSamples() uint64 {
+	if x != nil {
+		return x.Samples
+	}
+	return 0
+}
+
+func (x *Ack) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
 	}
 	return 0
 }
@@ -848,7 +975,7 @@ type Interest struct {
 
 func (x *Interest) Reset() {
 	*x = Interest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[7]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +987,7 @@ func (x *Interest) String() string {
 func (*Interest) ProtoMessage() {}
 
 func (x *Interest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[7]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +1000,7 @@ func (x *Interest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interest.ProtoReflect.Descriptor instead.
 func (*Interest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{7}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Interest) GetRules() []*InterestRule {
@@ -894,7 +1021,7 @@ type InterestRule struct {
 
 func (x *InterestRule) Reset() {
 	*x = InterestRule{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[8]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1033,7 @@ func (x *InterestRule) String() string {
 func (*InterestRule) ProtoMessage() {}
 
 func (x *InterestRule) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[8]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1046,7 @@ func (x *InterestRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InterestRule.ProtoReflect.Descriptor instead.
 func (*InterestRule) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{8}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *InterestRule) GetPattern() string {
@@ -953,7 +1080,7 @@ type JoinBulk struct {
 
 func (x *JoinBulk) Reset() {
 	*x = JoinBulk{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[9]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1092,7 @@ func (x *JoinBulk) String() string {
 func (*JoinBulk) ProtoMessage() {}
 
 func (x *JoinBulk) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[9]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1105,7 @@ func (x *JoinBulk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinBulk.ProtoReflect.Descriptor instead.
 func (*JoinBulk) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{9}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *JoinBulk) GetSession() []byte {
@@ -996,7 +1123,7 @@ type WantBulk struct {
 
 func (x *WantBulk) Reset() {
 	*x = WantBulk{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[10]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1135,7 @@ func (x *WantBulk) String() string {
 func (*WantBulk) ProtoMessage() {}
 
 func (x *WantBulk) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[10]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1148,7 @@ func (x *WantBulk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WantBulk.ProtoReflect.Descriptor instead.
 func (*WantBulk) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{10}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{11}
 }
 
 type Farewell struct {
@@ -1033,7 +1160,7 @@ type Farewell struct {
 
 func (x *Farewell) Reset() {
 	*x = Farewell{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1172,7 @@ func (x *Farewell) String() string {
 func (*Farewell) ProtoMessage() {}
 
 func (x *Farewell) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1185,7 @@ func (x *Farewell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Farewell.ProtoReflect.Descriptor instead.
 func (*Farewell) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{11}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Farewell) GetError() *modelv1.Error {
@@ -1081,7 +1208,7 @@ type Beat struct {
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1220,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1233,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{12}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Beat) GetNumber() uint64 {
@@ -1149,7 +1276,7 @@ type Lane struct {
 
 func (x *Lane) Reset() {
 	*x = Lane{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1288,7 @@ func (x *Lane) String() string {
 func (*Lane) ProtoMessage() {}
 
 func (x *Lane) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1301,7 @@ func (x *Lane) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lane.ProtoReflect.Descriptor instead.
 func (*Lane) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{13}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Lane) GetKind() LaneKind {
@@ -1208,7 +1335,7 @@ type SchemaBody struct {
 
 func (x *SchemaBody) Reset() {
 	*x = SchemaBody{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1347,7 @@ func (x *SchemaBody) String() string {
 func (*SchemaBody) ProtoMessage() {}
 
 func (x *SchemaBody) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1360,7 @@ func (x *SchemaBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaBody.ProtoReflect.Descriptor instead.
 func (*SchemaBody) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{14}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SchemaBody) GetHash() []byte {
@@ -1261,7 +1388,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1273,7 +1400,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1286,7 +1413,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{15}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Origin) GetNode() []byte {
@@ -1313,7 +1440,7 @@ type Hop struct {
 
 func (x *Hop) Reset() {
 	*x = Hop{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1452,7 @@ func (x *Hop) String() string {
 func (*Hop) ProtoMessage() {}
 
 func (x *Hop) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1465,7 @@ func (x *Hop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hop.ProtoReflect.Descriptor instead.
 func (*Hop) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{16}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Hop) GetNode() []byte {
@@ -1364,7 +1491,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1503,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1516,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{17}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Route) GetHops() []*Hop {
@@ -1403,21 +1530,20 @@ func (x *Route) GetHops() []*Hop {
 type Delta struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Origins       []*Origin              `protobuf:"bytes,1,rep,name=origins,proto3" json:"origins,omitempty"`
-	Routes        []*Route               `protobuf:"bytes,2,rep,name=routes,proto3" json:"routes,omitempty"`   // index 1 is the first; 0 is the provider itself
+	Routes        []*Route               `protobuf:"bytes,2,rep,name=routes,proto3" json:"routes,omitempty"`
 	Schemas       [][]byte               `protobuf:"bytes,3,rep,name=schemas,proto3" json:"schemas,omitempty"` // hashes; a body not sent on this stream comes before
 	Definitions   []*Definition          `protobuf:"bytes,4,rep,name=definitions,proto3" json:"definitions,omitempty"`
 	Removals      []*Removal             `protobuf:"bytes,5,rep,name=removals,proto3" json:"removals,omitempty"`
 	Through       uint64                 `protobuf:"varint,6,opt,name=through,proto3" json:"through,omitempty"` // with this delta the consumer has every change up to this number
 	Head          uint64                 `protobuf:"varint,7,opt,name=head,proto3" json:"head,omitempty"`       // the provider's latest
-	Sweep         bool                   `protobuf:"varint,8,opt,name=sweep,proto3" json:"sweep,omitempty"`     // end of a comparison: of what was compared, all that is wrong was named
-	Live          bool                   `protobuf:"varint,9,opt,name=live,proto3" json:"live,omitempty"`       // overtakes a listing that is under way: says nothing about what lies between
+	Live          bool                   `protobuf:"varint,8,opt,name=live,proto3" json:"live,omitempty"`       // overtakes a listing that is under way: says nothing about what lies between
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1555,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1568,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{18}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Delta) GetOrigins() []*Origin {
@@ -1494,13 +1620,6 @@ func (x *Delta) GetHead() uint64 {
 	return 0
 }
 
-func (x *Delta) GetSweep() bool {
-	if x != nil {
-		return x.Sweep
-	}
-	return false
-}
-
 func (x *Delta) GetLive() bool {
 	if x != nil {
 		return x.Live
@@ -1518,17 +1637,16 @@ type Definition struct {
 	Change        uint64                 `protobuf:"varint,5,opt,name=change,proto3" json:"change,omitempty"`
 	Path          string                 `protobuf:"bytes,6,opt,name=path,proto3" json:"path,omitempty"` // relative to the export's root
 	Label         string                 `protobuf:"bytes,7,opt,name=label,proto3" json:"label,omitempty"`
-	Schema        uint32                 `protobuf:"varint,8,opt,name=schema,proto3" json:"schema,omitempty"`
-	Handle        uint32                 `protobuf:"varint,9,opt,name=handle,proto3" json:"handle,omitempty"` // key of its first variable; 0 where it has none
-	Route         uint32                 `protobuf:"varint,10,opt,name=route,proto3" json:"route,omitempty"`
-	Settings      []*SettingValue        `protobuf:"bytes,11,rep,name=settings,proto3" json:"settings,omitempty"`
+	Schema        uint32                 `protobuf:"varint,8,opt,name=schema,proto3" json:"schema,omitempty"` // index in schemas
+	Route         uint32                 `protobuf:"varint,9,opt,name=route,proto3" json:"route,omitempty"`   // index in routes
+	Settings      []*SettingValue        `protobuf:"bytes,10,rep,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1658,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1671,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{19}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Definition) GetOrigin() uint32 {
@@ -1612,13 +1730,6 @@ func (x *Definition) GetSchema() uint32 {
 	return 0
 }
 
-func (x *Definition) GetHandle() uint32 {
-	if x != nil {
-		return x.Handle
-	}
-	return 0
-}
-
 func (x *Definition) GetRoute() uint32 {
 	if x != nil {
 		return x.Route
@@ -1643,7 +1754,7 @@ type SettingValue struct {
 
 func (x *SettingValue) Reset() {
 	*x = SettingValue{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1766,7 @@ func (x *SettingValue) String() string {
 func (*SettingValue) ProtoMessage() {}
 
 func (x *SettingValue) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1779,7 @@ func (x *SettingValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingValue.ProtoReflect.Descriptor instead.
 func (*SettingValue) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{20}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SettingValue) GetIndex() uint32 {
@@ -1697,7 +1808,7 @@ type Removal struct {
 
 func (x *Removal) Reset() {
 	*x = Removal{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1820,7 @@ func (x *Removal) String() string {
 func (*Removal) ProtoMessage() {}
 
 func (x *Removal) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1833,7 @@ func (x *Removal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Removal.ProtoReflect.Descriptor instead.
 func (*Removal) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{21}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Removal) GetOrigin() uint32 {
@@ -1764,7 +1875,7 @@ type LiveSamples struct {
 
 func (x *LiveSamples) Reset() {
 	*x = LiveSamples{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +1887,7 @@ func (x *LiveSamples) String() string {
 func (*LiveSamples) ProtoMessage() {}
 
 func (x *LiveSamples) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +1900,7 @@ func (x *LiveSamples) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveSamples.ProtoReflect.Descriptor instead.
 func (*LiveSamples) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{22}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LiveSamples) GetSamples() *modelv1.Samples {
@@ -1825,7 +1936,7 @@ type Overlays struct {
 
 func (x *Overlays) Reset() {
 	*x = Overlays{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +1948,7 @@ func (x *Overlays) String() string {
 func (*Overlays) ProtoMessage() {}
 
 func (x *Overlays) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +1961,7 @@ func (x *Overlays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overlays.ProtoReflect.Descriptor instead.
 func (*Overlays) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{23}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Overlays) GetStale() []*Stale {
@@ -1879,13 +1990,14 @@ type Stale struct {
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Since         int64                  `protobuf:"fixed64,2,opt,name=since,proto3" json:"since,omitempty"`
 	Hop           string                 `protobuf:"bytes,3,opt,name=hop,proto3" json:"hop,omitempty"`
+	Before        uint64                 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"` // only samples before this position of the provider's ring are; 0: all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Stale) Reset() {
 	*x = Stale{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +2009,7 @@ func (x *Stale) String() string {
 func (*Stale) ProtoMessage() {}
 
 func (x *Stale) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1910,7 +2022,7 @@ func (x *Stale) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stale.ProtoReflect.Descriptor instead.
 func (*Stale) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{24}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Stale) GetPath() string {
@@ -1934,6 +2046,13 @@ func (x *Stale) GetHop() string {
 	return ""
 }
 
+func (x *Stale) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
 // Someone asks for something. The owner decides by what it granted the neighbour that handed it over, and by its rules for
 // foreign names.
 type ExecuteRequest struct {
@@ -1954,7 +2073,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2085,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2098,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{25}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExecuteRequest) GetId() []byte {
@@ -2086,7 +2205,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2217,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2230,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{26}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Principal) GetPerson() string {
@@ -2146,7 +2265,7 @@ type SetOperation struct {
 
 func (x *SetOperation) Reset() {
 	*x = SetOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2158,7 +2277,7 @@ func (x *SetOperation) String() string {
 func (*SetOperation) ProtoMessage() {}
 
 func (x *SetOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,7 +2290,7 @@ func (x *SetOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetOperation.ProtoReflect.Descriptor instead.
 func (*SetOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{27}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetOperation) GetName() string {
@@ -2205,7 +2324,7 @@ type CallOperation struct {
 
 func (x *CallOperation) Reset() {
 	*x = CallOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2336,7 @@ func (x *CallOperation) String() string {
 func (*CallOperation) ProtoMessage() {}
 
 func (x *CallOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2349,7 @@ func (x *CallOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallOperation.ProtoReflect.Descriptor instead.
 func (*CallOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{28}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CallOperation) GetFunction() string {
@@ -2258,7 +2377,7 @@ type CreateOperation struct {
 
 func (x *CreateOperation) Reset() {
 	*x = CreateOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2389,7 @@ func (x *CreateOperation) String() string {
 func (*CreateOperation) ProtoMessage() {}
 
 func (x *CreateOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2402,7 @@ func (x *CreateOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOperation.ProtoReflect.Descriptor instead.
 func (*CreateOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{29}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreateOperation) GetKind() string {
@@ -2317,7 +2436,7 @@ type RemoveOperation struct {
 
 func (x *RemoveOperation) Reset() {
 	*x = RemoveOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2448,7 @@ func (x *RemoveOperation) String() string {
 func (*RemoveOperation) ProtoMessage() {}
 
 func (x *RemoveOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2461,7 @@ func (x *RemoveOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOperation.ProtoReflect.Descriptor instead.
 func (*RemoveOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{30}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RemoveOperation) GetExpected() *modelv1.Position {
@@ -2372,7 +2491,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2384,7 +2503,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2397,7 +2516,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{31}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExecuteResponse) GetError() *modelv1.Error {
@@ -2449,7 +2568,7 @@ type RedeemRequest struct {
 
 func (x *RedeemRequest) Reset() {
 	*x = RedeemRequest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +2580,7 @@ func (x *RedeemRequest) String() string {
 func (*RedeemRequest) ProtoMessage() {}
 
 func (x *RedeemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,7 +2593,7 @@ func (x *RedeemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemRequest.ProtoReflect.Descriptor instead.
 func (*RedeemRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{32}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RedeemRequest) GetSecret() []byte {
@@ -2530,7 +2649,7 @@ type ExportTerms struct {
 
 func (x *ExportTerms) Reset() {
 	*x = ExportTerms{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +2661,7 @@ func (x *ExportTerms) String() string {
 func (*ExportTerms) ProtoMessage() {}
 
 func (x *ExportTerms) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +2674,7 @@ func (x *ExportTerms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportTerms.ProtoReflect.Descriptor instead.
 func (*ExportTerms) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{33}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExportTerms) GetPatterns() []string {
@@ -2592,7 +2711,7 @@ type RedeemResponse struct {
 
 func (x *RedeemResponse) Reset() {
 	*x = RedeemResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +2723,7 @@ func (x *RedeemResponse) String() string {
 func (*RedeemResponse) ProtoMessage() {}
 
 func (x *RedeemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +2736,7 @@ func (x *RedeemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemResponse.ProtoReflect.Descriptor instead.
 func (*RedeemResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{34}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RedeemResponse) GetError() *modelv1.Error {
@@ -2667,7 +2786,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04beat\x18\x04 \x01(\v2\x14.banyan.link.v1.BeatH\x00R\x04beat\x126\n" +
 	"\binterest\x18\x05 \x01(\v2\x18.banyan.link.v1.InterestH\x00R\binterest\x127\n" +
 	"\tjoin_bulk\x18\x06 \x01(\v2\x18.banyan.link.v1.JoinBulkH\x00R\bjoinBulkB\x06\n" +
-	"\x04body\"\xbf\x03\n" +
+	"\x04body\"\xf7\x03\n" +
 	"\rProviderFrame\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.banyan.link.v1.WelcomeH\x00R\awelcome\x124\n" +
 	"\x06schema\x18\x02 \x01(\v2\x1a.banyan.link.v1.SchemaBodyH\x00R\x06schema\x12-\n" +
@@ -2676,26 +2795,35 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\boverlays\x18\x05 \x01(\v2\x18.banyan.link.v1.OverlaysH\x00R\boverlays\x12*\n" +
 	"\x04beat\x18\x06 \x01(\v2\x14.banyan.link.v1.BeatH\x00R\x04beat\x127\n" +
 	"\twant_bulk\x18\a \x01(\v2\x18.banyan.link.v1.WantBulkH\x00R\bwantBulk\x126\n" +
-	"\bfarewell\x18\b \x01(\v2\x18.banyan.link.v1.FarewellH\x00R\bfarewellB\x06\n" +
-	"\x04body\"\xd9\x01\n" +
+	"\bfarewell\x18\b \x01(\v2\x18.banyan.link.v1.FarewellH\x00R\bfarewell\x126\n" +
+	"\bbindings\x18\t \x01(\v2\x18.banyan.link.v1.BindingsH\x00R\bbindingsB\x06\n" +
+	"\x04body\"\xab\x01\n" +
+	"\bBindings\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\rR\x05first\x120\n" +
+	"\aorigins\x18\x02 \x03(\v2\x16.banyan.link.v1.OriginR\aorigins\x12\x1a\n" +
+	"\x06origin\x18\x03 \x03(\rB\x02\x10\x01R\x06origin\x12%\n" +
+	"\fnumber_steps\x18\x04 \x03(\x12B\x02\x10\x01R\vnumberSteps\x12\x14\n" +
+	"\x03key\x18\x05 \x03(\rB\x02\x10\x01R\x03key\"\x8f\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04link\x18\x02 \x01(\tR\x04link\x12\x18\n" +
 	"\asession\x18\x03 \x01(\fR\asession\x12\x12\n" +
-	"\x04view\x18\x04 \x01(\x04R\x04view\x12,\n" +
+	"\x04view\x18\x04 \x01(\x06R\x04view\x12,\n" +
 	"\x05epoch\x18\x05 \x01(\v2\x16.banyan.model.v1.EpochR\x05epoch\x12,\n" +
 	"\x05chain\x18\x06 \x01(\v2\x16.banyan.model.v1.ChainR\x05chain\x12\x18\n" +
-	"\achanges\x18\a \x01(\x04R\achanges\"\xd1\x02\n" +
+	"\achanges\x18\a \x01(\x04R\achanges\x12\x18\n" +
+	"\asamples\x18\b \x01(\x04R\asamples\x12\x1a\n" +
+	"\bbindings\x18\t \x01(\rR\bbindings\"\xc8\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\fR\x04node\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12,\n" +
 	"\x05epoch\x18\x04 \x01(\v2\x16.banyan.model.v1.EpochR\x05epoch\x12\x12\n" +
-	"\x04view\x18\x05 \x01(\x04R\x04view\x12,\n" +
+	"\x04view\x18\x05 \x01(\x06R\x04view\x12,\n" +
 	"\x05chain\x18\x06 \x01(\v2\x16.banyan.model.v1.ChainR\x05chain\x12\x12\n" +
 	"\x04from\x18\a \x01(\x04R\x04from\x12.\n" +
-	"\x06resume\x18\b \x01(\x0e2\x16.banyan.link.v1.ResumeR\x06resume\x12#\n" +
-	"\rhandles_valid\x18\t \x01(\bR\fhandlesValid\x12+\n" +
+	"\x06resume\x18\b \x01(\x0e2\x16.banyan.link.v1.ResumeR\x06resume\x12\x1a\n" +
+	"\bbindings\x18\t \x01(\rR\bbindings\x12+\n" +
 	"\x11beat_milliseconds\x18\n" +
 	" \x01(\rR\x10beatMilliseconds\"\x87\x01\n" +
 	"\x05Known\x120\n" +
@@ -2707,9 +2835,11 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12#\n" +
 	"\rversion_epoch\x18\x03 \x01(\rR\fversionEpoch\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\x12\x12\n" +
-	"\x04path\x18\x05 \x01(\tR\x04path\"\x1f\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\"O\n" +
 	"\x03Ack\x12\x18\n" +
-	"\achanges\x18\x01 \x01(\x04R\achanges\">\n" +
+	"\achanges\x18\x01 \x01(\x04R\achanges\x12\x18\n" +
+	"\asamples\x18\x02 \x01(\x04R\asamples\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\">\n" +
 	"\bInterest\x122\n" +
 	"\x05rules\x18\x01 \x03(\v2\x1c.banyan.link.v1.InterestRuleR\x05rules\"w\n" +
 	"\fInterestRule\x12\x18\n" +
@@ -2742,7 +2872,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"0\n" +
 	"\x05Route\x12'\n" +
-	"\x04hops\x18\x01 \x03(\v2\x13.banyan.link.v1.HopR\x04hops\"\xcd\x02\n" +
+	"\x04hops\x18\x01 \x03(\v2\x13.banyan.link.v1.HopR\x04hops\"\xb7\x02\n" +
 	"\x05Delta\x120\n" +
 	"\aorigins\x18\x01 \x03(\v2\x16.banyan.link.v1.OriginR\aorigins\x12-\n" +
 	"\x06routes\x18\x02 \x03(\v2\x15.banyan.link.v1.RouteR\x06routes\x12\x18\n" +
@@ -2750,9 +2880,8 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\vdefinitions\x18\x04 \x03(\v2\x1a.banyan.link.v1.DefinitionR\vdefinitions\x123\n" +
 	"\bremovals\x18\x05 \x03(\v2\x17.banyan.link.v1.RemovalR\bremovals\x12\x18\n" +
 	"\athrough\x18\x06 \x01(\x04R\athrough\x12\x12\n" +
-	"\x04head\x18\a \x01(\x04R\x04head\x12\x14\n" +
-	"\x05sweep\x18\b \x01(\bR\x05sweep\x12\x12\n" +
-	"\x04live\x18\t \x01(\bR\x04live\"\xbd\x02\n" +
+	"\x04head\x18\a \x01(\x04R\x04head\x12\x12\n" +
+	"\x04live\x18\b \x01(\bR\x04live\"\xa5\x02\n" +
 	"\n" +
 	"Definition\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\rR\x06origin\x12\x16\n" +
@@ -2762,11 +2891,10 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x06change\x18\x05 \x01(\x04R\x06change\x12\x12\n" +
 	"\x04path\x18\x06 \x01(\tR\x04path\x12\x14\n" +
 	"\x05label\x18\a \x01(\tR\x05label\x12\x16\n" +
-	"\x06schema\x18\b \x01(\rR\x06schema\x12\x16\n" +
-	"\x06handle\x18\t \x01(\rR\x06handle\x12\x14\n" +
-	"\x05route\x18\n" +
-	" \x01(\rR\x05route\x128\n" +
-	"\bsettings\x18\v \x03(\v2\x1c.banyan.link.v1.SettingValueR\bsettings\"R\n" +
+	"\x06schema\x18\b \x01(\rR\x06schema\x12\x14\n" +
+	"\x05route\x18\t \x01(\rR\x05route\x128\n" +
+	"\bsettings\x18\n" +
+	" \x03(\v2\x1c.banyan.link.v1.SettingValueR\bsettings\"R\n" +
 	"\fSettingValue\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.banyan.model.v1.ValueR\x05value\"e\n" +
@@ -2782,11 +2910,12 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\bOverlays\x12+\n" +
 	"\x05stale\x18\x01 \x03(\v2\x15.banyan.link.v1.StaleR\x05stale\x12\x18\n" +
 	"\achanges\x18\x02 \x01(\x04R\achanges\x12\x18\n" +
-	"\asamples\x18\x03 \x01(\x04R\asamples\"C\n" +
+	"\asamples\x18\x03 \x01(\x04R\asamples\"[\n" +
 	"\x05Stale\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
 	"\x05since\x18\x02 \x01(\x10R\x05since\x12\x10\n" +
-	"\x03hop\x18\x03 \x01(\tR\x03hop\"\xd7\x02\n" +
+	"\x03hop\x18\x03 \x01(\tR\x03hop\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\x04R\x06before\"\xd7\x02\n" +
 	"\x0eExecuteRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x127\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x19.banyan.link.v1.PrincipalR\tprincipal\x12\x12\n" +
@@ -2865,120 +2994,123 @@ func file_banyan_link_v1_link_proto_rawDescGZIP() []byte {
 }
 
 var file_banyan_link_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_banyan_link_v1_link_proto_goTypes = []any{
 	(Resume)(0),              // 0: banyan.link.v1.Resume
 	(LaneKind)(0),            // 1: banyan.link.v1.LaneKind
 	(*ConsumerFrame)(nil),    // 2: banyan.link.v1.ConsumerFrame
 	(*ProviderFrame)(nil),    // 3: banyan.link.v1.ProviderFrame
-	(*Hello)(nil),            // 4: banyan.link.v1.Hello
-	(*Welcome)(nil),          // 5: banyan.link.v1.Welcome
-	(*Known)(nil),            // 6: banyan.link.v1.Known
-	(*KnownContext)(nil),     // 7: banyan.link.v1.KnownContext
-	(*Ack)(nil),              // 8: banyan.link.v1.Ack
-	(*Interest)(nil),         // 9: banyan.link.v1.Interest
-	(*InterestRule)(nil),     // 10: banyan.link.v1.InterestRule
-	(*JoinBulk)(nil),         // 11: banyan.link.v1.JoinBulk
-	(*WantBulk)(nil),         // 12: banyan.link.v1.WantBulk
-	(*Farewell)(nil),         // 13: banyan.link.v1.Farewell
-	(*Beat)(nil),             // 14: banyan.link.v1.Beat
-	(*Lane)(nil),             // 15: banyan.link.v1.Lane
-	(*SchemaBody)(nil),       // 16: banyan.link.v1.SchemaBody
-	(*Origin)(nil),           // 17: banyan.link.v1.Origin
-	(*Hop)(nil),              // 18: banyan.link.v1.Hop
-	(*Route)(nil),            // 19: banyan.link.v1.Route
-	(*Delta)(nil),            // 20: banyan.link.v1.Delta
-	(*Definition)(nil),       // 21: banyan.link.v1.Definition
-	(*SettingValue)(nil),     // 22: banyan.link.v1.SettingValue
-	(*Removal)(nil),          // 23: banyan.link.v1.Removal
-	(*LiveSamples)(nil),      // 24: banyan.link.v1.LiveSamples
-	(*Overlays)(nil),         // 25: banyan.link.v1.Overlays
-	(*Stale)(nil),            // 26: banyan.link.v1.Stale
-	(*ExecuteRequest)(nil),   // 27: banyan.link.v1.ExecuteRequest
-	(*Principal)(nil),        // 28: banyan.link.v1.Principal
-	(*SetOperation)(nil),     // 29: banyan.link.v1.SetOperation
-	(*CallOperation)(nil),    // 30: banyan.link.v1.CallOperation
-	(*CreateOperation)(nil),  // 31: banyan.link.v1.CreateOperation
-	(*RemoveOperation)(nil),  // 32: banyan.link.v1.RemoveOperation
-	(*ExecuteResponse)(nil),  // 33: banyan.link.v1.ExecuteResponse
-	(*RedeemRequest)(nil),    // 34: banyan.link.v1.RedeemRequest
-	(*ExportTerms)(nil),      // 35: banyan.link.v1.ExportTerms
-	(*RedeemResponse)(nil),   // 36: banyan.link.v1.RedeemResponse
-	(*modelv1.Epoch)(nil),    // 37: banyan.model.v1.Epoch
-	(*modelv1.Chain)(nil),    // 38: banyan.model.v1.Chain
-	(*modelv1.Error)(nil),    // 39: banyan.model.v1.Error
-	(*modelv1.Value)(nil),    // 40: banyan.model.v1.Value
-	(*modelv1.Samples)(nil),  // 41: banyan.model.v1.Samples
-	(*modelv1.Position)(nil), // 42: banyan.model.v1.Position
-	(*modelv1.Argument)(nil), // 43: banyan.model.v1.Argument
-	(modelv1.Right)(0),       // 44: banyan.model.v1.Right
+	(*Bindings)(nil),         // 4: banyan.link.v1.Bindings
+	(*Hello)(nil),            // 5: banyan.link.v1.Hello
+	(*Welcome)(nil),          // 6: banyan.link.v1.Welcome
+	(*Known)(nil),            // 7: banyan.link.v1.Known
+	(*KnownContext)(nil),     // 8: banyan.link.v1.KnownContext
+	(*Ack)(nil),              // 9: banyan.link.v1.Ack
+	(*Interest)(nil),         // 10: banyan.link.v1.Interest
+	(*InterestRule)(nil),     // 11: banyan.link.v1.InterestRule
+	(*JoinBulk)(nil),         // 12: banyan.link.v1.JoinBulk
+	(*WantBulk)(nil),         // 13: banyan.link.v1.WantBulk
+	(*Farewell)(nil),         // 14: banyan.link.v1.Farewell
+	(*Beat)(nil),             // 15: banyan.link.v1.Beat
+	(*Lane)(nil),             // 16: banyan.link.v1.Lane
+	(*SchemaBody)(nil),       // 17: banyan.link.v1.SchemaBody
+	(*Origin)(nil),           // 18: banyan.link.v1.Origin
+	(*Hop)(nil),              // 19: banyan.link.v1.Hop
+	(*Route)(nil),            // 20: banyan.link.v1.Route
+	(*Delta)(nil),            // 21: banyan.link.v1.Delta
+	(*Definition)(nil),       // 22: banyan.link.v1.Definition
+	(*SettingValue)(nil),     // 23: banyan.link.v1.SettingValue
+	(*Removal)(nil),          // 24: banyan.link.v1.Removal
+	(*LiveSamples)(nil),      // 25: banyan.link.v1.LiveSamples
+	(*Overlays)(nil),         // 26: banyan.link.v1.Overlays
+	(*Stale)(nil),            // 27: banyan.link.v1.Stale
+	(*ExecuteRequest)(nil),   // 28: banyan.link.v1.ExecuteRequest
+	(*Principal)(nil),        // 29: banyan.link.v1.Principal
+	(*SetOperation)(nil),     // 30: banyan.link.v1.SetOperation
+	(*CallOperation)(nil),    // 31: banyan.link.v1.CallOperation
+	(*CreateOperation)(nil),  // 32: banyan.link.v1.CreateOperation
+	(*RemoveOperation)(nil),  // 33: banyan.link.v1.RemoveOperation
+	(*ExecuteResponse)(nil),  // 34: banyan.link.v1.ExecuteResponse
+	(*RedeemRequest)(nil),    // 35: banyan.link.v1.RedeemRequest
+	(*ExportTerms)(nil),      // 36: banyan.link.v1.ExportTerms
+	(*RedeemResponse)(nil),   // 37: banyan.link.v1.RedeemResponse
+	(*modelv1.Epoch)(nil),    // 38: banyan.model.v1.Epoch
+	(*modelv1.Chain)(nil),    // 39: banyan.model.v1.Chain
+	(*modelv1.Error)(nil),    // 40: banyan.model.v1.Error
+	(*modelv1.Value)(nil),    // 41: banyan.model.v1.Value
+	(*modelv1.Samples)(nil),  // 42: banyan.model.v1.Samples
+	(*modelv1.Position)(nil), // 43: banyan.model.v1.Position
+	(*modelv1.Argument)(nil), // 44: banyan.model.v1.Argument
+	(modelv1.Right)(0),       // 45: banyan.model.v1.Right
 }
 var file_banyan_link_v1_link_proto_depIdxs = []int32{
-	4,  // 0: banyan.link.v1.ConsumerFrame.hello:type_name -> banyan.link.v1.Hello
-	6,  // 1: banyan.link.v1.ConsumerFrame.known:type_name -> banyan.link.v1.Known
-	8,  // 2: banyan.link.v1.ConsumerFrame.ack:type_name -> banyan.link.v1.Ack
-	14, // 3: banyan.link.v1.ConsumerFrame.beat:type_name -> banyan.link.v1.Beat
-	9,  // 4: banyan.link.v1.ConsumerFrame.interest:type_name -> banyan.link.v1.Interest
-	11, // 5: banyan.link.v1.ConsumerFrame.join_bulk:type_name -> banyan.link.v1.JoinBulk
-	5,  // 6: banyan.link.v1.ProviderFrame.welcome:type_name -> banyan.link.v1.Welcome
-	16, // 7: banyan.link.v1.ProviderFrame.schema:type_name -> banyan.link.v1.SchemaBody
-	20, // 8: banyan.link.v1.ProviderFrame.delta:type_name -> banyan.link.v1.Delta
-	24, // 9: banyan.link.v1.ProviderFrame.samples:type_name -> banyan.link.v1.LiveSamples
-	25, // 10: banyan.link.v1.ProviderFrame.overlays:type_name -> banyan.link.v1.Overlays
-	14, // 11: banyan.link.v1.ProviderFrame.beat:type_name -> banyan.link.v1.Beat
-	12, // 12: banyan.link.v1.ProviderFrame.want_bulk:type_name -> banyan.link.v1.WantBulk
-	13, // 13: banyan.link.v1.ProviderFrame.farewell:type_name -> banyan.link.v1.Farewell
-	37, // 14: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
-	38, // 15: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
-	37, // 16: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
-	38, // 17: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
-	0,  // 18: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
-	17, // 19: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
-	7,  // 20: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
-	10, // 21: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
-	39, // 22: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
-	15, // 23: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
-	1,  // 24: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
-	37, // 25: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
-	18, // 26: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
-	17, // 27: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
-	19, // 28: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
-	21, // 29: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
-	23, // 30: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
-	22, // 31: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
-	40, // 32: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
-	41, // 33: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
-	26, // 34: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
-	28, // 35: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
-	29, // 36: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
-	30, // 37: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
-	31, // 38: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
-	32, // 39: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
-	40, // 40: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
-	42, // 41: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
-	43, // 42: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
-	43, // 43: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
-	42, // 44: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
-	39, // 45: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
-	42, // 46: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
-	43, // 47: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
-	35, // 48: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
-	44, // 49: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
-	39, // 50: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
-	35, // 51: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
-	2,  // 52: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
-	2,  // 53: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
-	27, // 54: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
-	34, // 55: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
-	3,  // 56: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
-	3,  // 57: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
-	33, // 58: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
-	36, // 59: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
-	56, // [56:60] is the sub-list for method output_type
-	52, // [52:56] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	5,  // 0: banyan.link.v1.ConsumerFrame.hello:type_name -> banyan.link.v1.Hello
+	7,  // 1: banyan.link.v1.ConsumerFrame.known:type_name -> banyan.link.v1.Known
+	9,  // 2: banyan.link.v1.ConsumerFrame.ack:type_name -> banyan.link.v1.Ack
+	15, // 3: banyan.link.v1.ConsumerFrame.beat:type_name -> banyan.link.v1.Beat
+	10, // 4: banyan.link.v1.ConsumerFrame.interest:type_name -> banyan.link.v1.Interest
+	12, // 5: banyan.link.v1.ConsumerFrame.join_bulk:type_name -> banyan.link.v1.JoinBulk
+	6,  // 6: banyan.link.v1.ProviderFrame.welcome:type_name -> banyan.link.v1.Welcome
+	17, // 7: banyan.link.v1.ProviderFrame.schema:type_name -> banyan.link.v1.SchemaBody
+	21, // 8: banyan.link.v1.ProviderFrame.delta:type_name -> banyan.link.v1.Delta
+	25, // 9: banyan.link.v1.ProviderFrame.samples:type_name -> banyan.link.v1.LiveSamples
+	26, // 10: banyan.link.v1.ProviderFrame.overlays:type_name -> banyan.link.v1.Overlays
+	15, // 11: banyan.link.v1.ProviderFrame.beat:type_name -> banyan.link.v1.Beat
+	13, // 12: banyan.link.v1.ProviderFrame.want_bulk:type_name -> banyan.link.v1.WantBulk
+	14, // 13: banyan.link.v1.ProviderFrame.farewell:type_name -> banyan.link.v1.Farewell
+	4,  // 14: banyan.link.v1.ProviderFrame.bindings:type_name -> banyan.link.v1.Bindings
+	18, // 15: banyan.link.v1.Bindings.origins:type_name -> banyan.link.v1.Origin
+	38, // 16: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
+	39, // 17: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
+	38, // 18: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
+	39, // 19: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
+	0,  // 20: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
+	18, // 21: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
+	8,  // 22: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
+	11, // 23: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
+	40, // 24: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
+	16, // 25: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
+	1,  // 26: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
+	38, // 27: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
+	19, // 28: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
+	18, // 29: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
+	20, // 30: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
+	22, // 31: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
+	24, // 32: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
+	23, // 33: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
+	41, // 34: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
+	42, // 35: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
+	27, // 36: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
+	29, // 37: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
+	30, // 38: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
+	31, // 39: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
+	32, // 40: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
+	33, // 41: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
+	41, // 42: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
+	43, // 43: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
+	44, // 44: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
+	44, // 45: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
+	43, // 46: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
+	40, // 47: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
+	43, // 48: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
+	44, // 49: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
+	36, // 50: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
+	45, // 51: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
+	40, // 52: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
+	36, // 53: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
+	2,  // 54: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
+	2,  // 55: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
+	28, // 56: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
+	35, // 57: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
+	3,  // 58: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
+	3,  // 59: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
+	34, // 60: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
+	37, // 61: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
+	58, // [58:62] is the sub-list for method output_type
+	54, // [54:58] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_banyan_link_v1_link_proto_init() }
@@ -3003,8 +3135,9 @@ func file_banyan_link_v1_link_proto_init() {
 		(*ProviderFrame_Beat)(nil),
 		(*ProviderFrame_WantBulk)(nil),
 		(*ProviderFrame_Farewell)(nil),
+		(*ProviderFrame_Bindings)(nil),
 	}
-	file_banyan_link_v1_link_proto_msgTypes[25].OneofWrappers = []any{
+	file_banyan_link_v1_link_proto_msgTypes[26].OneofWrappers = []any{
 		(*ExecuteRequest_Set)(nil),
 		(*ExecuteRequest_Call)(nil),
 		(*ExecuteRequest_Create)(nil),
@@ -3016,7 +3149,7 @@ func file_banyan_link_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_link_v1_link_proto_rawDesc), len(file_banyan_link_v1_link_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
