@@ -104,20 +104,18 @@ func KindOf(err error) ErrorKind {
 	return KindInternal
 }
 
-// Errorf makes an error of a kind with a detail; %w keeps the cause.
+// Errorf makes an error of a kind with a detail; each %w keeps a cause.
 func Errorf(kind ErrorKind, format string, args ...any) *Error {
 	wrapped := fmt.Errorf(format, args...)
-	return &Error{Kind: kind, Detail: wrapped.Error(), Err: silent(errors.Unwrap(wrapped))}
-}
-
-// silent keeps a cause for errors.Is and errors.As whose text already stands in the detail.
-func silent(err error) error {
-	if err == nil {
-		return nil
+	e := &Error{Kind: kind, Detail: wrapped.Error()}
+	var several interface{ Unwrap() []error }
+	if errors.Unwrap(wrapped) != nil || errors.As(wrapped, &several) {
+		e.Err = quietCause{wrapped}
 	}
-	return quietCause{err}
+	return e
 }
 
+// quietCause keeps what was wrapped for errors.Is and errors.As; its text already stands in the detail.
 type quietCause struct{ error }
 
 func (q quietCause) Error() string { return "" }
