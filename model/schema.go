@@ -112,7 +112,8 @@ func (s *Schema) FunctionIndex(name string) int {
 	return -1
 }
 
-// Validate checks names, types and limits: one name is used once among settings and variables, and once among functions.
+// Validate checks names, types and limits: one name is used once among settings and variables, once among functions, and once among events;
+// and once among the fields of each list.
 func (s *Schema) Validate() error {
 	if err := CheckName(s.Kind); err != nil {
 		return invalidf("schema kind: %w", err)
@@ -122,38 +123,69 @@ func (s *Schema) Validate() error {
 			return invalidf("schema %s has %d entries of one sort, at most %d are allowed", s.Kind, n, MaxSchemaEntries)
 		}
 	}
-	seen := map[string]bool{}
-	entry := func(sort, name string, t Type) error {
-		if err := CheckName(name); err != nil {
-			return invalidf("schema %s, %s: %w", s.Kind, sort, err)
-		}
-		if t == TypeNone || t > TypeTable {
-			return invalidf("schema %s, %s %s: a value cannot have the type %s", s.Kind, sort, name, t)
-		}
-		if seen[name] {
-			return invalidf("schema %s has two entries called %s", s.Kind, name)
-		}
-		seen[name] = true
-		return nil
-	}
+	entries := entryCheck{schema: s.Kind, seen: map[string]bool{}}
 	for _, e := range s.Settings {
-		if err := entry("setting", e.Name, e.Type); err != nil {
-			return err
-		}
+		entries.add("setting", e.Name, e.Type)
 		if !e.Default.IsNone() && e.Default.Type() != e.Type {
-			return invalidf("schema %s, setting %s: the default is %s, the setting %s", s.Kind, e.Name, e.Default.Type(), e.Type)
+			entries.fail("setting %s: the default is %s, the setting %s", e.Name, e.Default.Type(), e.Type)
 		}
 	}
 	for _, e := range s.Variables {
-		if err := entry("variable", e.Name, e.Type); err != nil {
-			return err
-		}
+		entries.add("variable", e.Name, e.Type)
 	}
-	clear(seen)
+	clear(entries.seen)
 	for _, e := range s.Functions {
-		if err := entry("function", e.Name, TypeBool); err != nil {
-			return err
-		}
+		entries.add("function", e.Name, TypeBool)
 	}
-	return nil
+	clear(entries.seen)
+	for _, e := range s.Events {
+		entries.add("event", e.Name, TypeBool)
+	}
+	for _, e := range s.Functions {
+		entries.addFields("parameter of "+e.Name, e.Parameters)
+		entries.addFields("result of "+e.Name, e.Results)
+	}
+	for _, e := range s.Events {
+		entries.addFields("field of "+e.Name, e.Fields)
+	}
+	return entries.err
+}
+
+// entryCheck keeps the first thing that is wrong.
+type entryCheck struct {
+	schema string
+	seen   map[string]bool
+	err    error
+}
+
+func (c *entryCheck) fail(format string, args ...any) {
+	if c.err == nil {
+		c.err = invalidf("schema "+c.schema+", "+format, args...)
+	}
+}
+
+func (c *entryCheck) add(sort, name string, t Type) {
+	if err := CheckName(name); err != nil {
+		c.fail("%s: %w", sort, err)
+	}
+	if t == TypeNone || t > TypeTable {
+		c.fail("%s %s: a value cannot have the type %s", sort, name, t)
+	}
+	if c.seen[name] {
+		c.fail("two entries are called %s", name)
+	}
+	c.seen[name] = true
+}
+
+func (c *entryCheck) addFields(sort string, fields []Field) {
+	clear(c.seen)
+	if len(fields) > MaxSchemaEntries {
+		c.fail("%s: there are %d, at most %d are allowed", sort, len(fields), MaxSchemaEntries)
+	}
+	for _, f := range fields {
+		if c.err != nil {
+			return
+		}
+		c.add(sort, f.Name, f.Type)
+	}
 }
