@@ -1,15 +1,29 @@
 package model
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Time is an instant as nanoseconds since 1970-01-01 UTC: pointer-free, so that millions of them cost the collector nothing. It
-// reaches from 1678 to 2262. Zero means "no time".
+// reaches from September 1677 to April 2262. Zero means "no time".
 type Time int64
 
-// TimeOf converts from time.Time; the zero time.Time becomes 0.
+// The first and the last instant that a Time can hold.
+var (
+	earliest = time.Unix(0, math.MinInt64).UTC() // 1677-09-21T00:12:43.145224192Z
+	latest   = time.Unix(0, math.MaxInt64).UTC() // 2262-04-11T23:47:16.854775807Z
+)
+
+// TimeOf converts from time.Time; the zero time.Time becomes 0, and what is out of range the nearest instant within.
 func TimeOf(t time.Time) Time {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return 0
+	case t.Before(earliest):
+		return math.MinInt64
+	case t.After(latest):
+		return math.MaxInt64
 	}
 	return Time(t.UnixNano())
 }
@@ -36,8 +50,8 @@ func ParseTime(text string) (Time, error) {
 	if err != nil {
 		return 0, invalidf("%s is not a time: use RFC 3339, like 2026-01-02T03:04:05.678Z", quoted(text))
 	}
-	if y := std.UTC().Year(); y < 1678 || y > 2261 {
-		return 0, invalidf("time %s is outside the years 1678 to 2261", quoted(text))
+	if std.Before(earliest) || std.After(latest) {
+		return 0, invalidf("time %s is not between %s and %s", quoted(text), earliest.Format(time.RFC3339), latest.Format(time.RFC3339))
 	}
 	return Time(std.UnixNano()), nil
 }
