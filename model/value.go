@@ -100,8 +100,13 @@ func RefOutside() Value { return Value{kind: TypeRef, text: outside} }
 
 const outside = "outside"
 
-// TableValue makes a table value. The table belongs to the value from then on and must not be changed.
-func TableValue(t *Table) Value { return Value{kind: TypeTable, table: t} }
+// TableValue makes a table value; nil is the empty table. The table belongs to the value from then on and must not be changed.
+func TableValue(t *Table) Value {
+	if t == nil {
+		t = &Table{}
+	}
+	return Value{kind: TypeTable, table: t}
+}
 
 // Scalar makes a value of a scalar type from its 64 bits, as Bits returned them; for other types it is no value.
 func Scalar(t Type, bits uint64) Value {
@@ -198,7 +203,7 @@ func (v Value) Table() *Table {
 
 // Size is about how many bytes the value takes in memory beyond the Value itself.
 func (v Value) Size() int {
-	if v.kind == TypeTable && v.table != nil {
+	if v.kind == TypeTable {
 		return v.table.size()
 	}
 	return len(v.text)
@@ -274,17 +279,20 @@ func (t *Table) size() int {
 		n += len(c.Name) + 8
 	}
 	for _, row := range t.Rows {
-		for _, cell := range row {
-			n += 8 + len(cell.text)
-		}
+		n += rowSize(row)
+	}
+	return n
+}
+
+func rowSize(row []Value) int {
+	n := 0
+	for _, cell := range row {
+		n += 8 + len(cell.text)
 	}
 	return n
 }
 
 func (t *Table) equal(other *Table) bool {
-	if t == nil || other == nil {
-		return t == other
-	}
 	return slices.Equal(t.Columns, other.Columns) &&
 		slices.EqualFunc(t.Rows, other.Rows, func(a, b []Value) bool { return slices.EqualFunc(a, b, Value.Equal) })
 }

@@ -2,8 +2,8 @@ package model
 
 import (
 	"encoding/base64"
-	"math"
 	"strconv"
+	"strings"
 )
 
 // String shows the value to people: as JSON writes it, but without quotes around text.
@@ -22,9 +22,7 @@ func (v Value) String() string {
 	case TypeDuration:
 		return v.Duration().String()
 	case TypeFloat64:
-		if f := v.Float64(); f != f || math.IsInf(f, 0) {
-			return strconv.FormatFloat(f, 'g', -1, 64)
-		}
+		return strings.Trim(string(v.JSON()), `"`) // NaN and the infinities
 	}
 	return string(v.JSON())
 }
