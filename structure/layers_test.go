@@ -44,7 +44,10 @@ var folders = []folder{
 
 	{name: "store", layer: 3,
 		above:  "the live tree, identity and decisions are pure and quick; with a database under them they would be neither, and their tests would need a disk",
-		beside: "store is alone on its layer"},
+		beside: "what is followed is the live tree; what was kept comes into it first"},
+	{name: "follow", layer: 3,
+		above:  "the tree, the wire form and decisions must not depend on who follows them",
+		beside: "followers keep their positions in memory or at the other end; none needs a database"},
 
 	{name: "peering", layer: 4,
 		above:  "what is stored and what is decided must not depend on which links there are",

@@ -16,7 +16,8 @@ type Put struct {
 	Settings []model.Value
 	Version  model.Version
 	Route    Route
-	Number   uint64 // change number that it keeps from before a restart; 0 gives it the next one
+	Number   uint64  // change number that it keeps from before a restart; 0 gives it the next one, and Apply says which
+	Slots    SlotRun // of its variables: said by Apply
 }
 
 // Removal is a context that is no more. Number is as in Put.
@@ -28,6 +29,7 @@ type Removal struct {
 
 // Tombstone is what is remembered of a removed context.
 type Tombstone struct {
+	Index   Index // that it had, none after a restart
 	ID      model.ContextID
 	Path    model.Path
 	Version model.Version
@@ -82,16 +84,16 @@ func (t *Tree) Release() {
 	t.wakeReaders()
 }
 
-// Apply makes puts and removals visible at once, puts first, and returns the number of the first one that got a new number; the
-// others follow in order.
+// Apply makes removals and puts visible at once, removals first. What got a new number, and the slots, stand in puts and removals
+// afterwards. It returns the first number that it could give.
 func (t *Tree) Apply(puts []Put, removals []Removal) (first uint64) {
 	t.mu.Lock()
 	first = t.changes.next
-	for i := range puts {
-		t.put(&puts[i])
-	}
 	for i := range removals {
 		t.remove(&removals[i])
+	}
+	for i := range puts {
+		t.put(&puts[i])
 	}
 	t.sweep()
 	t.mu.Unlock()
@@ -130,6 +132,7 @@ func (t *Tree) put(p *Put) {
 	r.epoch, r.version = c.internEpoch(p.Version.Epoch), p.Version.Number
 	r.route = c.internRoute(p.Route)
 	r.change = t.number(p.Number)
+	p.Number, p.Slots = r.change, r.slots
 	t.log(logEntry{number: r.change, index: i})
 }
 
@@ -175,7 +178,8 @@ func (t *Tree) remove(m *Removal) {
 	if !there || c.records[i].schema == nil {
 		return
 	}
-	stone := &Tombstone{ID: c.id(&c.records[i]), Path: m.Path, Version: m.Version, Change: t.number(m.Number)}
+	m.Number = t.number(m.Number)
+	stone := &Tombstone{Index: i, ID: c.id(&c.records[i]), Path: m.Path, Version: m.Version, Change: m.Number}
 	t.clear(i)
 	t.changes.live--
 	c.prune(i)

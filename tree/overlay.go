@@ -2,6 +2,7 @@ package tree
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"banyan/model"
@@ -13,23 +14,35 @@ type Overlay struct {
 	Path  model.Path
 	Since model.Time // the last moment at which what is below was known to be true
 	Hop   string     // where the way to the owner is cut: "region-north > berlin"
+
+	// Before limits the overlay to samples whose position in the ring is less; 0 is no limit. It stands for an owner that was
+	// restarted: what it has published since is fresh, what it had published before may have changed.
+	Before uint64
 }
+
+// overlayKey lets a cut and a restart lie over the same path.
+type overlayKey struct {
+	path    model.Path
+	limited bool
+}
+
+func (o *Overlay) key() overlayKey { return overlayKey{o.Path, o.Before != 0} }
 
 // overlaySet is guarded by Tree.mu.
 type overlaySet struct {
-	byPath     map[model.Path]Overlay
+	laid       map[overlayKey]Overlay
 	generation uint64
 }
 
-// SetOverlay lays an overlay over its path, in place of the one that lies there.
+// SetOverlay lays an overlay over its path, in place of the one of the same sort that lies there.
 func (t *Tree) SetOverlay(o Overlay) {
 	t.mu.Lock()
-	if t.overlays.byPath == nil {
-		t.overlays.byPath = make(map[model.Path]Overlay)
+	if t.overlays.laid == nil {
+		t.overlays.laid = make(map[overlayKey]Overlay)
 	}
-	changed := t.overlays.byPath[o.Path] != o
+	changed := t.overlays.laid[o.key()] != o
 	if changed {
-		t.overlays.byPath[o.Path] = o
+		t.overlays.laid[o.key()] = o
 		t.overlays.generation++
 	}
 	t.mu.Unlock()
@@ -38,16 +51,30 @@ func (t *Tree) SetOverlay(o Overlay) {
 	}
 }
 
-// ClearOverlay takes away the overlay of exactly that path.
+// ClearOverlay takes away the unlimited overlay of exactly that path.
 func (t *Tree) ClearOverlay(path model.Path) {
+	t.ReplaceOverlays(func(o Overlay) bool { return o.Path == path && o.Before == 0 }, nil)
+}
+
+// ReplaceOverlays takes away the overlays that drop names and lays others in their place, at once.
+func (t *Tree) ReplaceOverlays(drop func(Overlay) bool, lay []Overlay) {
 	t.mu.Lock()
-	_, there := t.overlays.byPath[path]
-	if there {
-		delete(t.overlays.byPath, path)
+	changed := false
+	kept := make(map[overlayKey]Overlay, len(t.overlays.laid)+len(lay))
+	for key, o := range t.overlays.laid {
+		if !drop(o) {
+			kept[key] = o
+		}
+	}
+	for _, o := range lay {
+		kept[o.key()] = o
+	}
+	if changed = !maps.Equal(kept, t.overlays.laid); changed {
+		t.overlays.laid = kept
 		t.overlays.generation++
 	}
 	t.mu.Unlock()
-	if there {
+	if changed {
 		t.wakeReaders()
 	}
 }
@@ -61,22 +88,28 @@ func (t *Tree) OverlaysSince(generation uint64) (all []Overlay, now uint64, chan
 	if now == generation {
 		return nil, now, 0, 0
 	}
-	for _, o := range t.overlays.byPath {
+	for _, o := range t.overlays.laid {
 		all = append(all, o)
 	}
-	slices.SortFunc(all, func(a, b Overlay) int { return a.Path.Compare(b.Path) })
+	slices.SortFunc(all, func(a, b Overlay) int {
+		return cmp.Or(a.Path.Compare(b.Path), cmp.Compare(a.Before, b.Before))
+	})
 	return all, now, t.changes.visible(), t.ring.head.Load()
 }
 
-// staleness is the overlay that holds at path: of several on the way up the one that has been stale longest. Tree.mu is held.
-func (t *Tree) staleness(path model.Path) (Overlay, bool) {
-	if len(t.overlays.byPath) == 0 {
+// staleness is the overlay that holds at path for a sample with the given position + 1: of several on the way up the one that has
+// been stale longest. Tree.mu is held.
+func (t *Tree) staleness(path model.Path, version uint64) (Overlay, bool) {
+	if len(t.overlays.laid) == 0 {
 		return Overlay{}, false
 	}
 	found, stale := Overlay{}, false
 	for {
-		if o, there := t.overlays.byPath[path]; there && (!stale || cmp.Compare(o.Since, found.Since) < 0) {
-			found, stale = o, true
+		for _, limited := range [...]bool{false, true} {
+			o, there := t.overlays.laid[overlayKey{path, limited}]
+			if there && (!limited || version <= o.Before) && (!stale || o.Since < found.Since) {
+				found, stale = o, true
+			}
 		}
 		if path.IsRoot() {
 			return found, stale

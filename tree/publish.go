@@ -89,8 +89,12 @@ func (t *Tree) fill(c *chunk, b *Batch, done int, limit Slot, now model.Time) in
 		p.version[s], p.quality[s] = position+1, code
 		p.newest = position + 1
 		c.slots[at], c.bits[at], c.source[at], c.owner[at], c.quality[at] = slot, b.Bits[i], b.Source[i], owner, code
-		if len(b.Boxed) > i && !p.kind[s].IsScalar() {
-			t.box(p, c, uint32(s), at, b.Boxed[i])
+		if !p.kind[s].IsScalar() {
+			value := model.Value{}
+			if len(b.Boxed) > i {
+				value = b.Boxed[i]
+			}
+			t.box(p, c, uint32(s), at, value)
 		}
 		if p.watched[s/64]&(1<<(s%64)) != 0 {
 			t.tellWatchers(slot, position)
@@ -101,8 +105,13 @@ func (t *Tree) fill(c *chunk, b *Batch, done int, limit Slot, now model.Time) in
 	return taken
 }
 
-// box stores a value that does not fit in 64 bits beside its slot and its place in the ring.
+// box stores a value that does not fit in 64 bits beside its slot and its place in the ring. One of another type than the slot's is no value.
 func (t *Tree) box(p *page, c *chunk, s uint32, at int, value model.Value) {
+	if value.Type() != p.kind[s] {
+		value = model.Value{}
+		p.quality[s] |= flagNone
+		c.quality[at] |= flagNone
+	}
 	if p.boxed == nil {
 		p.boxed = new([pageSlots]model.Value)
 	}
@@ -113,4 +122,44 @@ func (t *Tree) box(p *page, c *chunk, s uint32, at int, value model.Value) {
 		c.boxed.Store(boxed)
 	}
 	boxed[at] = value
+}
+
+// Restore puts a sample from before a restart into its slot. It is not published: it is no news to anyone, and it reads as stale
+// since kept until its owner publishes again. A slot that was published since the start keeps what it has.
+func (t *Tree) Restore(slot Slot, sample model.Sample, kept model.Time) {
+	t.samples.Lock()
+	defer t.samples.Unlock()
+	if slot >= t.slots.next {
+		return
+	}
+	p, s := t.slots.page(slot)
+	if p.version[s] != 0 || sample.Value.IsNone() || sample.Value.Type() != p.kind[s] {
+		return
+	}
+	p.bits[s], p.quality[s] = sample.Value.Bits(), sample.Quality.Code()
+	p.source[s], p.owner[s], p.received[s] = sample.Source, sample.Owner, kept
+	if !p.kind[s].IsScalar() {
+		if p.boxed == nil {
+			p.boxed = new([pageSlots]model.Value)
+		}
+		p.boxed[s] = sample.Value
+	}
+}
+
+// Confirm publishes what was restored in these slots and not published since: their owner has said that it still holds.
+func (t *Tree) Confirm(runs []SlotRun) {
+	var b Batch
+	t.samples.Lock()
+	for _, r := range runs {
+		for slot := r.First; slot < r.First+Slot(r.Count) && slot < t.slots.next; slot++ {
+			if t.slots.version(slot) != 0 {
+				continue
+			}
+			if sample, _ := t.slots.sample(slot); !sample.Value.IsNone() {
+				b.Add(slot, sample)
+			}
+		}
+	}
+	t.samples.Unlock()
+	t.Publish(&b)
 }

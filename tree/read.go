@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -126,6 +127,7 @@ func (t *Tree) Read(address model.Address) (model.Reading, bool) {
 	}
 	c := t.contexts.context(i)
 	reading := model.Reading{Path: c.Path, Name: address.Name, Via: c.Route.Names()}
+	version := uint64(math.MaxUint64) // a setting is as its owner told it, a restart of the owner takes nothing from it
 	if at := c.Schema.SettingIndex(address.Name); at >= 0 {
 		definition := &c.Schema.Settings[at]
 		reading.Setting, reading.Unit, reading.Revision = true, definition.Unit, c.Version
@@ -136,31 +138,40 @@ func (t *Tree) Read(address model.Address) (model.Reading, bool) {
 		reading.Unit = c.Schema.Variables[at].Unit
 		t.samples.Lock()
 		reading.Sample, reading.Received = t.slots.sample(c.Slots.First + Slot(at))
+		version = t.slots.version(c.Slots.First + Slot(at))
 		t.samples.Unlock()
 	} else {
 		return model.Reading{}, false
 	}
-	t.lay(&reading)
+	t.lay(&reading, version)
 	return reading, true
 }
 
-// lay puts the staleness that holds at the reading's path over it: it is then uncertain at best, since the overlay's time. Tree.mu is held.
-func (t *Tree) lay(reading *model.Reading) {
-	o, stale := t.staleness(reading.Path)
+// lay puts the staleness that holds at the reading's path over it: it is then uncertain at best, since the overlay's time. What was
+// restored and never published since is stale since it was kept. Tree.mu is held.
+func (t *Tree) lay(reading *model.Reading, version uint64) {
+	o, stale := t.staleness(reading.Path, version)
+	since := o.Since
+	if o.Before != 0 {
+		since = max(since, reading.Received) // it was known to be true when it came
+	}
+	if !stale && version == 0 && !reading.Sample.Value.IsNone() {
+		since, stale = reading.Received, true
+	}
 	if !stale {
 		return
 	}
 	if reading.Sample.Quality.Level == model.Good {
 		reading.Sample.Quality = model.QualityStale
 	}
-	reading.Since = o.Since
+	reading.Since = since
 }
 
-// Staleness is the overlay that holds at path, where one does.
+// Staleness is the overlay that holds for everything at and below path, where one does.
 func (t *Tree) Staleness(path model.Path) (Overlay, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.staleness(path)
+	return t.staleness(path, math.MaxUint64)
 }
 
 // Names are the route's node names in its order.

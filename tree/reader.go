@@ -143,20 +143,30 @@ func (t *Tree) appendLatest(run *Run, p *page, slot Slot) {
 	}
 }
 
-// Latest collects the current samples of runs of slots, those never published left out, and the ring's head they are true at.
+// Latest collects the current samples of runs of slots, those without any left out, and the ring's head they are true at. What was
+// restored and not published since comes as stale.
 func (t *Tree) Latest(runs []SlotRun) Run {
 	t.samples.Lock()
 	defer t.samples.Unlock()
 	run := Run{Next: t.ring.head.Load()}
 	for _, r := range runs {
 		for slot := r.First; slot < r.First+Slot(r.Count) && slot < t.slots.next; slot++ {
-			if p, s := t.slots.page(slot); p.version[s] != 0 {
-				t.appendLatest(&run, p, slot)
+			p, s := t.slots.page(slot)
+			restored := p.version[s] == 0
+			if restored && p.quality[s]&flagNone != 0 {
+				continue
+			}
+			t.appendLatest(&run, p, slot)
+			if last := len(run.Quality) - 1; restored && run.Quality[last] == 0 {
+				run.Quality[last] = model.QualityStale.Code()
 			}
 		}
 	}
 	return run
 }
+
+// ReadFrom sets the reader to a position of this process, so that it is told what came since.
+func (r *Reader) ReadFrom(position uint64) { r.position = min(position, r.tree.ring.head.Load()) }
 
 // SlotRun is the consecutive slots of one context.
 type SlotRun struct {

@@ -109,3 +109,9 @@ func (s *slotTable) sample(slot Slot) (model.Sample, model.Time) {
 	}
 	return sample, p.received[at]
 }
+
+// version is the position in the ring of the slot's latest sample + 1, 0 where it was not published since the start.
+func (s *slotTable) version(slot Slot) uint64 {
+	p, at := s.page(slot)
+	return p.version[at]
+}

@@ -264,8 +264,9 @@ func TestSlotsAreNotHandedOn(t *testing.T) {
 func TestChangesSince(t *testing.T) {
 	tr := New(Config{FirstChange: 100})
 	s := schemaOf("p", model.TypeFloat64)
-	tr.Apply([]Put{put(1, "/a", s), put(2, "/b", s), put(3, "/c", s)}, nil)                      // 100 101 102
-	tr.Apply([]Put{put(1, "/a", s, model.Duration(1))}, []Removal{{Path: model.MustPath("/b")}}) // 103 104
+	tr.Apply([]Put{put(1, "/a", s), put(2, "/b", s), put(3, "/c", s)}, nil) // 100 101 102
+	tr.Apply([]Put{put(1, "/a", s, model.Duration(1))}, nil)                // 103
+	tr.Apply(nil, []Removal{{Path: model.MustPath("/b")}})                  // 104
 
 	tell := func(since uint64, most int) (told []string, through uint64) {
 		d := tr.ChangesSince(since, most, nil)

@@ -1,0 +1,213 @@
+package follow
+
+import (
+	"hash/fnv"
+	"sync"
+
+	"banyan/model"
+	"banyan/tree"
+)
+
+// Selection says what a view shows. It is asked once for each context when it comes or changes, never for a sample. It must not change:
+// another policy is another selection, and another view.
+type Selection interface {
+	// Key is equal for selections of equal content.
+	Key() string
+	// Selects says whether the context of this kind at path is shown.
+	Selects(path model.Path, kind string) bool
+	// Schema is what is shown of a schema: itself, or one derived from it.
+	Schema(*model.Schema) (*model.Schema, error)
+}
+
+// View is one selection of one tree below a root, with the handles of its contexts. All followers of equal selections share it. Keys are given in
+// the order in which samples first need them; they hold as long as the process lives.
+type View struct {
+	ID   uint64 // the same for the same selection, also after a restart
+	Root model.Path
+
+	tree      *tree.Tree
+	selection Selection
+
+	mu       sync.RWMutex
+	seen     uint64   // change number up to which members are true
+	newest   uint64   // greatest definedAt
+	members  []member // by tree.Index
+	pages    []*keyPage
+	bindings []tree.Index // in the order of keys; none where the context is gone
+	nextKey  uint32
+	reborn   map[tree.Slot]uint64 // slots that changed hands, with the ring's head at that time
+	batches  batchCache
+	schemas  map[model.SchemaHash]*model.Schema // what is shown of each schema
+}
+
+// member is a context of the tree as the view sees it; its schema is nil where it does not.
+type member struct {
+	id        model.ContextID
+	schema    *model.Schema // as shown
+	full      *model.Schema // as it is
+	slots     tree.SlotRun
+	change    uint64 // number of its last change
+	definedAt uint64 // number of the change that gave it this identity and schema
+	key       uint32 // of its first variable, 0 before a sample needed it
+}
+
+const (
+	pageBits = 12
+	pageSize = 1 << pageBits
+	pageMask = pageSize - 1
+)
+
+// keyPage maps slots to keys: 0 is a slot that is not shown, unbound one that is shown and has no key yet.
+type keyPage struct {
+	key    [pageSize]uint32
+	member [pageSize]tree.Index
+}
+
+const (
+	hidden  = 0
+	unbound = 1
+)
+
+// NewView makes a view of what selection shows at and below root.
+func NewView(t *tree.Tree, root model.Path, selection Selection) *View {
+	return &View{
+		ID: viewID(root, selection), Root: root, tree: t, selection: selection, nextKey: unbound + 1,
+		reborn: make(map[tree.Slot]uint64), schemas: make(map[model.SchemaHash]*model.Schema),
+	}
+}
+
+// viewID names the content: equal selections below equal roots have equal views, and none has the ID 0.
+func viewID(root model.Path, selection Selection) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(root.String() + "\x00" + selection.Key()))
+	return h.Sum64() | 1
+}
+
+// advance takes in what changed in the tree. View.mu is held.
+func (v *View) advance() {
+	d := v.tree.ChangesSince(v.seen, 1<<31-1, nil)
+	for i := range d.Tombstones {
+		if at := d.Tombstones[i].Index; int(at) < len(v.members) && v.members[at].id == d.Tombstones[i].ID {
+			v.drop(at)
+		}
+	}
+	for i := range d.Contexts {
+		v.take(&d.Contexts[i])
+	}
+	v.seen = d.Head
+}
+
+// take makes the context a member, or keeps it one, or drops it.
+func (v *View) take(c *tree.Context) {
+	for int(c.Index) >= len(v.members) {
+		v.members = append(v.members, make([]member, max(64, len(v.members)/2))...)
+	}
+	m := &v.members[c.Index]
+	if m.change >= c.Change {
+		return
+	}
+	if !v.shows(c) {
+		v.drop(c.Index)
+		m.change = c.Change
+		return
+	}
+	if m.schema == nil || m.id != c.ID || m.full.Hash != c.Schema.Hash || m.slots != c.Slots {
+		shown, err := v.shownSchema(c.Schema)
+		v.drop(c.Index)
+		if err != nil {
+			return // a schema that cannot be derived is not shown
+		}
+		*m = member{id: c.ID, schema: shown, full: c.Schema, slots: c.Slots, definedAt: c.Change}
+		v.newest = max(v.newest, c.Change)
+		v.mark(c.Index, m)
+	}
+	m.change = c.Change
+}
+
+func (v *View) shows(c *tree.Context) bool {
+	return v.Root.Contains(c.Path) && v.selection.Selects(c.Path, c.Schema.Kind)
+}
+
+func (v *View) shownSchema(s *model.Schema) (*model.Schema, error) {
+	if shown := v.schemas[s.Hash]; shown != nil {
+		return shown, nil
+	}
+	shown, err := v.selection.Schema(s)
+	if err == nil {
+		v.schemas[s.Hash] = shown
+	}
+	return shown, err
+}
+
+// mark makes the member's shown variables known by their slots.
+func (v *View) mark(index tree.Index, m *member) {
+	for i := range m.full.Variables {
+		slot := m.slots.First + tree.Slot(i)
+		for len(v.pages) <= int(slot>>pageBits) {
+			v.pages = append(v.pages, &keyPage{})
+		}
+		p := v.pages[slot>>pageBits]
+		if p.member[slot&pageMask] != 0 {
+			v.reborn[slot] = v.tree.Head()
+		}
+		p.member[slot&pageMask] = index
+		p.key[slot&pageMask] = hidden
+		if m.schema == m.full || m.schema.VariableIndex(m.full.Variables[i].Name) >= 0 {
+			p.key[slot&pageMask] = unbound
+		}
+	}
+}
+
+// drop takes a member out. Its key is not given again.
+func (v *View) drop(index tree.Index) {
+	m := &v.members[index]
+	if m.schema == nil {
+		return
+	}
+	for slot := m.slots.First; slot < m.slots.First+tree.Slot(m.slots.Count); slot++ {
+		if p := v.pages[slot>>pageBits]; p.member[slot&pageMask] == index {
+			p.key[slot&pageMask] = hidden
+		}
+	}
+	*m = member{change: m.change}
+}
+
+// bind gives a member its key. View.mu is held for writing.
+func (v *View) bind(index tree.Index) {
+	m := &v.members[index]
+	if m.schema == nil || m.key != 0 || len(m.schema.Variables) == 0 {
+		return
+	}
+	m.key = v.nextKey
+	v.nextKey += uint32(len(m.schema.Variables))
+	v.bindings = append(v.bindings, index)
+	next := m.key
+	for i := range m.full.Variables {
+		slot := m.slots.First + tree.Slot(i)
+		if p := v.pages[slot>>pageBits]; p.key[slot&pageMask] == unbound {
+			p.key[slot&pageMask] = next
+			next++
+		}
+	}
+}
+
+// Binding is a context and the key of its first variable.
+type Binding struct {
+	ID  model.ContextID
+	Key uint32
+}
+
+// Bindings are the bindings after the first ones, in the order of keys. A context that is gone since has no ID.
+func (v *View) Bindings(after int) []Binding {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if after >= len(v.bindings) {
+		return nil
+	}
+	list := make([]Binding, 0, len(v.bindings)-after)
+	for _, index := range v.bindings[after:] {
+		m := &v.members[index]
+		list = append(list, Binding{m.id, m.key})
+	}
+	return list
+}

@@ -1,0 +1,118 @@
+package peering
+
+import (
+	"time"
+
+	"banyan/model"
+	"banyan/proto/linkv1"
+)
+
+// beats is the heartbeat of one end of a link. Each beat has a number that the other end echoes at once. The link is up only while the
+// newest of our beats that was echoed was sent less than two intervals ago: that proves both ways, where a beat that is received
+// proves only one.
+type beats struct {
+	interval time.Duration
+	next     uint64        // number of the next beat
+	sent     []sentBeat    // not yet echoed, oldest first
+	echoed   model.Time    // when the newest echoed beat was sent; 0 before the first
+	lag      time.Duration // of the newest echo
+	heard    uint64        // newest number of the other end's beats
+	heardAt  model.Time
+	due      model.Time
+	lanes    map[linkv1.LaneKind]*lane
+}
+
+type sentBeat struct {
+	number uint64
+	at     model.Time
+}
+
+// lane is how far one stream within the link has come. It is stalled when it has not moved towards the head that was told two
+// intervals ago.
+type lane struct {
+	head    uint64 // newest that was told
+	applied uint64
+	target  uint64     // head that was told when watching began
+	since   model.Time // when watching began, or the lane last moved
+}
+
+func newBeats(interval time.Duration) *beats {
+	return &beats{interval: interval, next: 1, lanes: make(map[linkv1.LaneKind]*lane)}
+}
+
+// up reports whether the link is proved to work both ways.
+func (b *beats) up(now model.Time) bool {
+	return b.echoed != 0 && time.Duration(now-b.echoed) < 2*b.interval
+}
+
+// downAt is when the link stops being up unless another echo comes.
+func (b *beats) downAt() model.Time { return b.echoed + model.Time(2*b.interval) }
+
+// tick returns a beat when one is due.
+func (b *beats) tick(now model.Time) *linkv1.Beat {
+	if now < b.due {
+		return nil
+	}
+	b.due = now + model.Time(b.interval)
+	beat := &linkv1.Beat{Number: b.next, Echo: b.heard, Clock: int64(now)}
+	b.sent = append(b.sent, sentBeat{b.next, now})
+	if len(b.sent) > 64 {
+		b.sent = b.sent[1:]
+	}
+	b.next++
+	return beat
+}
+
+// receive takes in the other end's beat and returns the echo that it is owed, if any.
+func (b *beats) receive(beat *linkv1.Beat, now model.Time) *linkv1.Beat {
+	for len(b.sent) > 0 && b.sent[0].number <= beat.GetEcho() {
+		if b.sent[0].number == beat.GetEcho() {
+			b.echoed = b.sent[0].at
+			b.lag = time.Duration(now - b.echoed)
+		}
+		b.sent = b.sent[1:]
+	}
+	if beat.GetNumber() <= b.heard {
+		return nil
+	}
+	b.heard, b.heardAt = beat.GetNumber(), now
+	return &linkv1.Beat{Echo: b.heard, Clock: int64(now)}
+}
+
+// told notes a head that a lane is to reach.
+func (b *beats) told(kind linkv1.LaneKind, head uint64, now model.Time) {
+	l := b.lanes[kind]
+	if l == nil {
+		l = &lane{}
+		b.lanes[kind] = l
+	}
+	l.head = max(l.head, head)
+	if l.applied >= l.target {
+		l.target, l.since = l.head, now
+	}
+}
+
+// moved notes how far a lane has come.
+func (b *beats) moved(kind linkv1.LaneKind, applied uint64, now model.Time) {
+	l := b.lanes[kind]
+	if l == nil {
+		l = &lane{}
+		b.lanes[kind] = l
+	}
+	if applied > l.applied {
+		l.applied, l.since = applied, now
+		if l.applied >= l.target {
+			l.target = l.head
+		}
+	}
+}
+
+// stalled names a lane that does not move although there is something to come.
+func (b *beats) stalled(now model.Time) (linkv1.LaneKind, bool) {
+	for _, kind := range []linkv1.LaneKind{linkv1.LaneKind_LANE_KIND_CHANGES, linkv1.LaneKind_LANE_KIND_SAMPLES} {
+		if l := b.lanes[kind]; l != nil && l.applied < l.target && time.Duration(now-l.since) >= 2*b.interval {
+			return kind, true
+		}
+	}
+	return 0, false
+}

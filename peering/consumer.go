@@ -1,0 +1,272 @@
+package peering
+
+import (
+	"time"
+
+	"banyan/model"
+	"banyan/proto"
+	"banyan/proto/linkv1"
+
+	pb "google.golang.org/protobuf/proto"
+)
+
+// Consumer is the consumer's end of one session as a state machine, the counterpart of Provider. It starts no goroutine and reads no clock.
+// It is for one goroutine.
+type Consumer struct {
+	mirror   *Mirror
+	session  []byte
+	beats    *beats
+	welcomed bool
+	first    bool // the first beat of the session has come
+	bytes    uint64
+	acked    uint64 // bytes
+	changes  uint64 // acknowledged
+	queue    []*linkv1.ConsumerFrame
+	known    []model.ContextID // to be told for the comparison
+	wantBulk bool
+	stalled  bool
+	peerName string
+}
+
+// ackBytes is after how many bytes samples are acknowledged without waiting for a heartbeat.
+const ackBytes = 64 << 10
+
+// NewConsumer begins a session of a mirror with its provider. session is 16 random bytes.
+func NewConsumer(m *Mirror, link string, session []byte, beat time.Duration) *Consumer {
+	c := &Consumer{mirror: m, session: session, beats: newBeats(beat)}
+	at := m.place
+	c.changes = at.Changes
+	c.send(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Hello{Hello: &linkv1.Hello{
+		Version: protocolVersion, Link: link, Session: session, View: at.View, Epoch: proto.FromEpoch(at.Epoch),
+		Chain: proto.FromChain(at.Chain), Changes: at.Changes, Samples: at.Samples, Bindings: at.Bindings,
+	}}})
+	return c
+}
+
+func (c *Consumer) send(frame *linkv1.ConsumerFrame) { c.queue = append(c.queue, frame) }
+
+// Next is the next frame to send, and false where there is none.
+func (c *Consumer) Next() (*linkv1.ConsumerFrame, bool) {
+	if len(c.queue) > 0 {
+		frame := c.queue[0]
+		c.queue = c.queue[1:]
+		return frame, true
+	}
+	if c.known != nil {
+		return c.nextKnown(), true
+	}
+	return nil, false
+}
+
+// WantBulk reports, once, that the provider asked for the bulk connection.
+func (c *Consumer) WantBulk() bool {
+	wanted := c.wantBulk
+	c.wantBulk = false
+	return wanted
+}
+
+// Up reports whether the provider is proved to be there and every lane moves.
+func (c *Consumer) Up(now model.Time) bool {
+	_, stalled := c.beats.stalled(now)
+	return c.beats.up(now) && !stalled
+}
+
+// Lag is how long the newest echo took.
+func (c *Consumer) Lag() time.Duration { return c.beats.lag }
+
+// PeerName is what the provider calls itself, empty before its welcome.
+func (c *Consumer) PeerName() string { return c.peerName }
+
+// ReceiveRaw takes an encoded frame of the provider: samples by the short way, everything else through Receive.
+func (c *Consumer) ReceiveRaw(raw *proto.RawFrame, now model.Time) error {
+	samples, through, _, ok := raw.LiveSamples()
+	if !ok {
+		frame := &linkv1.ProviderFrame{}
+		if err := pb.Unmarshal(raw.Bytes, frame); err != nil {
+			return model.Errorf(model.KindCorrupt, "received a frame that cannot be decoded")
+		}
+		return c.receive(frame, len(raw.Bytes), now)
+	}
+	if !c.welcomed {
+		return model.Errorf(model.KindInvalid, "received samples before the welcome")
+	}
+	c.bytes += uint64(len(raw.Bytes))
+	if err := c.mirror.publish(samples, through); err != nil {
+		return err
+	}
+	c.beats.moved(linkv1.LaneKind_LANE_KIND_SAMPLES, c.mirror.place.Samples, now)
+	if c.bytes-c.acked >= ackBytes {
+		c.acknowledge()
+	}
+	return nil
+}
+
+func (c *Consumer) receive(frame *linkv1.ProviderFrame, size int, now model.Time) error {
+	c.bytes += uint64(size)
+	if _, isWelcome := frame.GetBody().(*linkv1.ProviderFrame_Welcome); isWelcome == c.welcomed {
+		if _, isFarewell := frame.GetBody().(*linkv1.ProviderFrame_Farewell); !isFarewell {
+			return model.Errorf(model.KindInvalid, "received a frame out of turn")
+		}
+	}
+	switch body := frame.GetBody().(type) {
+	case *linkv1.ProviderFrame_Welcome:
+		return c.begin(body.Welcome)
+	case *linkv1.ProviderFrame_Schema:
+		return c.mirror.learn(body.Schema)
+	case *linkv1.ProviderFrame_Delta:
+		if err := c.mirror.apply(body.Delta); err != nil {
+			return err
+		}
+		c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.place.Changes, now)
+		c.acknowledge()
+	case *linkv1.ProviderFrame_Bindings:
+		return c.mirror.bind(body.Bindings)
+	case *linkv1.ProviderFrame_Overlays:
+		return c.mirror.stale.tell(body.Overlays)
+	case *linkv1.ProviderFrame_Beat:
+		c.beat(body.Beat, now)
+	case *linkv1.ProviderFrame_WantBulk:
+		c.wantBulk = true
+	case *linkv1.ProviderFrame_Farewell:
+		return proto.ToError(body.Farewell.GetError())
+	default:
+		return model.Errorf(model.KindUnsupported, "received a frame that this version does not know")
+	}
+	return nil
+}
+
+// begin takes the provider's decision from where it tells.
+func (c *Consumer) begin(w *linkv1.Welcome) error {
+	m := c.mirror
+	node, err := proto.ToNodeID(w.GetNode())
+	if err != nil {
+		return err
+	}
+	if node != m.cfg.Peer.Node {
+		return model.Errorf(model.KindDenied, "the node at the other end says that it is %s, its certificate that it is %s", node.Short(), m.cfg.Peer.Node.Short())
+	}
+	if err := model.CheckSegment(w.GetName()); err != nil {
+		return err
+	}
+	chain, err := proto.ToChain(w.GetChain())
+	if err != nil {
+		return err
+	}
+	c.welcomed, c.peerName = true, w.GetName()
+	m.cfg.Peer.Name = w.GetName()
+	epoch := proto.ToEpoch(w.GetEpoch())
+	had := m.place.Changes > 0
+	if epoch != m.place.Epoch {
+		if had && !m.place.Epoch.IsZero() {
+			m.stale.restarted(m.place.Heard, w.GetName()+" was restarted")
+		}
+		m.place.Samples = 0
+	} else if m.restored {
+		m.cfg.Tree.Confirm(m.Runs())
+	}
+	m.restored = false
+	if w.GetBindings() != m.place.Bindings {
+		m.place.Bindings = 0
+		for _, mirrored := range m.contexts {
+			m.unbind(mirrored)
+		}
+		m.slots, m.bound = nil, make(map[model.ContextID]uint32)
+	}
+	if w.GetResume() == linkv1.Resume_RESUME_COMPARE {
+		c.listKnown(w.GetFrom())
+	}
+	m.place.View, m.place.Epoch, m.place.Chain = w.GetView(), epoch, chain
+	if w.GetResume() == linkv1.Resume_RESUME_COMPARE {
+		m.comparing, m.place.View = w.GetView(), 0 // a session that ends before the comparison does is followed by another comparison
+	}
+	m.place.Changes = min(m.place.Changes, w.GetFrom())
+	c.changes = m.place.Changes
+	m.stale.applied(m.place.Changes, m.place.Samples)
+	return nil
+}
+
+// listKnown collects what is held above the common history.
+func (c *Consumer) listKnown(from uint64) {
+	c.known = []model.ContextID{}
+	for id, mirrored := range c.mirror.contexts {
+		if mirrored.change > from || from == 0 {
+			mirrored.change = 0 // its number means nothing on this side of the fork
+			c.known = append(c.known, id)
+		}
+	}
+}
+
+const knownChunk = 1000
+
+func (c *Consumer) nextKnown() *linkv1.ConsumerFrame {
+	chunk := c.known
+	if len(chunk) > knownChunk {
+		chunk = chunk[:knownChunk]
+	}
+	c.known = c.known[len(chunk):]
+	b := newDeltaBuilder() // for its table of origins
+	known := &linkv1.Known{Last: len(c.known) == 0}
+	for _, id := range chunk {
+		m := c.mirror.contexts[id]
+		known.Contexts = append(known.Contexts, &linkv1.KnownContext{
+			Origin: b.origin(id.Node, id.Epoch), Number: id.Number,
+			VersionEpoch: b.origin(id.Node, m.version.Epoch), Version: m.version.Number, Path: m.path.String(),
+		})
+	}
+	known.Origins = b.delta.Origins
+	if known.Last {
+		c.known = nil
+	}
+	return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Known{Known: known}}
+}
+
+// beat takes a heartbeat: the first one of the session tells the heads at which the mirror is up to date.
+func (c *Consumer) beat(beat *linkv1.Beat, now model.Time) {
+	if echo := c.beats.receive(beat, now); echo != nil {
+		c.send(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Beat{Beat: echo}})
+	}
+	var told heads
+	for _, l := range beat.GetLanes() {
+		c.beats.told(l.GetKind(), l.GetHead(), now)
+		switch l.GetKind() {
+		case linkv1.LaneKind_LANE_KIND_CHANGES:
+			told.changes = l.GetHead()
+		case linkv1.LaneKind_LANE_KIND_SAMPLES:
+			told.samples = l.GetHead()
+		}
+	}
+	if c.beats.up(now) {
+		c.mirror.place.Heard = now
+	}
+	if len(beat.GetLanes()) > 0 && (!c.first || c.stalled) {
+		c.first, c.stalled = true, false
+		c.mirror.stale.heal(told)
+	}
+}
+
+// Tick sends a heartbeat when one is due, and lays staleness over the mirror when a lane stands still.
+func (c *Consumer) Tick(now model.Time) {
+	if !c.welcomed {
+		return
+	}
+	if beat := c.beats.tick(now); beat != nil {
+		c.send(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Beat{Beat: beat}})
+		c.acknowledge()
+	}
+	if _, stalled := c.beats.stalled(now); stalled {
+		c.stalled = true
+		c.mirror.stale.cut(c.mirror.place.Heard, c.mirror.hop())
+	}
+}
+
+// DownAt is when the provider stops being proved to be there, and whether that was ever proved.
+func (c *Consumer) DownAt() (model.Time, bool) { return c.beats.downAt(), c.beats.echoed != 0 }
+
+// Cut says that the link is down: everything mirrored is stale since the provider was last proved to be there.
+func (c *Consumer) Cut() { c.mirror.stale.cut(c.mirror.place.Heard, c.mirror.hop()) }
+
+func (c *Consumer) acknowledge() {
+	at := c.mirror.place
+	c.acked, c.changes = c.bytes, at.Changes
+	c.send(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Ack{Ack: &linkv1.Ack{Changes: at.Changes, Samples: at.Samples, Bytes: c.bytes}}})
+}

@@ -1,0 +1,166 @@
+package peering
+
+import (
+	"banyan/follow"
+	"banyan/model"
+	"banyan/proto"
+	"banyan/proto/linkv1"
+	"banyan/tree"
+
+	pb "google.golang.org/protobuf/proto"
+)
+
+// maxChunkBytes is about how large a delta may grow before the next one begins, so that other frames pass between.
+const maxChunkBytes = 64 << 10
+
+// deltaBuilder makes deltas from what a follower is to be told. Each delta carries its own tables, so that it can take either connection.
+type deltaBuilder struct {
+	delta   *linkv1.Delta
+	origins map[originKey]uint32
+	routes  map[string]uint32
+	schemas map[model.SchemaHash]uint32
+	bytes   int
+}
+
+type originKey struct {
+	node  model.NodeID
+	epoch model.Epoch
+}
+
+func newDeltaBuilder() *deltaBuilder {
+	return &deltaBuilder{
+		delta: &linkv1.Delta{}, origins: make(map[originKey]uint32), routes: make(map[string]uint32), schemas: make(map[model.SchemaHash]uint32),
+	}
+}
+
+func (b *deltaBuilder) origin(node model.NodeID, epoch model.Epoch) uint32 {
+	key := originKey{node, epoch}
+	i, known := b.origins[key]
+	if !known {
+		i = uint32(len(b.delta.Origins))
+		b.origins[key] = i
+		b.delta.Origins = append(b.delta.Origins, &linkv1.Origin{Node: node[:], Epoch: proto.FromEpoch(epoch)})
+		b.bytes += 56
+	}
+	return i
+}
+
+func (b *deltaBuilder) route(r tree.Route) uint32 {
+	wire := &linkv1.Route{}
+	key := ""
+	for _, hop := range r {
+		wire.Hops = append(wire.Hops, &linkv1.Hop{Node: hop.Node[:], Name: hop.Name})
+		key += string(hop.Node[:]) + hop.Name + "\x00"
+	}
+	i, known := b.routes[key]
+	if !known {
+		i = uint32(len(b.delta.Routes))
+		b.routes[key] = i
+		b.delta.Routes = append(b.delta.Routes, wire)
+		b.bytes += len(key)
+	}
+	return i
+}
+
+func (b *deltaBuilder) schema(s *model.Schema) uint32 {
+	i, known := b.schemas[s.Hash]
+	if !known {
+		i = uint32(len(b.delta.Schemas))
+		b.schemas[s.Hash] = i
+		b.delta.Schemas = append(b.delta.Schemas, s.Hash[:])
+		b.bytes += len(s.Hash)
+	}
+	return i
+}
+
+func (b *deltaBuilder) define(e *follow.Entry) {
+	c := &e.Context
+	d := &linkv1.Definition{
+		Origin: b.origin(c.ID.Node, c.ID.Epoch), Number: c.ID.Number,
+		VersionEpoch: b.origin(c.ID.Node, c.Version.Epoch), Version: c.Version.Number, Change: c.Change,
+		Path: e.Path.String(), Label: c.Label, Schema: b.schema(e.Schema), Route: b.route(c.Route),
+	}
+	for _, s := range e.Setting {
+		d.Settings = append(d.Settings, &linkv1.SettingValue{Index: uint32(s.Index), Value: proto.FromValue(s.Value)})
+	}
+	b.bytes += pb.Size(d) + 4
+	b.delta.Definitions = append(b.delta.Definitions, d)
+}
+
+func (b *deltaBuilder) remove(g *follow.Gone) {
+	b.bytes += 24 + len(g.Path.String())
+	b.delta.Removals = append(b.delta.Removals, &linkv1.Removal{
+		Origin: b.origin(g.ID.Node, g.ID.Epoch), Number: g.ID.Number, Change: g.Change, Path: g.Path.String(),
+	})
+}
+
+// bindingsFrame tells bindings; first is how many were told before.
+func bindingsFrame(first int, list []follow.Binding) *linkv1.Bindings {
+	b := &linkv1.Bindings{First: uint32(first)}
+	origins := make(map[originKey]uint32)
+	last := uint64(0)
+	for _, binding := range list {
+		key := originKey{binding.ID.Node, binding.ID.Epoch}
+		i, known := origins[key]
+		if !known {
+			i = uint32(len(b.Origins))
+			origins[key] = i
+			b.Origins = append(b.Origins, &linkv1.Origin{Node: key.node[:], Epoch: proto.FromEpoch(key.epoch)})
+		}
+		b.Origin = append(b.Origin, i)
+		b.NumberSteps = append(b.NumberSteps, int64(binding.ID.Number-last-1))
+		last = binding.ID.Number
+		b.Key = append(b.Key, binding.Key)
+	}
+	return b
+}
+
+// originTable is the receiver's form of a frame's origins.
+type originTable []originKey
+
+func readOrigins(wire []*linkv1.Origin) (originTable, error) {
+	table := make(originTable, len(wire))
+	for i, o := range wire {
+		node, err := proto.ToNodeID(o.GetNode())
+		if err != nil {
+			return nil, err
+		}
+		table[i] = originKey{node, proto.ToEpoch(o.GetEpoch())}
+	}
+	return table, nil
+}
+
+func (t originTable) id(origin uint32, number uint64) (model.ContextID, error) {
+	if int(origin) >= len(t) {
+		return model.ContextID{}, model.Errorf(model.KindCorrupt, "received the index of an origin that was not told")
+	}
+	return model.ContextID{Node: t[origin].node, Epoch: t[origin].epoch, Number: number}, nil
+}
+
+func (t originTable) version(epoch uint32, number uint64) (model.Version, error) {
+	if int(epoch) >= len(t) {
+		return model.Version{}, model.Errorf(model.KindCorrupt, "received the index of an epoch that was not told")
+	}
+	return model.Version{Epoch: t[epoch].epoch, Number: number}, nil
+}
+
+func readRoute(wire *linkv1.Route) (tree.Route, error) {
+	if len(wire.GetHops()) > maxHops {
+		return nil, model.Errorf(model.KindExhausted, "received a route of %d nodes, at most %d are allowed", len(wire.GetHops()), maxHops)
+	}
+	var route tree.Route
+	for _, hop := range wire.GetHops() {
+		node, err := proto.ToNodeID(hop.GetNode())
+		if err != nil {
+			return nil, err
+		}
+		if err := model.CheckSegment(hop.GetName()); err != nil {
+			return nil, err
+		}
+		route = append(route, tree.Hop{Node: node, Name: hop.GetName()})
+	}
+	return route, nil
+}
+
+// maxHops is how many nodes may lie between a context's owner and whoever mounts it.
+const maxHops = 16

@@ -1,0 +1,344 @@
+package peering
+
+import (
+	"time"
+
+	"banyan/fault"
+	"banyan/follow"
+	"banyan/model"
+	"banyan/proto"
+	"banyan/proto/linkv1"
+	"banyan/tree"
+)
+
+// protocolVersion is what this program speaks. The lower version of the two ends is spoken.
+const protocolVersion = 1
+
+// ProviderConfig is what one session with a consumer is made from.
+type ProviderConfig struct {
+	Tree  *tree.Tree
+	View  *follow.View
+	Node  model.NodeID
+	Name  string
+	Epoch model.Epoch
+	Chain model.Chain   // of this node's change numbers
+	Beat  time.Duration // between heartbeats; the consumer is told
+}
+
+// Provider is the provider's end of one session as a state machine: Receive and Tick take what happens, Next gives what is to be sent. It starts no
+// goroutine and reads no clock. It is for one goroutine.
+type Provider struct {
+	cfg      ProviderConfig
+	beats    *beats
+	follower *follow.Follower
+	hello    *linkv1.Hello
+	known    map[model.ContextID]follow.Known
+	from     uint64
+
+	queue    []*linkv1.ProviderFrame
+	schemas  [2]map[model.SchemaHash]bool // told on the urgent and on the bulk stream
+	bindings int                          // told
+	bulk     bool                         // the listing goes over the bulk stream
+	listing  bool
+	pending  follow.Changes // that did not fit into the last delta
+	batch    *follow.Batch  // that waits for its bindings to be sent
+	through  uint64         // samples told
+	window   window
+	raw      []byte
+	urged    uint64 // samples head told in the newest beat: an empty batch tells that it was reached
+}
+
+// Out is one frame to send: Frame, or Raw where it is encoded already. Bulk says that it belongs on the bulk stream.
+type Out struct {
+	Frame *linkv1.ProviderFrame
+	Raw   []byte
+	Bulk  bool
+}
+
+// NewProvider makes a session that waits for the consumer's hello.
+func NewProvider(cfg ProviderConfig) *Provider {
+	return &Provider{
+		cfg: cfg, beats: newBeats(cfg.Beat),
+		schemas: [2]map[model.SchemaHash]bool{make(map[model.SchemaHash]bool), make(map[model.SchemaHash]bool)},
+		window:  newWindow(),
+	}
+}
+
+// Close ends the session.
+func (p *Provider) Close() {
+	if p.follower != nil {
+		p.follower.Close()
+	}
+}
+
+// Wake is signalled when Next may have something; nil before the session has begun.
+func (p *Provider) Wake() <-chan struct{} {
+	if p.follower == nil {
+		return nil
+	}
+	return p.follower.Wake()
+}
+
+// Up reports whether the consumer is proved to be there.
+func (p *Provider) Up(now model.Time) bool { return p.beats.up(now) }
+
+// Receive takes a frame of the consumer. An error ends the session.
+func (p *Provider) Receive(frame *linkv1.ConsumerFrame, now model.Time) error {
+	switch body := frame.GetBody().(type) {
+	case *linkv1.ConsumerFrame_Hello:
+		return p.welcome(body.Hello, now)
+	case *linkv1.ConsumerFrame_Known:
+		return p.compare(body.Known)
+	case *linkv1.ConsumerFrame_Ack:
+		if p.follower != nil {
+			p.follower.Acknowledge(body.Ack.GetChanges())
+		}
+		p.window.acknowledge(body.Ack.GetBytes(), now)
+		p.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, body.Ack.GetChanges(), now)
+		p.beats.moved(linkv1.LaneKind_LANE_KIND_SAMPLES, body.Ack.GetSamples(), now)
+	case *linkv1.ConsumerFrame_Beat:
+		if echo := p.beats.receive(body.Beat, now); echo != nil {
+			p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Beat{Beat: echo}})
+		}
+	case *linkv1.ConsumerFrame_Interest:
+		// Everything is told live: a longer interval is the consumer's wish, not its right.
+	default:
+		return model.Errorf(model.KindUnsupported, "received a frame that this version does not know")
+	}
+	return nil
+}
+
+// welcome decides from where to tell: on the common history a delta, beyond a fork a comparison.
+func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
+	if p.hello != nil {
+		return model.Errorf(model.KindInvalid, "received a second hello")
+	}
+	p.hello = hello
+	chain, err := proto.ToChain(hello.GetChain())
+	if err != nil {
+		return err
+	}
+	resume := linkv1.Resume_RESUME_DELTA
+	p.from = chain.Common(hello.GetChanges(), p.cfg.Chain)
+	switch {
+	case hello.GetChanges() == 0:
+		p.from = 0
+	case hello.GetView() != p.cfg.View.ID || p.from < p.cfg.Tree.Horizon():
+		p.from, resume = 0, linkv1.Resume_RESUME_COMPARE
+	case p.from < hello.GetChanges():
+		resume = linkv1.Resume_RESUME_COMPARE
+	}
+	if fault.Planted(fault.ResumeFromZero) {
+		p.from = 0
+	}
+	if fault.Planted(fault.ResumeSkipsOne) && p.from > 0 {
+		p.from++
+	}
+	same := proto.ToEpoch(hello.GetEpoch()) == p.cfg.Epoch && hello.GetView() == p.cfg.View.ID
+	if same {
+		p.bindings = int(hello.GetBindings())
+	}
+	p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Welcome{Welcome: &linkv1.Welcome{
+		Version: min(protocolVersion, hello.GetVersion()), Node: p.cfg.Node[:], Name: p.cfg.Name, Epoch: proto.FromEpoch(p.cfg.Epoch),
+		View: p.cfg.View.ID, Chain: proto.FromChain(p.cfg.Chain), From: p.from, Resume: resume,
+		Bindings: uint32(p.bindings), BeatMilliseconds: uint32(p.cfg.Beat / time.Millisecond),
+	}}})
+	if resume == linkv1.Resume_RESUME_COMPARE {
+		p.known = make(map[model.ContextID]follow.Known)
+		return nil
+	}
+	p.begin(same)
+	return nil
+}
+
+// begin starts to follow. Within the same epoch samples go on where the consumer stopped; a consumer that has nothing is told the latest of each
+// context with its definition; one from before a restart of ours is told everything that was published since.
+func (p *Provider) begin(same bool) {
+	start := follow.Start{Changes: p.from, Known: p.known}
+	switch {
+	case same:
+		start.Samples = p.hello.GetSamples()
+	case p.hello.GetChanges() == 0:
+		start.Samples = p.cfg.Tree.Head()
+	}
+	if same {
+		p.through = start.Samples
+	}
+	p.follower = p.cfg.View.NewFollower(start)
+	p.listing = true
+}
+
+// compare takes what the consumer has beyond the common history.
+func (p *Provider) compare(known *linkv1.Known) error {
+	if p.known == nil || p.follower != nil {
+		return model.Errorf(model.KindInvalid, "received a comparison that was not asked for")
+	}
+	origins, err := readOrigins(known.GetOrigins())
+	if err != nil {
+		return err
+	}
+	for _, c := range known.GetContexts() {
+		id, err := origins.id(c.GetOrigin(), c.GetNumber())
+		if err != nil {
+			return err
+		}
+		version, err := origins.version(c.GetVersionEpoch(), c.GetVersion())
+		if err != nil {
+			return err
+		}
+		path, err := model.ParsePath(c.GetPath())
+		if err != nil {
+			return err
+		}
+		p.known[id] = follow.Known{Version: version, Path: path}
+	}
+	if known.GetLast() {
+		p.begin(proto.ToEpoch(p.hello.GetEpoch()) == p.cfg.Epoch && p.hello.GetView() == p.cfg.View.ID)
+		p.known = nil
+	}
+	return nil
+}
+
+// Tick sends a heartbeat when one is due. It tells the heads that the consumer must reach to be up to date.
+func (p *Provider) Tick(now model.Time) {
+	if p.follower == nil {
+		return
+	}
+	beat := p.beats.tick(now)
+	if beat == nil {
+		return
+	}
+	changes, samples := p.cfg.Tree.ChangeHead(), p.cfg.Tree.Head()
+	beat.Lanes = []*linkv1.Lane{
+		{Kind: linkv1.LaneKind_LANE_KIND_CHANGES, Head: changes},
+		{Kind: linkv1.LaneKind_LANE_KIND_SAMPLES, Head: samples},
+	}
+	p.urged = samples
+	p.beats.told(linkv1.LaneKind_LANE_KIND_CHANGES, changes, now)
+	p.beats.told(linkv1.LaneKind_LANE_KIND_SAMPLES, samples, now)
+	p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Beat{Beat: beat}})
+}
+
+// Next is the next frame to send, and false where there is nothing to send or no room in the window.
+func (p *Provider) Next(now model.Time) (Out, bool) {
+	out, some := p.next(now)
+	if some && out.Raw == nil {
+		p.window.sent(frameSize(out.Frame), now)
+	} else if some {
+		p.window.sent(len(out.Raw), now)
+	}
+	return out, some
+}
+
+func (p *Provider) next(now model.Time) (Out, bool) {
+	if len(p.queue) > 0 {
+		frame := p.queue[0]
+		p.queue = p.queue[1:]
+		return Out{Frame: frame}, true
+	}
+	if p.follower == nil {
+		return Out{}, false
+	}
+	if stale, changes, samples, changed := p.follower.Overlays(); changed {
+		return Out{Frame: overlaysFrame(stale, changes, samples)}, true
+	}
+	if !p.window.open(now) {
+		return Out{}, false
+	}
+	if out, some := p.nextDelta(); some {
+		return out, true
+	}
+	return p.nextSamples()
+}
+
+func overlaysFrame(stale []follow.Stale, changes, samples uint64) *linkv1.ProviderFrame {
+	o := &linkv1.Overlays{Changes: changes, Samples: samples}
+	for _, s := range stale {
+		o.Stale = append(o.Stale, &linkv1.Stale{Path: s.Path.String(), Since: int64(s.Since), Hop: s.Hop, Before: s.Before})
+	}
+	return &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Overlays{Overlays: o}}
+}
+
+// chunkEntries bounds how many contexts are looked at for one delta.
+const chunkEntries = 512
+
+// nextDelta tells the next changes, schemas before the contexts that have them.
+func (p *Provider) nextDelta() (Out, bool) {
+	if len(p.pending.Entries) == 0 && len(p.pending.Gone) == 0 && p.pending.Through == 0 {
+		changes, some := p.follower.Changes(chunkEntries)
+		if !some {
+			return Out{}, false
+		}
+		p.pending = changes
+		if p.listing && changes.Through < changes.Head && !p.bulk {
+			p.bulk = true
+			p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_WantBulk{WantBulk: &linkv1.WantBulk{}}})
+			return p.next(0)
+		}
+	}
+	sent := p.schemas[0]
+	if p.bulk {
+		sent = p.schemas[1]
+	}
+	b := newDeltaBuilder()
+	b.delta.Head = p.pending.Head
+	for len(p.pending.Entries) > 0 && b.bytes < maxChunkBytes {
+		e := &p.pending.Entries[0]
+		if !sent[e.Schema.Hash] {
+			if len(b.delta.Definitions) > 0 {
+				return Out{Frame: deltaFrame(b), Bulk: p.bulk}, true
+			}
+			sent[e.Schema.Hash] = true
+			body := &linkv1.SchemaBody{Hash: e.Schema.Hash[:], Body: []byte(e.Schema.Raw)}
+			return Out{Frame: &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Schema{Schema: body}}, Bulk: p.bulk}, true
+		}
+		b.define(e)
+		p.pending.Entries = p.pending.Entries[1:]
+	}
+	for len(p.pending.Gone) > 0 && b.bytes < maxChunkBytes && len(p.pending.Entries) == 0 {
+		if !fault.Planted(fault.RemovalLost) {
+			b.remove(&p.pending.Gone[0])
+		}
+		p.pending.Gone = p.pending.Gone[1:]
+	}
+	out := Out{Frame: deltaFrame(b), Bulk: p.bulk}
+	if len(p.pending.Entries) == 0 && len(p.pending.Gone) == 0 {
+		b.delta.Through = p.pending.Through
+		if p.pending.Through >= p.pending.Head {
+			p.listing, p.bulk = false, false
+		}
+		p.pending = follow.Changes{}
+	}
+	return out, true
+}
+
+func deltaFrame(b *deltaBuilder) *linkv1.ProviderFrame {
+	return &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Delta{Delta: b.delta}}
+}
+
+// nextSamples tells the next samples, bindings before the samples that need them.
+func (p *Provider) nextSamples() (Out, bool) {
+	for p.batch == nil {
+		batch, some := p.follower.Samples()
+		if !some {
+			if at := p.follower.SamplesThrough(); p.through < p.urged && at >= p.urged {
+				p.through = at
+				return Out{Raw: proto.AppendLiveSamples(nil, nil, at, 0)}, true
+			}
+			return Out{}, false
+		}
+		if batch.Samples > 0 {
+			p.batch = &batch
+		}
+	}
+	if list := p.cfg.View.Bindings(p.bindings); len(list) > 0 {
+		frame := bindingsFrame(p.bindings, list)
+		p.bindings += len(list)
+		return Out{Frame: &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Bindings{Bindings: frame}}}, true
+	}
+	batch := p.batch
+	p.batch = nil
+	p.through = max(p.through, batch.Through)
+	p.raw = proto.AppendLiveSamples(make([]byte, 0, len(batch.Encoded)+32), batch.Encoded, batch.Through, batch.Conflated)
+	return Out{Raw: p.raw}, true
+}
