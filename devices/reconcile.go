@@ -1,0 +1,118 @@
+package devices
+
+import (
+	"errors"
+	"maps"
+
+	"banyan/model"
+)
+
+// Reconcile makes what runs the same as what is wanted, by difference: devices that are not wanted any more are stopped, new ones
+// started, and those with other settings started anew, once everything of their former life has returned. A change
+// of poll_interval or timeout alone, or of the path, goes into the running device. It does not wait for any of that. Specs that cannot be
+// run at all (unknown kind, ID given twice) are named in the error and do not hold up the others; a device whose
+// settings are wrong is wanted and running in this sense, with the state misconfigured.
+func (m *Manager) Reconcile(wanted []Spec) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over {
+		return model.Errorf(model.KindUnavailable, "devices: the manager has stopped")
+	}
+	var errs []error
+	seen := make(map[model.ContextID]bool, len(wanted))
+	for _, spec := range wanted {
+		k, known := m.kinds[spec.Kind]
+		err := unknownKind(spec.Kind)
+		if seen[spec.ID] {
+			known, err = false, model.Errorf(model.KindInvalid, "device %s is wanted twice", spec.ID)
+		}
+		if !known {
+			errs = append(errs, &model.Error{Kind: model.KindOf(err), Op: "device", Path: spec.Path, Err: err})
+			continue
+		}
+		seen[spec.ID] = true
+		spec.Settings = maps.Clone(spec.Settings)
+		m.want(spec, k)
+	}
+	for id, l := range m.lives {
+		if !seen[id] {
+			delete(m.lives, id)
+			m.end(l)
+			if _, runs := m.started[l]; runs {
+				m.leaving[id] = l
+			}
+		}
+	}
+	wake(m.wake)
+	return errors.Join(errs...)
+}
+
+// want leaves the running life as it is, changes its timing, or puts a new one in its place.
+func (m *Manager) want(spec Spec, k kind) {
+	settings, t, err := k.resolve(spec.Settings)
+	old := m.lives[spec.ID]
+	if old != nil && err == nil && old.takes(spec) {
+		old.retime(spec, t)
+		return
+	}
+	if old != nil && old.same(spec) {
+		return
+	}
+	l := &life{
+		id: spec.ID, driver: k.driver, schema: k.schema, own: k.own,
+		settings: settings, sink: m.config.Sink(spec.ID), log: m.config.Log, polling: m.polling,
+		pollPipe: &valve{},
+		ready:    make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{}, 1),
+		spec: spec, timing: t, refused: err, errands: map[*errand]struct{}{},
+	}
+	l.path.Store(&spec.Path)
+	if leaving := m.leaving[spec.ID]; leaving != nil {
+		l.after = leaving.done
+		delete(m.leaving, spec.ID)
+	}
+	if old != nil {
+		if _, runs := m.started[old]; runs {
+			l.after = old.done
+		} else {
+			l.after = old.after
+		}
+		m.end(old)
+	}
+	m.lives[spec.ID] = l
+	m.waiting = append(m.waiting, l)
+}
+
+// end stops a life that runs and strikes out one that has not begun.
+func (m *Manager) end(l *life) {
+	if cancel, runs := m.started[l]; runs {
+		cancel()
+		return
+	}
+	for i, w := range m.waiting {
+		if w == l {
+			m.waiting = append(m.waiting[:i], m.waiting[i+1:]...)
+			close(l.done)
+			return
+		}
+	}
+}
+
+// same reports whether spec is what the life was started with.
+func (l *life) same(spec Spec) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.spec.Path == spec.Path && l.spec.Kind == spec.Kind && equalSettings(l.spec.Settings, spec.Settings)
+}
+
+// takes reports whether the life can go on with spec: it differs in path and timing at most, and the life is not refused.
+func (l *life) takes(spec Spec) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	without := func(s Settings) Settings {
+		s = maps.Clone(s)
+		delete(s, SettingPollInterval)
+		delete(s, SettingTimeout)
+		return s
+	}
+	return l.refused == nil && l.spec.Kind == spec.Kind && equalSettings(without(l.spec.Settings), without(spec.Settings))
+}
