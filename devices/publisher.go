@@ -27,7 +27,8 @@ type Publisher interface {
 	PublishScalars(first int, source model.Time, bits []uint64)
 
 	// Child is the publisher of a context below this one, which is made if it is not there. It is for things that are found
-	// rather than configured: a disk, an interface. The segment comes from a Namer, the label is the thing's true name.
+	// rather than configured: a disk, an interface. A child that is there already, from a former life of the device too, keeps its
+	// identity and gets the label and schema that are passed. The segment comes from a Namer, the label is the thing's true name.
 	// The schema is not changed any more; the same pointer is passed for all children of one kind, which makes
 	// it cheap. An error means that the node allows no such context.
 	Child(segment, label string, schema *model.Schema) (Publisher, error)

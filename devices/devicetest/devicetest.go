@@ -31,7 +31,7 @@ const slack = 5 * time.Second
 //	sample.yaml  "kind" and settings, as they stand in a topology file; names every setting of the driver; a device opens with it
 //	testdata/X/settings.yaml with one of
 //	  published.txt   lines "NAME JSON", "CHILD/CHILD:NAME JSON", with * for any value: what one poll publishes, among other things
-//	  refused.txt     the setting's name in the first line, then a piece of the message: Open refuses
+//	  refused.txt     the setting's name in the first line, then a piece of the message: Check refuses
 func Run(t *testing.T, driver devices.Driver) {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
@@ -268,13 +268,19 @@ func (s *suite) closes(t *testing.T, sample devices.Settings) {
 	}
 }
 
-// runsManaged runs the device as a node does.
-func (s *suite) runsManaged(t *testing.T, sample devices.Settings) {
-	record := NewRecorder(s.schema)
+func (s *suite) manager(t *testing.T, record *Recorder) *devices.Manager {
+	t.Helper()
 	m, err := devices.New(devices.Config{Drivers: []devices.Driver{s.driver}, Sink: func(model.ContextID) devices.Sink { return record }})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return m
+}
+
+// runsManaged runs the device as a node does.
+func (s *suite) runsManaged(t *testing.T, sample devices.Settings) {
+	record := NewRecorder(s.schema)
+	m := s.manager(t, record)
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error, 1)
 	go func() { ran <- m.Run(ctx) }()
@@ -307,10 +313,7 @@ func (s *suite) runsManaged(t *testing.T, sample devices.Settings) {
 func (s *suite) passes(t *testing.T, folder string, given devices.Settings) {
 	if refused, err := os.ReadFile(filepath.Join(folder, "refused.txt")); err == nil {
 		name, text, _ := strings.Cut(strings.TrimSpace(string(refused)), "\n")
-		resolved, err := devices.Resolve(s.schema, given)
-		if err == nil {
-			_, err = s.driver.Open(resolved)
-		}
+		err = s.manager(t, nil).Check(s.driver.Kind(), given)
 		var e *model.Error
 		if !errors.As(err, &e) || e.Kind != model.KindInvalid || e.Name != name || !strings.Contains(e.Error(), text) {
 			t.Errorf("got %v, expected that %s is refused with %q", err, name, text)

@@ -34,6 +34,7 @@ type counts struct {
 	t     *testing.T
 	seen  map[int]uint64
 	total int
+	each  func() // after each batch; may be nil
 }
 
 func (c *counts) Child(string, string, *model.Schema) (devices.Publisher, error) { return c, nil }
@@ -47,10 +48,13 @@ func (c *counts) PublishScalars(first int, _ model.Time, bits []uint64) {
 		c.seen[first+i] = n
 		c.total++
 	}
+	if c.each != nil {
+		c.each()
+	}
 }
 
 func TestStreamKeepsItsRateAndMissesNoCount(t *testing.T) {
-	for _, rate := range []int64{1, 1000, 250_000} {
+	for _, rate := range []int64{1, 1000, 20_000} {
 		synctest.Test(t, func(t *testing.T) {
 			d := open(t, devices.Settings{"points": model.Int64(700), "group_size": model.Int64(700), "rate": model.Int64(rate)})
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -67,6 +71,40 @@ func TestStreamKeepsItsRateAndMissesNoCount(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestStreamAtFullSpeedMissesNoCount(t *testing.T) {
+	d := open(t, devices.Settings{"points": model.Int64(2500), "group_size": model.Int64(1000), "rate": model.Int64(-1)})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	groups := &grouped{t: t, most: 100, cancel: cancel}
+	if err := d.Stream(ctx, groups); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{34_000, 33_000, 16_500} { // a hundred batches in turn
+		if got := groups.children[i].total; got != want {
+			t.Errorf("group %d was updated %d times, expected %d", i, got, want)
+		}
+	}
+}
+
+// grouped counts for each child by itself and ends the stream after some batches.
+type grouped struct {
+	devicetest.Recorder
+	t        *testing.T
+	children []*counts
+	most     int
+	cancel   context.CancelFunc
+}
+
+func (g *grouped) Child(string, string, *model.Schema) (devices.Publisher, error) {
+	c := &counts{t: g.t, seen: map[int]uint64{}, each: func() {
+		if g.most--; g.most == 0 {
+			g.cancel()
+		}
+	}}
+	g.children = append(g.children, c)
+	return c, nil
 }
 
 func TestPollsAndStreamShareCounters(t *testing.T) {
