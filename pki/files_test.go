@@ -8,10 +8,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,6 +158,60 @@ func TestMembers(t *testing.T) {
 	for _, number := range []int{-1, 0, MaxMember + 1} {
 		if _, err := a.IssueMember(public, number, testNow); model.KindOf(err) != model.KindInvalid {
 			t.Errorf("%d: %v", number, err)
+		}
+	}
+}
+
+// TestIdentity: a certificate has the class that this package gave it, and anything else about it makes it none of ours.
+func TestIdentity(t *testing.T) {
+	a := newAuthority(t, "hq")
+	id := a.ID().String()
+	link := func(change func(*x509.Certificate)) *x509.Certificate {
+		u, _ := url.Parse("banyan://" + id + "/link")
+		template := &x509.Certificate{NotBefore: testNow, NotAfter: testNow.Add(time.Hour), URIs: []*url.URL{u},
+			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: bothEnds}
+		change(template)
+		c, err := sign(template, a.root, &a.key.PublicKey, a.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if got := identityOf(link(func(*x509.Certificate) {})); got != (Identity{ClassLink, a.ID(), 0}) {
+		t.Fatalf("%+v", got)
+	}
+	changes := map[string]func(*x509.Certificate){
+		"an authority":    func(c *x509.Certificate) { c.IsCA = true },
+		"server only":     func(c *x509.Certificate) { c.ExtKeyUsage = serverOnly },
+		"client only":     func(c *x509.Certificate) { c.ExtKeyUsage = bothEnds[1:] },
+		"any usage":       func(c *x509.Certificate) { c.ExtKeyUsage = append(bothEnds[:2:2], x509.ExtKeyUsageAny) },
+		"no usage":        func(c *x509.Certificate) { c.ExtKeyUsage = nil },
+		"a usage of ours": func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 2, 3}} },
+		"signs":           func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign },
+		"a host":          func(c *x509.Certificate) { c.DNSNames = []string{"hq.example"} },
+		"an address":      func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv6loopback} },
+		"mail":            func(c *x509.Certificate) { c.EmailAddresses = []string{"a@hq.example"} },
+		"two identities":  func(c *x509.Certificate) { c.URIs = append(c.URIs, c.URIs[0]) },
+		"no identity":     func(c *x509.Certificate) { c.URIs = nil },
+	}
+	for _, uri := range []string{
+		"https://" + id + "/link", "banyan://" + strings.ToUpper(id) + "/link", "banyan://" + id + ":1/link", "banyan://u@" + id + "/link",
+		"banyan://" + id + "/link?x", "banyan://" + id + "/link#x", "banyan://" + id + "/link/", "banyan://" + id + "//link", "banyan://" + id,
+		"banyan://" + id + "/%6cink", "banyan://" + id[1:] + "/link", "banyan:///link", "banyan://" + id + "/member/", "banyan://" + id + "/member/0",
+		"banyan://" + id + "/member/01", "banyan://" + id + "/member/+1", "banyan://" + id + "/member/-1", "banyan://" + id + "/member/65537",
+		"banyan://" + id + "/member/1/2", "banyan://" + id + "/api",
+	} {
+		changes[uri] = func(c *x509.Certificate) {
+			u, err := url.Parse(uri)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.URIs = []*url.URL{u}
+		}
+	}
+	for name, change := range changes {
+		if got := identityOf(link(change)); got != (Identity{}) {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }

@@ -231,7 +231,7 @@ func (a *attempt) refuse(conn io.Writer, cause error) error {
 	if conn != nil {
 		_ = writeVerdict(conn, v) // who does not hear it sees the connection end
 	}
-	if !a.known && errors.As(cause, &refused) {
+	if errors.As(cause, &refused) {
 		with := *refused
 		with.Detail += "; incident " + incident
 		return &with

@@ -130,14 +130,8 @@ var faults = []fault{
 		put: func(s *scene) {
 			s.bare(&tls.Config{NextProtos: s.connect.Protocols, MaxVersion: tls.VersionTLS12})
 		}},
-	{name: "plaintext", finds: "acceptor", refusal: Plaintext, text: "sent plaintext, not TLS", alert: "0 bytes came back",
-		put: func(s *scene) {
-			s.dial = func(c net.Conn) end {
-				_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: hq\r\n\r\n")
-				answer, _ := io.ReadAll(c)
-				return end{err: fmt.Errorf("%d bytes came back", len(answer))}
-			}
-		}},
+	plaintext("plaintext", "GET / HTTP/1.1\r\nHost: hq\r\n\r\n"),
+	plaintext("a TLS record that is no handshake", "\x17\x03\x01\x00\x01x"),
 	admission(Revoked), admission(Disabled), admission(WrongRole),
 	admission(InvitationUsed), admission(InvitationExpired), admission(InvitationForeign),
 	{name: "the acceptor is another node", finds: "dialler", refusal: WrongFingerprint, text: "expected was",
@@ -156,6 +150,18 @@ var faults = []fault{
 		put: func(s *scene) {
 			s.connect.Admit = func(Peer) error { return Refuse(Revoked, "revoked by alice") }
 		}},
+}
+
+// plaintext sends what is no handshake, and expects not one byte.
+func plaintext(name, sent string) fault {
+	return fault{name: name, finds: "acceptor", refusal: Plaintext, text: "sent plaintext, not TLS", alert: "0 bytes came back",
+		put: func(s *scene) {
+			s.dial = func(c net.Conn) end {
+				_, _ = io.WriteString(c, sent)
+				answer, _ := io.ReadAll(c)
+				return end{err: fmt.Errorf("%d bytes came back", len(answer))}
+			}
+		}}
 }
 
 // admission is a policy refusal of the acceptor.
@@ -193,7 +199,8 @@ func TestRefusals(t *testing.T) {
 				if r, ok := RefusalOf(finder.err); !ok || r != f.refusal || !strings.Contains(finder.err.Error(), f.text) {
 					t.Errorf("the finder says %v (%v), want %v: %s", finder.err, r, f.refusal, f.text)
 				}
-				if !strings.Contains(log.String(), "refusal="+f.refusal.String()) {
+				if incident := incidentPattern.FindStringSubmatch(finder.err.Error()); incident == nil ||
+					!strings.Contains(log.String(), "incident="+incident[1]+" refusal="+f.refusal.String()) {
 					t.Errorf("the log does not have the refusal: %s", log.String())
 				}
 				known := f.known && (listener != "join" || f.finds == "dialler")
@@ -311,10 +318,11 @@ func TestAPIListener(t *testing.T) {
 	shown := func(c net.Conn) end {
 		conn := tls.Server(c, APIConfig(leaf))
 		defer conn.Close()
-		if err := conn.Handshake(); err != nil || len(conn.ConnectionState().PeerCertificates) > 0 {
-			return end{err: fmt.Errorf("%v, %d certificates", err, len(conn.ConnectionState().PeerCertificates))}
+		err := conn.Handshake()
+		if n := len(conn.ConnectionState().PeerCertificates); err == nil && n > 0 {
+			err = fmt.Errorf("%d certificates were shown", n)
 		}
-		return end{}
+		return end{err: err}
 	}
 	asked := false
 	s.bare(&tls.Config{NextProtos: []string{"h2"}, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -359,6 +367,27 @@ func TestNoCertificateForStrangers(t *testing.T) {
 	}
 	if _, d := s.meet(); d.err == nil {
 		t.Error("accepted")
+	}
+}
+
+// ticketCounter is a session cache that keeps nothing.
+type ticketCounter struct{ tickets int }
+
+func (*ticketCounter) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
+func (c *ticketCounter) Put(_ string, session *tls.ClientSessionState) {
+	if session != nil {
+		c.tickets++
+	}
+}
+
+// TestNoTickets: no session can be resumed, so that each connection is verified and admitted.
+func TestNoTickets(t *testing.T) {
+	s := newScene(t, "link")
+	counter := &ticketCounter{}
+	s.bare(&tls.Config{NextProtos: s.connect.Protocols, Certificates: []tls.Certificate{*s.connect.Certificate()}, ClientSessionCache: counter,
+		ServerName: "hq"})
+	if a, d := s.meet(); a.err != nil || d.err != nil || counter.tickets > 0 {
+		t.Errorf("%v, %v, %d tickets", a.err, d.err, counter.tickets)
 	}
 }
 
@@ -460,6 +489,7 @@ func FuzzVerdict(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x0b{\"ok\":true}"))
 	f.Add([]byte("\x00\x00\x00\x02{}"))
 	f.Add([]byte("\xff\xff\xff\xff"))
+	f.Add([]byte("\x00\x00\x00\x2a" + `{"detail":"\u001b[31m\n2026 forged\u202e"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		v, err := readVerdict(strings.NewReader(string(data)))
 		if err != nil || v.OK {

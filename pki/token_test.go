@@ -165,14 +165,13 @@ func FuzzToken(f *testing.F) {
 
 func TestSeal(t *testing.T) {
 	dir := t.TempDir()
-	s, err := CreateSealer(dir)
-	if err != nil {
+	if _, err := CreateSealer(dir); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := CreateSealer(dir); model.KindOf(err) != model.KindExists {
 		t.Error("a second key replaces the first: ", err)
 	}
-	s, err = LoadSealer(dir)
+	s, err := LoadSealer(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,6 +232,7 @@ func TestSuccession(t *testing.T) {
 	foreign.id = a.id
 	forged, _ := foreign.Succeed(next.Root(), testNow)
 	refused("signed by another node", WrongFingerprint, forged, a.ID(), testNow)
+	pins[b.ID()] = append(pins[b.ID()], a.Root())
 	refused("for another node", WrongFingerprint, document, b.ID(), testNow)
 	refused("too early", NotYetValid, document, a.ID(), testNow.Add(-time.Second))
 	refused("signed by a root that has expired", WrongFingerprint, document, a.ID(), testNow.Add(RootLifetime+time.Hour))
