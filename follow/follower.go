@@ -22,7 +22,6 @@ type Follower struct {
 	fresh     map[tree.Index]bool // to be told their latest samples
 	skipped   map[tree.Index]bool // had samples while they could not be told
 	known     map[model.ContextID]Known
-	stones    map[model.ContextID]bool
 	overlays  uint64 // generation of those that were told
 	conflated uint64
 	scratch   proto.Samples

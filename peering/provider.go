@@ -39,6 +39,8 @@ type Provider struct {
 	schemas  [2]map[model.SchemaHash]bool // told on the urgent and on the bulk stream
 	bindings int                          // told
 	bulk     bool                         // the listing goes over the bulk stream
+	held     bool                         // a frame for the bulk stream has not been taken yet
+	asked    model.Time                   // when the bulk stream was asked for
 	listing  bool
 	pending  follow.Changes // that did not fit into the last delta
 	batch    *follow.Batch  // that waits for its bindings to be sent
@@ -245,8 +247,10 @@ func (p *Provider) next(now model.Time) (Out, bool) {
 	if !p.window.open(now) {
 		return Out{}, false
 	}
-	if out, some := p.nextDelta(); some {
-		return out, true
+	if !p.bulk || !p.held {
+		if out, some := p.nextDelta(now); some {
+			return out, true
+		}
 	}
 	return p.nextSamples()
 }
@@ -263,17 +267,17 @@ func overlaysFrame(stale []follow.Stale, changes, samples uint64) *linkv1.Provid
 const chunkEntries = 512
 
 // nextDelta tells the next changes, schemas before the contexts that have them.
-func (p *Provider) nextDelta() (Out, bool) {
+func (p *Provider) nextDelta(now model.Time) (Out, bool) {
 	if len(p.pending.Entries) == 0 && len(p.pending.Gone) == 0 && p.pending.Through == 0 {
 		changes, some := p.follower.Changes(chunkEntries)
 		if !some {
 			return Out{}, false
 		}
 		p.pending = changes
-		if p.listing && changes.Through < changes.Head && !p.bulk {
-			p.bulk = true
+		if p.listing && changes.Through < changes.Head && p.asked == 0 {
+			p.bulk, p.asked = true, now
 			p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_WantBulk{WantBulk: &linkv1.WantBulk{}}})
-			return p.next(0)
+			return p.next(now)
 		}
 	}
 	sent := p.schemas[0]
@@ -341,4 +345,18 @@ func (p *Provider) nextSamples() (Out, bool) {
 	p.through = max(p.through, batch.Through)
 	p.raw = proto.AppendLiveSamples(make([]byte, 0, len(batch.Encoded)+32), batch.Encoded, batch.Through, batch.Conflated)
 	return Out{Raw: p.raw}, true
+}
+
+// HoldBulk says whether a frame for the bulk stream waits to be taken: no other is made meanwhile.
+func (p *Provider) HoldBulk(hold bool) { p.held = hold }
+
+// ImpatientForBulk reports whether the bulk stream was asked for longer than patience ago and its first frame was not taken.
+func (p *Provider) ImpatientForBulk(now model.Time, patience time.Duration) bool {
+	return p.bulk && p.held && time.Duration(now-p.asked) > patience
+}
+
+// GiveUpBulk lets the rest of the listing take the urgent stream.
+func (p *Provider) GiveUpBulk() {
+	p.bulk, p.held = false, false
+	p.schemas[0] = make(map[model.SchemaHash]bool)
 }

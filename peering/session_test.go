@@ -161,8 +161,6 @@ func (w *wire) pass(d time.Duration) {
 	w.settle()
 }
 
-func (w *wire) forget() { w.definitions, w.removals, w.samples, w.bytes = nil, nil, 0, 0 }
-
 func readingOf(n *node, address string) string {
 	a, err := model.ParseAddress(address)
 	if err != nil {
@@ -243,7 +241,7 @@ func TestCutAndHeal(t *testing.T) {
 		t.Errorf("stale since %v, want the last heartbeat", r.Since)
 	}
 	berlin.publish("/a", 2, "two", 6)
-	w = join(t, m, berlin, 200*second)
+	join(t, m, berlin, 200*second)
 	want(t, hq, "/b/a:load", "2 good")
 }
 

@@ -1,0 +1,143 @@
+package peering
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"banyan/pki"
+	"banyan/proto"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+)
+
+// Limits of gRPC between nodes, all in one place.
+const (
+	maxStreams     = 1024 // requests under way on one connection
+	maxHeaderBytes = 16 << 10
+	streamWindow   = 4 << 20
+	connWindow     = 8 << 20
+	writeBuffer    = 128 << 10
+)
+
+// provenConn is a connection whose ends have proved who they are. gRPC gets it finished. done is closed with it.
+type provenConn struct {
+	net.Conn
+	peer pki.Peer
+	once sync.Once
+	done chan struct{}
+}
+
+func newProvenConn(conn *tls.Conn, peer pki.Peer) *provenConn {
+	return &provenConn{Conn: conn, peer: peer, done: make(chan struct{})}
+}
+
+// Close closes the connection at once: TLS's farewell must not wait for a peer that does not read.
+func (c *provenConn) Close() error {
+	c.once.Do(func() { close(c.done) })
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+	return c.Conn.Close()
+}
+
+// provenPeer is what gRPC carries of a connection.
+type provenPeer struct {
+	conn *provenConn
+}
+
+// AuthType names how the peer was proved.
+func (provenPeer) AuthType() string { return "banyan" }
+
+// handed is gRPC's credentials for connections that come finished.
+type handed struct{}
+
+var _ credentials.TransportCredentials = handed{}
+
+func (handed) ClientHandshake(_ context.Context, _ string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return handOver(conn)
+}
+
+func (handed) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return handOver(conn)
+}
+
+func handOver(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	proven, ok := conn.(*provenConn)
+	if !ok {
+		return nil, nil, errors.New("the connection was not proved")
+	}
+	return proven, provenPeer{proven}, nil
+}
+
+func (handed) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
+}
+func (handed) Clone() credentials.TransportCredentials { return handed{} }
+func (handed) OverrideServerName(string) error         { return nil }
+
+// feed is a listener whose connections are handed in.
+type feed struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newFeed() *feed { return &feed{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (f *feed) Accept() (net.Conn, error) {
+	select {
+	case conn := <-f.conns:
+		return conn, nil
+	case <-f.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (f *feed) Close() error {
+	f.once.Do(func() { close(f.done) })
+	return nil
+}
+
+func (f *feed) Addr() net.Addr { return &net.TCPAddr{} }
+
+// hand gives a connection to whoever accepts, and closes it when nobody does any more.
+func (f *feed) hand(conn net.Conn) {
+	select {
+	case f.conns <- conn:
+	case <-f.done:
+		_ = conn.Close()
+	}
+}
+
+// newServer is a gRPC server for finished connections.
+func newServer() *grpc.Server {
+	return grpc.NewServer(
+		grpc.Creds(handed{}), grpc.ForceServerCodecV2(proto.Codec{}),
+		grpc.MaxRecvMsgSize(proto.MaxFrameBytes), grpc.MaxSendMsgSize(proto.MaxFrameBytes),
+		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxHeaderBytes), grpc.ConnectionTimeout(10*time.Second),
+		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow), grpc.WriteBufferSize(writeBuffer),
+	)
+}
+
+// newClient is a gRPC client over one finished connection. It cannot reconnect: whoever owns the link does.
+func newClient(conn *provenConn) (*grpc.ClientConn, error) {
+	var once sync.Once
+	return grpc.NewClient("passthrough:///link",
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			var first net.Conn
+			once.Do(func() { first = conn })
+			if first == nil {
+				return nil, errors.New("the connection has ended")
+			}
+			return first, nil
+		}),
+		grpc.WithTransportCredentials(handed{}), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(),
+		grpc.WithIdleTimeout(0), grpc.WithMaxHeaderListSize(maxHeaderBytes),
+		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow), grpc.WithWriteBufferSize(writeBuffer),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec{}), grpc.MaxCallRecvMsgSize(proto.MaxFrameBytes),
+			grpc.MaxCallSendMsgSize(proto.MaxFrameBytes)),
+	)
+}

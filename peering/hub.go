@@ -1,0 +1,442 @@
+package peering
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"banyan/follow"
+	"banyan/model"
+	"banyan/pki"
+	"banyan/proto"
+	"banyan/proto/linkv1"
+	"banyan/tree"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+)
+
+// HubConfig is what all links of a node have in common.
+type HubConfig struct {
+	Self        tree.Hop
+	Epoch       model.Epoch
+	Chain       model.Chain // of this node's change numbers
+	Tree        *tree.Tree
+	Certificate func() *tls.Certificate
+	Pins        pki.Pins
+	Logger      hclog.Logger
+	// Beat is the time between heartbeats, default 2 s. A link counts as cut after two of them; shorter ones notice earlier and mistake a busy
+	// machine for a cut.
+	Beat time.Duration
+	// Dial opens connections; a net.Dialer when nil.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Execute does what a consumer asks for over the link of this name.
+	Execute func(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
+	// Redeem answers who joins by an invitation. Joining says whether some invitation is open; nobody is heard otherwise.
+	Redeem  func(ctx context.Context, candidate pki.Peer, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error)
+	Joining func() error
+	// Changed is told when the state of a link changes.
+	Changed func(link string, status Status)
+}
+
+// Hub runs the links of a node: it accepts, dials, and watches them.
+type Hub struct {
+	linkv1.UnimplementedLinkServiceServer
+	linkv1.UnimplementedJoinServiceServer
+	cfg    HubConfig
+	log    hclog.Logger
+	feed   *feed
+	server *grpc.Server
+
+	// mu guards links and refusals.
+	mu       sync.Mutex
+	links    map[string]*running
+	refusals map[string]pki.Refusal // of links that are not there any more
+	ctx      context.Context        //nolint:containedctx // the links' own: it ends with Run, and Reconcile is called by others
+}
+
+type running struct {
+	link   *link
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// tickTime is how often links are looked at: what is noticed late by it is part of the second that detection may take beyond two beats.
+const tickTime = 100 * time.Millisecond
+
+// NewHub makes a hub. Run must be called before links move.
+func NewHub(cfg HubConfig) *Hub {
+	if cfg.Beat == 0 {
+		cfg.Beat = 2 * time.Second
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", address)
+		}
+	}
+	h := &Hub{
+		cfg: cfg, log: cfg.Logger.Named("peering"), feed: newFeed(), server: newServer(),
+		links: make(map[string]*running), refusals: make(map[string]pki.Refusal),
+	}
+	linkv1.RegisterLinkServiceServer(h.server, h)
+	linkv1.RegisterJoinServiceServer(h.server, h)
+	return h
+}
+
+func (h *Hub) now() model.Time { return model.TimeOf(time.Now()) }
+
+func (h *Hub) changed(name string, status Status) {
+	if h.cfg.Changed != nil {
+		h.cfg.Changed(name, status)
+	}
+}
+
+// Run serves listener, which may be nil, and keeps the links that Reconcile names, until ctx ends; then all connections are closed.
+func (h *Hub) Run(ctx context.Context, listener net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	h.mu.Lock()
+	h.ctx = ctx
+	for _, r := range h.links {
+		h.start(r)
+	}
+	h.mu.Unlock()
+	var work sync.WaitGroup
+	work.Go(func() { _ = h.server.Serve(h.feed) })
+	work.Go(func() { h.watch(ctx) })
+	if listener != nil {
+		work.Go(func() { h.accept(ctx, listener) })
+		context.AfterFunc(ctx, func() { _ = listener.Close() })
+	}
+	<-ctx.Done()
+	h.Reconcile(nil)
+	h.server.Stop()
+	_ = h.feed.Close()
+	work.Wait()
+	return nil
+}
+
+func (h *Hub) watch(ctx context.Context) {
+	ticker := time.NewTicker(tickTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, r := range h.all() {
+			r.link.tick(h.now())
+		}
+	}
+}
+
+func (h *Hub) all() []*running {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]*running, 0, len(h.links))
+	for _, r := range h.links {
+		list = append(list, r)
+	}
+	return list
+}
+
+// maxHandshakes bounds the connections that have not proved who they are.
+const maxHandshakes = 256
+
+func (h *Hub) accept(ctx context.Context, listener net.Listener) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	room := make(chan struct{}, maxHandshakes)
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			h.log.Warn("accepting a connection failed", "error", err)
+			sleep(ctx, tickTime)
+			continue
+		}
+		select {
+		case room <- struct{}{}:
+		default:
+			_ = conn.Close()
+			continue
+		}
+		work.Go(func() {
+			defer func() { <-room }()
+			h.prove(ctx, conn)
+		})
+	}
+}
+
+// prove takes a connection whose other end proves to be one that is expected.
+func (h *Hub) prove(ctx context.Context, conn net.Conn) {
+	config := h.pkiConfig(pki.ProtocolConsumer, pki.ProtocolProvider, pki.ProtocolJoin)
+	config.Admit = h.admit
+	secured, who, err := pki.Accept(ctx, conn, config)
+	if err != nil {
+		return // it is in the log
+	}
+	proven := newProvenConn(secured, who)
+	if who.Protocol == pki.ProtocolJoin {
+		h.feed.hand(proven)
+		return
+	}
+	l := h.linkOf(who)
+	if l == nil {
+		_ = proven.Close()
+		return
+	}
+	l.offer(proven)
+}
+
+func (h *Hub) pkiConfig(protocols ...string) pki.Config {
+	return pki.Config{Certificate: h.cfg.Certificate, Protocols: protocols, Pins: h.cfg.Pins, Logger: h.log}
+}
+
+// admit decides on a peer that dialled: it needs a link that is agreed this way round.
+func (h *Hub) admit(who pki.Peer) error {
+	if who.Protocol == pki.ProtocolJoin {
+		if h.cfg.Joining == nil {
+			return pki.Refuse(pki.InvitationForeign, "nobody is invited")
+		}
+		return h.cfg.Joining()
+	}
+	if !who.Pinned {
+		return pki.Refuse(pki.UnknownNode, "no link names this node")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	known := false
+	for _, r := range h.links {
+		cfg := r.link.cfg
+		if cfg.Peer != who.Node {
+			continue
+		}
+		known = true
+		if cfg.Role == who.Role().Other() && !cfg.Dials {
+			if cfg.Refused {
+				return refuse(cfg.Refusal)
+			}
+			return nil
+		}
+	}
+	if known {
+		return pki.Refuse(pki.WrongRole, "no link with this node is agreed this way round")
+	}
+	return pki.Refuse(pki.UnknownNode, "no link names this node")
+}
+
+// refuse says why a link may not be used.
+func refuse(reason pki.Refusal) *model.Error {
+	switch reason {
+	case pki.Revoked:
+		return pki.Refuse(reason, "the link was revoked")
+	case pki.Disabled:
+		return pki.Refuse(reason, "the link is switched off")
+	default:
+		return pki.Refuse(reason, "the link was changed")
+	}
+}
+
+func (h *Hub) linkOf(who pki.Peer) *link {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.links {
+		if cfg := r.link.cfg; cfg.Peer == who.Node && cfg.Role == who.Role().Other() && !cfg.Dials && !cfg.Refused {
+			return r.link
+		}
+	}
+	return nil
+}
+
+// dial opens and proves a connection of a link.
+func (h *Hub) dial(ctx context.Context, address string, cfg LinkConfig) (*provenConn, error) {
+	dialCtx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	conn, err := h.cfg.Dial(dialCtx, address)
+	if err != nil {
+		return nil, model.Errorf(model.KindUnavailable, "dialling %s: %w", address, err)
+	}
+	protocol := pki.ProtocolConsumer
+	if cfg.Role == pki.RoleProvider {
+		protocol = pki.ProtocolProvider
+	}
+	config := h.pkiConfig(protocol)
+	config.Node = cfg.Peer
+	config.Admit = func(pki.Peer) error { return nil }
+	secured, who, err := pki.Connect(ctx, conn, config)
+	if err != nil {
+		return nil, err
+	}
+	who.Address = address
+	return newProvenConn(secured, who), nil
+}
+
+// Reconcile makes the running links those that are wanted: it starts, stops and starts anew by difference. A link that is taken away tells its
+// peer so.
+func (h *Hub) Reconcile(wanted []LinkConfig) {
+	byName := make(map[string]LinkConfig, len(wanted))
+	for _, cfg := range wanted {
+		byName[cfg.Name] = cfg
+	}
+	var ended []*running
+	h.mu.Lock()
+	for name, r := range h.links {
+		cfg, keep := byName[name]
+		if keep && cfg.equal(&r.link.cfg) {
+			delete(byName, name)
+			continue
+		}
+		h.refusals[name] = pki.Revoked
+		if keep {
+			h.refusals[name] = pki.RefusedOtherwise // it comes back as it is agreed now
+			if cfg.Refused {
+				h.refusals[name] = cfg.Refusal
+			}
+		}
+		delete(h.links, name)
+		ended = append(ended, r)
+	}
+	h.mu.Unlock()
+	var work sync.WaitGroup
+	for _, r := range ended {
+		work.Go(r.stop)
+	}
+	work.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, cfg := range byName {
+		r := &running{link: newLink(h, cfg)}
+		h.links[name] = r
+		if h.ctx != nil && h.ctx.Err() == nil {
+			h.start(r)
+		}
+	}
+}
+
+func (h *Hub) start(r *running) {
+	ctx, cancel := context.WithCancel(h.ctx)
+	r.cancel, r.done = cancel, make(chan struct{})
+	go func() {
+		defer close(r.done)
+		r.link.run(ctx)
+	}()
+}
+
+func (r *running) stop() {
+	if r.cancel == nil {
+		return
+	}
+	r.cancel()
+	<-r.done
+}
+
+// reason is why a link of that name was ended.
+func (h *Hub) reason(name string) *model.Error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() != nil {
+		return model.Errorf(model.KindUnavailable, "%s stops", h.cfg.Self.Name)
+	}
+	return refuse(h.refusals[name])
+}
+
+// Status is how a link is, and whether there is one of that name.
+func (h *Hub) Status(name string) (Status, bool) {
+	h.mu.Lock()
+	r := h.links[name]
+	h.mu.Unlock()
+	if r == nil {
+		return Status{}, false
+	}
+	r.link.mu.Lock()
+	defer r.link.mu.Unlock()
+	return r.link.status, true
+}
+
+// Ask hands a request to the provider at the other end of a link and returns when its fate is known.
+func (h *Hub) Ask(ctx context.Context, name string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
+	h.mu.Lock()
+	r := h.links[name]
+	h.mu.Unlock()
+	if r == nil {
+		return nil, model.Errorf(model.KindNotFound, "there is no link called %s", name)
+	}
+	return r.link.execute(ctx, request)
+}
+
+func (h *Hub) providerConfig(view *follow.View) ProviderConfig {
+	return ProviderConfig{
+		Tree: h.cfg.Tree, View: view, Node: h.cfg.Self.Node, Name: h.cfg.Self.Name, Epoch: h.cfg.Epoch, Chain: h.cfg.Chain, Beat: h.cfg.Beat,
+	}
+}
+
+// caller is the link whose consumer calls, by the certificate of the connection.
+func (h *Hub) caller(ctx context.Context) (*link, *provenConn, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, nil, model.Errorf(model.KindUnauthenticated, "the connection was not proved")
+	}
+	proven, ok := p.AuthInfo.(provenPeer)
+	if !ok || proven.conn.peer.Protocol == pki.ProtocolJoin {
+		return nil, nil, model.Errorf(model.KindUnauthenticated, "the connection is not one of a link")
+	}
+	who := proven.conn.peer
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.links {
+		if cfg := r.link.cfg; cfg.Peer == who.Node && cfg.Role == pki.RoleProvider && !cfg.Refused {
+			return r.link, proven.conn, nil
+		}
+	}
+	return nil, nil, pki.Refuse(pki.WrongRole, "nothing is provided over this link")
+}
+
+// Follow is the urgent stream of a consumer.
+func (h *Hub) Follow(stream linkv1.LinkService_FollowServer) error {
+	l, conn, err := h.caller(stream.Context())
+	if err != nil {
+		return proto.Status(err)
+	}
+	return l.follow(stream, conn)
+}
+
+// Bulk is the bulk stream of a consumer.
+func (h *Hub) Bulk(stream linkv1.LinkService_BulkServer) error {
+	l, _, err := h.caller(stream.Context())
+	if err != nil {
+		return proto.Status(err)
+	}
+	return l.serveBulk(stream)
+}
+
+// Execute does what a consumer asks for.
+func (h *Hub) Execute(ctx context.Context, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
+	l, _, err := h.caller(ctx)
+	if err != nil {
+		return nil, proto.Status(err)
+	}
+	response, err := h.cfg.Execute(ctx, l.cfg.Name, request)
+	return response, proto.Status(err)
+}
+
+// Redeem answers who joins.
+func (h *Hub) Redeem(ctx context.Context, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, proto.Status(model.Errorf(model.KindUnauthenticated, "the connection was not proved"))
+	}
+	proven, ok := p.AuthInfo.(provenPeer)
+	if !ok || proven.conn.peer.Protocol != pki.ProtocolJoin || h.cfg.Redeem == nil {
+		return nil, proto.Status(model.Errorf(model.KindUnauthenticated, "the connection is not one of a node that joins"))
+	}
+	response, err := h.cfg.Redeem(ctx, proven.conn.peer, request)
+	return response, proto.Status(err)
+}

@@ -1,0 +1,327 @@
+package peering
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"banyan/fault"
+	"banyan/follow"
+	"banyan/model"
+	"banyan/pki"
+	"banyan/proto"
+	"banyan/proto/linkv1"
+)
+
+// LinkConfig says what a link is. A link whose config changes is started anew.
+type LinkConfig struct {
+	Name      string
+	Peer      model.NodeID
+	Role      pki.Role // this node's
+	Dials     bool     // this node opens the connections
+	Addresses []string // host:port, tried in order; needed to dial
+	Refusal   pki.Refusal
+	Refused   bool // the link may not be used now, for the reason Refusal
+
+	View   *follow.View // what is exported; of a provider
+	Mirror *Mirror      // where it is mounted; of a consumer
+}
+
+func (c *LinkConfig) equal(other *LinkConfig) bool {
+	return c.Name == other.Name && c.Peer == other.Peer && c.Role == other.Role && c.Dials == other.Dials &&
+		slices.Equal(c.Addresses, other.Addresses) && c.Refused == other.Refused && c.Refusal == other.Refusal &&
+		c.View == other.View && c.Mirror == other.Mirror
+}
+
+// State is how a link is.
+type State string
+
+// The states of a link.
+const (
+	StateConnecting State = "connecting" // no connection yet, or not any more
+	StateStarting   State = "starting"   // connected, and not proved to work both ways yet
+	StateUp         State = "up"
+	StateStalled    State = "stalled" // beats pass, and something that was told does not arrive
+	StateStale      State = "stale"   // beats do not pass
+	StateRefused    State = "refused"
+	StateDisabled   State = "disabled"
+)
+
+// Status is the state of a link with everything that explains it.
+type Status struct {
+	State    State
+	Since    model.Time
+	Lag      time.Duration // round trip of the newest heartbeat
+	Detail   string
+	Address  string // of the other end
+	PeerName string
+	Heard    model.Time // when the peer was last proved to be there
+}
+
+// link is one running link.
+type link struct {
+	cfg LinkConfig
+	hub *Hub
+
+	// mu guards all below.
+	mu       sync.Mutex
+	status   Status
+	conns    []*provenConn // that gRPC serves, of a provider
+	ended    error         // why the newest session ended, where its own end knows
+	consumer *consumerSession
+	provider *providerSession
+	extra    chan *provenConn // connections that the peer dialled
+}
+
+func newLink(hub *Hub, cfg LinkConfig) *link {
+	l := &link{cfg: cfg, hub: hub, extra: make(chan *provenConn, 2)}
+	l.status = Status{State: StateConnecting, Since: hub.now()}
+	if cfg.Refused {
+		l.status.State, l.status.Detail = StateDisabled, cfg.Refusal.String()
+	}
+	return l
+}
+
+// run keeps the link up until ctx ends, and tells the peer then.
+func (l *link) run(ctx context.Context) {
+	defer l.finish()
+	if l.cfg.Refused || l.cfg.Role == pki.RoleProvider && !l.cfg.Dials {
+		<-ctx.Done() // the peer comes to us
+		return
+	}
+	for attempt := 0; ctx.Err() == nil; {
+		began := l.hub.now()
+		conn, err := l.connect(ctx)
+		if err == nil {
+			l.set(StateStarting, "", conn.peer.Address)
+			if l.cfg.Role == pki.RoleConsumer {
+				err = l.consume(ctx, conn)
+			} else {
+				err = l.provide(ctx, conn)
+			}
+		}
+		l.lost(err)
+		if time.Duration(l.hub.now()-began) > steadyTime {
+			attempt = 0
+		}
+		if l.cfg.Dials {
+			sleep(ctx, backoff(attempt))
+			attempt++
+		}
+	}
+}
+
+// provide serves the connection that this node dialled until it ends.
+func (l *link) provide(ctx context.Context, conn *provenConn) error {
+	l.adopt(conn)
+	select {
+	case <-conn.done:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.ended
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// adopt hands a connection to gRPC, and remembers it so that it ends with the link.
+func (l *link) adopt(conn *provenConn) {
+	l.mu.Lock()
+	kept := l.conns[:0]
+	for _, other := range l.conns {
+		if !closed(other) {
+			kept = append(kept, other)
+		}
+	}
+	l.conns = append(kept, conn)
+	l.mu.Unlock()
+	l.hub.feed.hand(conn)
+}
+
+// finish ends the session, telling a consumer why, and closes all connections.
+func (l *link) finish() {
+	l.mu.Lock()
+	session := l.provider
+	l.mu.Unlock()
+	if session != nil && !fault.Planted(fault.RevokedStaysOpen) {
+		session.farewell(l.hub.reason(l.cfg.Name))
+	}
+	if fault.Planted(fault.RevokedStaysOpen) {
+		return
+	}
+	l.mu.Lock()
+	conns := l.conns
+	l.mu.Unlock()
+	for _, conn := range conns {
+		_ = conn.Close()
+	}
+	for {
+		select {
+		case conn := <-l.extra:
+			_ = conn.Close()
+		default:
+			return
+		}
+	}
+}
+
+// Times of reconnecting: the first try comes at once, the next ones at growing distances, each by chance between half and all of it.
+const (
+	firstPause = 250 * time.Millisecond
+	mostPause  = 10 * time.Second
+	steadyTime = 10 * time.Second
+	dialTime   = 5 * time.Second
+)
+
+func backoff(attempt int) time.Duration {
+	pause := min(mostPause, firstPause<<min(attempt, 8))
+	return pause/2 + rand.N(pause/2)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// connect dials the addresses in order, or waits for the peer to.
+func (l *link) connect(ctx context.Context) (*provenConn, error) {
+	if !l.cfg.Dials {
+		select {
+		case conn := <-l.extra:
+			return conn, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return l.dial(ctx)
+}
+
+func (l *link) dial(ctx context.Context) (*provenConn, error) {
+	err := error(&model.Error{
+		Kind: model.KindInvalid, Detail: "link " + l.cfg.Name + " has no address to dial", Remedy: "set its addresses to host:port",
+	})
+	for _, address := range l.cfg.Addresses {
+		var conn *provenConn
+		if conn, err = l.hub.dial(ctx, address, l.cfg); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
+}
+
+// offer takes a connection that the peer dialled: a consumer's opens its streams on it, urgent or bulk; a provider's is the session's, or its bulk
+// connection, or a new session of a peer that has given up the old one.
+func (l *link) offer(conn *provenConn) {
+	if l.cfg.Role == pki.RoleProvider {
+		l.adopt(conn)
+		return
+	}
+	select {
+	case l.extra <- conn:
+	default:
+		_ = conn.Close()
+	}
+}
+
+func closed(conn *provenConn) bool {
+	select {
+	case <-conn.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *link) set(state State, detail, address string) {
+	l.mu.Lock()
+	changed := l.status.State != state || l.status.Detail != detail
+	if l.status.State != state {
+		l.status.Since = l.hub.now()
+	}
+	l.status.State, l.status.Detail = state, detail
+	if address != "" {
+		l.status.Address = address
+	}
+	status := l.status
+	l.mu.Unlock()
+	if changed {
+		l.hub.changed(l.cfg.Name, status)
+	}
+}
+
+// lost notes why there is no connection.
+func (l *link) lost(err error) {
+	if l.cfg.Mirror != nil {
+		l.cfg.Mirror.cutNow()
+	}
+	state, detail := StateConnecting, ""
+	if err != nil {
+		detail = err.Error()
+		if _, refused := pki.RefusalOf(err); refused {
+			state = StateRefused
+		}
+	}
+	l.set(state, detail, "")
+}
+
+// tick lets the sessions send heartbeats, notices when they do not pass, and ends the session then.
+func (l *link) tick(now model.Time) {
+	l.mu.Lock()
+	consumer, provider := l.consumer, l.provider
+	l.mu.Unlock()
+	state := State("")
+	switch {
+	case consumer != nil:
+		state = consumer.tick(now)
+		l.mu.Lock()
+		l.status.Lag, l.status.PeerName, l.status.Heard = consumer.lag()
+		l.mu.Unlock()
+		if state == StateStale {
+			_ = consumer.conn.Close()
+		}
+	case provider != nil:
+		state = provider.tick(now)
+		l.mu.Lock()
+		l.status.Lag, l.status.Heard = provider.lag()
+		l.mu.Unlock()
+		if state == StateStale {
+			_ = provider.conn.Close()
+			provider.end()
+		}
+	default:
+		return
+	}
+	detail := ""
+	switch state {
+	case StateStale:
+		detail = "no heartbeat passes both ways"
+	case StateStalled:
+		detail = "something that was told does not arrive"
+	}
+	l.set(state, detail, "")
+}
+
+// startTime is how long a session may take until its first heartbeat has passed both ways.
+const startTime = 10 * time.Second
+
+// execute hands a request to the provider.
+func (l *link) execute(ctx context.Context, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
+	l.mu.Lock()
+	session := l.consumer
+	status := l.status
+	l.mu.Unlock()
+	if session == nil || status.State != StateUp && status.State != StateStarting && status.State != StateStalled {
+		return nil, &model.Error{
+			Kind: model.KindUnavailable, Detail: "link " + l.cfg.Name + " is " + string(status.State) + " since " + status.Since.String(),
+			Remedy: "try again when the link is up",
+		}
+	}
+	response, err := session.client.Execute(ctx, request)
+	return response, proto.FromStatus(err)
+}
