@@ -3,6 +3,8 @@ package proto
 import (
 	"context"
 	"errors"
+	"math"
+	"strings"
 
 	"banyan/model"
 	"banyan/proto/modelv1"
@@ -46,8 +48,10 @@ func FromError(err error) *modelv1.Error {
 	var e *model.Error
 	if !errors.As(err, &e) {
 		switch kind := model.KindOf(err); kind {
-		case model.KindTimeout, model.KindCanceled:
-			return &modelv1.Error{Kind: uint32(kind), Detail: err.Error()}
+		case model.KindTimeout:
+			return &modelv1.Error{Kind: uint32(kind), Detail: "the deadline passed"}
+		case model.KindCanceled:
+			return &modelv1.Error{Kind: uint32(kind), Detail: "canceled"}
 		default:
 			return &modelv1.Error{Kind: uint32(model.KindInternal), Detail: "an internal error; the node's log has the detail"}
 		}
@@ -57,21 +61,38 @@ func FromError(err error) *modelv1.Error {
 	if e.Detail != "" || e.Err != nil {
 		detail = bare.Error()
 	}
-	wire := &modelv1.Error{Kind: uint32(e.Kind), Operation: e.Op, Name: e.Name, Node: e.Node, Detail: detail, Remedy: e.Remedy}
+	wire := &modelv1.Error{
+		Kind: uint32(e.Kind), Operation: wireText(e.Op), Name: wireText(e.Name), Node: wireText(e.Node), Detail: wireText(detail), Remedy: wireText(e.Remedy),
+	}
 	if !e.Path.IsRoot() || e.Name != "" {
 		wire.Path = e.Path.String()
 	}
 	return wire
 }
 
-// ToError reads an error; nil is none. A path that is no path is dropped: an error must always arrive.
+// maxErrorText bounds each text of an error: it travels in a trailer, for which there is little room.
+const maxErrorText = 2048
+
+// wireText makes text fit for the wire: protobuf refuses a whole message for one byte that is not UTF-8, and an error must always arrive.
+func wireText(text string) string {
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText] + "..."
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+// ToError reads an error; nil is none. A kind that cannot be one counts as internal, and a path that is no path is dropped: an error
+// must always arrive.
 func ToError(wire *modelv1.Error) error {
 	if wire == nil {
 		return nil
 	}
 	e := &model.Error{
-		Kind: model.ErrorKind(wire.GetKind()), Op: wire.GetOperation(), Name: wire.GetName(), Node: wire.GetNode(),
+		Op: wire.GetOperation(), Name: wire.GetName(), Node: wire.GetNode(),
 		Detail: wire.GetDetail(), Remedy: wire.GetRemedy(),
+	}
+	if wire.GetKind() <= math.MaxUint8 {
+		e.Kind = model.ErrorKind(wire.GetKind())
 	}
 	if path, err := model.ParsePath(wire.GetPath()); err == nil {
 		e.Path = path
