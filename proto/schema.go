@@ -57,7 +57,10 @@ func ToSchema(raw []byte) (*model.Schema, error) {
 	for _, e := range wire.GetEvents() {
 		s.Events = append(s.Events, model.EventType{Name: e.GetName(), Description: e.GetDescription(), Fields: toFields(e.GetFields())})
 	}
-	return s, s.Validate()
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // toRight reads a right. One that this version does not know, or none, asks for the highest.
@@ -147,23 +150,24 @@ func DeriveSchema(s *model.Schema, keep func(entry string) bool) (*model.Schema,
 	return ToSchema(derived)
 }
 
-// entryName reads the name, field 1, of a length-delimited entry.
-func entryName(field []byte) (string, bool) {
+// entryName reads the name, field 1, of a length-delimited entry. Of several the last one counts, as it does for every protobuf
+// parser: what is hidden by its name must not be shown under another one.
+func entryName(field []byte) (name string, ok bool) {
 	entry, n := protowire.ConsumeBytes(field)
 	for n > 0 && len(entry) > 0 {
 		number, kind, m := protowire.ConsumeTag(entry)
 		if m < 0 {
 			return "", false
 		}
-		if number == 1 && kind == protowire.BytesType {
-			name, k := protowire.ConsumeString(entry[m:])
-			return name, k > 0
-		}
 		k := protowire.ConsumeFieldValue(number, kind, entry[m:])
 		if k < 0 {
 			return "", false
 		}
+		if number == 1 && kind == protowire.BytesType {
+			name, _ = protowire.ConsumeString(entry[m:])
+			ok = true
+		}
 		entry = entry[m+k:]
 	}
-	return "", false
+	return name, ok
 }
