@@ -64,9 +64,9 @@ func ToValue(v *modelv1.Value) (model.Value, error) {
 	case *modelv1.Value_Float64:
 		return model.Float64(kind.Float64), nil
 	case *modelv1.Value_String_:
-		return model.String(kind.String_), checkLength(len(kind.String_))
+		return checkLength(model.String(kind.String_))
 	case *modelv1.Value_Bytes:
-		return model.Bytes(kind.Bytes), checkLength(len(kind.Bytes))
+		return checkLength(model.Bytes(kind.Bytes))
 	case *modelv1.Value_Time:
 		return model.Instant(model.Time(kind.Time)), nil
 	case *modelv1.Value_Duration:
@@ -80,11 +80,11 @@ func ToValue(v *modelv1.Value) (model.Value, error) {
 	}
 }
 
-func checkLength(n int) error {
-	if n > model.MaxValueBytes {
-		return model.Errorf(model.KindExhausted, "received a value of %d bytes, at most %d are allowed", n, model.MaxValueBytes)
+func checkLength(v model.Value) (model.Value, error) {
+	if n := v.Size(); n > model.MaxValueBytes {
+		return model.Value{}, model.Errorf(model.KindExhausted, "received a value of %d bytes, at most %d are allowed", n, model.MaxValueBytes)
 	}
-	return nil
+	return v, nil
 }
 
 func toRef(r *modelv1.Ref) (model.Value, error) {
@@ -113,7 +113,10 @@ func toTable(t *modelv1.Table) (model.Value, error) {
 		table.Columns = append(table.Columns, model.Column{Name: c.GetName(), Type: toType(c.GetType())})
 	}
 	for i, row := range t.GetRows() {
-		table.Rows[i] = make([]model.Value, len(row.GetCells()))
+		if len(row.GetCells()) != len(table.Columns) {
+			return model.Value{}, model.Errorf(model.KindInvalid, "received a table of %d columns with a row of %d cells", len(table.Columns), len(row.GetCells()))
+		}
+		table.Rows[i] = make([]model.Value, len(table.Columns))
 		for j, cell := range row.GetCells() {
 			if cell.GetTable() != nil {
 				return model.Value{}, model.Errorf(model.KindInvalid, "received a table within a table")
