@@ -7,6 +7,7 @@ import (
 	_ "google.golang.org/grpc/encoding/proto" // the codec that Codec falls back to
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 )
 
 // Field numbers of the messages that carry samples. They are the hot path, so they are put together and taken apart by hand.
@@ -21,7 +22,8 @@ const (
 	frameOverhead        = 64
 )
 
-// RawFrame is one encoded message. Sent through Codec it goes out as it is, so that a batch encoded once serves many streams.
+// RawFrame is one encoded message. Sent through Codec it goes out as it is, so that a batch encoded once serves many streams; gRPC may
+// still hold its bytes after the send has returned, so they must not be changed any more. A frame that is received into may be used again.
 type RawFrame struct {
 	Bytes []byte
 }
@@ -116,14 +118,14 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if raw, ok := v.(*RawFrame); ok {
 		return mem.BufferSlice{mem.SliceBuffer(raw.Bytes)}, nil
 	}
-	return standard().Marshal(v)
+	return standard.Marshal(v)
 }
 
 // Unmarshal decodes a message. A *RawFrame keeps the memory that it has where that suffices.
 func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	raw, ok := v.(*RawFrame)
 	if !ok {
-		return standard().Unmarshal(data, v)
+		return unmarshalMessage(data, v)
 	}
 	n := data.Len()
 	if n > MaxFrameBytes {
@@ -137,7 +139,18 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
+func unmarshalMessage(data mem.BufferSlice, v any) error {
+	message, ok := v.(proto.Message)
+	if !ok {
+		return standard.Unmarshal(data, v)
+	}
+	whole := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer whole.Free()
+	return Unmarshal(whole.ReadOnlyData(), message)
+}
+
 // MaxFrameBytes is the largest message that a node sends or takes.
 const MaxFrameBytes = 4 << 20
 
-func standard() encoding.CodecV2 { return encoding.GetCodecV2("proto") }
+// standard is looked up once: a Codec that was registered under its name later must not end up calling itself.
+var standard = encoding.GetCodecV2("proto")
