@@ -2,6 +2,8 @@ package proto
 
 import (
 	"encoding/binary"
+	"math/bits"
+	"slices"
 
 	"banyan/model"
 	"banyan/proto/modelv1"
@@ -158,10 +160,19 @@ func appendVarint(to []byte, v uint64) []byte {
 }
 
 // Decode reads an encoded batch into s, reusing its memory. Columns of different lengths, more than MaxSamples and damaged bytes
-// are refused. Fields it does not know are passed over.
+// are refused, and s is empty then. Fields it does not know are passed over.
 func (s *Samples) Decode(from []byte) error {
 	s.Reset()
+	err := s.decode(from)
+	if err != nil {
+		s.Reset()
+	}
+	return err
+}
+
+func (s *Samples) decode(from []byte) error {
 	var owner []byte
+	seen := 0 // a bit for each column: none may come twice
 	for len(from) > 0 {
 		number, kind, n := protowire.ConsumeTag(from)
 		if n < 0 {
@@ -180,6 +191,12 @@ func (s *Samples) Decode(from []byte) error {
 			return damaged("samples")
 		}
 		from = from[n:]
+		if number < fieldBoxed {
+			if seen&(1<<number) != 0 {
+				return damaged("samples")
+			}
+			seen |= 1 << number
+		}
 		if number == fieldOwnerOffsets {
 			owner = column
 			continue
@@ -191,45 +208,36 @@ func (s *Samples) Decode(from []byte) error {
 	return s.finish(owner)
 }
 
-func (s *Samples) decodeColumn(number protowire.Number, column []byte) error {
-	if len(column) > MaxSamples*binary.MaxVarintLen64 && number != fieldBoxed {
-		return model.Errorf(model.KindExhausted, "more than %d samples in one message", MaxSamples)
-	}
-	ok := true
+func (s *Samples) decodeColumn(number protowire.Number, column []byte) (err error) {
 	switch number {
 	case fieldKeySteps:
+		s.Keys, err = decodeVarints(s.Keys, column)
 		previous := uint32(0)
-		ok = eachVarint(column, func(v uint64) {
-			step := int32(uint32(v)>>1) ^ -int32(uint32(v)&1)
-			previous += uint32(step) + 1
-			s.Keys = append(s.Keys, previous)
-		})
-	case fieldBits:
-		ok = len(column)%8 == 0
-		for ; len(column) >= 8; column = column[8:] {
-			s.Bits = append(s.Bits, binary.LittleEndian.Uint64(column))
+		for i, step := range s.Keys {
+			previous += (step>>1 ^ -(step & 1)) + 1
+			s.Keys[i] = previous
 		}
+	case fieldBits:
+		s.Bits, err = decodeFixed(s.Bits, column)
 	case fieldSourceSteps:
+		s.Source, err = decodeVarints(s.Source, column)
 		last := model.Time(0)
-		ok = eachVarint(column, func(v uint64) {
-			last += model.Time(protowire.DecodeZigZag(v))
-			s.Source = append(s.Source, last)
-		})
+		for i, step := range s.Source {
+			last += unzigzag(step)
+			s.Source[i] = last
+		}
 	case fieldQuality:
-		ok = eachVarint(column, func(v uint64) { s.Quality = append(s.Quality, uint16(v)) })
+		s.Quality, err = decodeVarints(s.Quality, column)
 	case fieldBoxed:
 		return s.decodeBoxed(column)
 	}
-	if !ok {
-		return damaged("samples")
-	}
-	return nil
+	return err
 }
 
 func (s *Samples) decodeBoxed(encoded []byte) error {
 	var b modelv1.Boxed
-	if err := proto.Unmarshal(encoded, &b); err != nil {
-		return damaged("samples")
+	if err := Unmarshal(encoded, &b); err != nil {
+		return err
 	}
 	value, err := ToValue(b.GetValue())
 	if err != nil {
@@ -243,55 +251,95 @@ func (s *Samples) decodeBoxed(encoded []byte) error {
 }
 
 // finish checks that the columns fit together and computes the owner times.
-func (s *Samples) finish(owner []byte) error {
+func (s *Samples) finish(owner []byte) (err error) {
 	n := len(s.Keys)
-	if n > MaxSamples {
-		return model.Errorf(model.KindExhausted, "%d samples in one message, at most %d are allowed", n, MaxSamples)
-	}
 	if len(s.Bits) != n || len(s.Source) != n || len(s.Quality) != 0 && len(s.Quality) != n {
 		return damaged("samples")
 	}
 	if len(s.Boxed) > 0 && s.Boxed[len(s.Boxed)-1].Index >= n {
 		return damaged("samples")
 	}
-	s.Owner = append(s.Owner, s.Source...)
-	var offsets, first = 0, model.Time(0)
-	ok := eachVarint(owner, func(v uint64) {
-		offset := model.Time(protowire.DecodeZigZag(v))
-		if offsets == 0 {
-			first = offset
-		}
-		if offsets < n {
-			s.Owner[offsets] += offset
-		}
-		offsets++
-	})
-	if !ok || offsets > 1 && offsets != n {
-		return damaged("samples")
+	if s.Owner, err = decodeVarints(s.Owner, owner); err != nil {
+		return err
 	}
-	if offsets == 1 {
-		for i := 1; i < n; i++ {
-			s.Owner[i] += first
+	switch len(s.Owner) {
+	case n:
+		for i, offset := range s.Owner {
+			s.Owner[i] = s.Source[i] + unzigzag(offset)
 		}
+	case 0:
+		s.Owner = append(s.Owner, s.Source...)
+	case 1:
+		offset := unzigzag(s.Owner[0])
+		s.Owner = append(s.Owner[:0], s.Source...)
+		for i := range s.Owner {
+			s.Owner[i] += offset
+		}
+	default:
+		return damaged("samples")
 	}
 	return nil
 }
 
-func eachVarint(column []byte, yield func(uint64)) bool {
-	for i := 0; i < len(column); {
-		if b := column[i]; b < 0x80 {
-			yield(uint64(b))
-			i++
-			continue
-		}
-		v, n := binary.Uvarint(column[i:])
-		if n <= 0 {
-			return false
-		}
-		yield(v)
-		i += n
+// decodeVarints reads a column into the memory of into. What does not fit in T is cut off, as protobuf does.
+func decodeVarints[T ~uint16 | ~uint32 | ~int64](into []T, column []byte) ([]T, error) {
+	n := countVarints(column)
+	if n > MaxSamples {
+		return into, tooManySamples()
 	}
-	return true
+	into = slices.Grow(into[:0], n)[:n]
+	at := 0
+	for i := range into {
+		v, length := uint64(column[at]), 1 // there is a byte: there are as many varints as counted
+		if v >= 0x80 {
+			if next := uint64(column[at+1]); next < 0x80 {
+				v, length = v&0x7f|next<<7, 2
+			} else if v, length = binary.Uvarint(column[at:]); length <= 0 {
+				return into, damaged("samples")
+			}
+		}
+		into[i] = T(v)
+		at += length
+	}
+	if at != len(column) {
+		return into, damaged("samples")
+	}
+	return into, nil
+}
+
+// countVarints counts the bytes that end one: those without the continuation bit.
+func countVarints(column []byte) int {
+	n := 0
+	for ; len(column) >= 8; column = column[8:] {
+		n += 8 - bits.OnesCount64(binary.LittleEndian.Uint64(column)&0x8080808080808080)
+	}
+	for _, b := range column {
+		if b < 0x80 {
+			n++
+		}
+	}
+	return n
+}
+
+func decodeFixed(into []uint64, column []byte) ([]uint64, error) {
+	n := len(column) / 8
+	if n > MaxSamples {
+		return into, tooManySamples()
+	}
+	if len(column)%8 != 0 {
+		return into, damaged("samples")
+	}
+	into = slices.Grow(into[:0], n)[:n]
+	for i := range into {
+		into[i] = binary.LittleEndian.Uint64(column[8*i:])
+	}
+	return into, nil
+}
+
+func unzigzag(v model.Time) model.Time { return model.Time(protowire.DecodeZigZag(uint64(v))) }
+
+func tooManySamples() error {
+	return model.Errorf(model.KindExhausted, "received more than %d samples in one message", MaxSamples)
 }
 
 func damaged(what string) error {
