@@ -106,6 +106,14 @@ func TestPathContainment(t *testing.T) {
 	})
 }
 
+func TestPathBesides(t *testing.T) {
+	for _, beside := range []string{"/a-b", "/a0", "/a.b/c", "/b", "/"} {
+		if rest, ok := MustPath("/a").Below(MustPath(beside)); ok || rest != Root {
+			t.Errorf("/a contains %s", beside)
+		}
+	}
+}
+
 func TestJoinKeepsLimits(t *testing.T) {
 	half := pathOf(slices.Repeat([]string{"a"}, MaxPathDepth/2))
 	long := MustPath("/" + strings.Repeat("x", 255) + "/" + strings.Repeat("y", 255))

@@ -3,8 +3,10 @@ package model
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +19,7 @@ func everyValue() []Value {
 	table := &Table{
 		Columns: []Column{{"name", TypeString}, {"size", TypeInt64}, {"ratio", TypeFloat64}, {"raw", TypeBytes}, {"to", TypeRef}, {"at", TypeTime}, {"for", TypeDuration}, {"on", TypeBool}},
 		Rows: [][]Value{
-			{String("a\u2028<b>"), Int64(1<<53 + 1), Float64(math.NaN()), Bytes([]byte{0, 255}), RefOutside(), Instant(1), Duration(-1), Bool(true)},
+			{String("a\u2028<b>\",\"[{\\"), Int64(1<<53 + 1), Float64(math.NaN()), Bytes([]byte{0, 255}), RefOutside(), Instant(1), Duration(-1), Bool(true)},
 			make([]Value, 8), // no values
 		},
 	}
@@ -165,9 +167,16 @@ func TestDecodeJSONRefuses(t *testing.T) {
 
 // TestTableBombs: what a few bytes of JSON stand for is bounded before memory is taken for it.
 func TestTableBombs(t *testing.T) {
+	var columns []string
+	for i := range MaxTableColumns {
+		columns = append(columns, fmt.Sprintf(`{"name":"c%d","type":"float64"}`, i))
+	}
+	row := "[1" + strings.Repeat(",1", MaxTableColumns-1) + "]"
 	for name, raw := range map[string]string{
 		"rows":    `{"rows":[[]` + strings.Repeat(",[]", 2<<20) + `]}`,
 		"columns": `{"columns":[{}` + strings.Repeat(",{}", 2<<20) + `]}`,
+		"size":    `{"columns":[{"name":"x","type":"float64"},{"name":"y","type":"float64"}],"rows":[[1,1]` + strings.Repeat(",[1,1]", MaxTableRows-1) + `]}`,
+		"wide":    `{"columns":[` + strings.Join(columns, ",") + `],"rows":[` + strings.Join(slices.Repeat([]string{row}, 10_000), ",") + `]}`,
 		"cells":   `{"columns":[{"name":"x","type":"float64"}],"rows":[[1` + strings.Repeat(",1", 3<<20) + `]]}`,
 	} {
 		var before, after runtime.MemStats
