@@ -133,7 +133,7 @@ func TestDecodeJSONRefuses(t *testing.T) {
 	refused := map[Type][]string{
 		TypeNone:      {`1`, `""`},
 		TypeTable + 1: {`1`, `"x"`},
-		TypeBool:      {`1`, `"true"`, `truely`, `[]`},
+		TypeBool:      {`1`, `"true"`, `true1`, `[]`},
 		TypeInt64:     {`1.5`, `1e3`, `"1.0"`, `9223372036854775808`, `"-9223372036854775809"`, `"0x10"`, `"1_0"`, `""`, `true`, `{}`, `[1]`},
 		TypeFloat64:   {`"1"`, `1e999`, `"Inf"`, `NaN`, `0x1p3`, `true`, `[1]`, `.5`},
 		TypeString:    {`1`, `["a"]`, `"` + strings.Repeat("x", MaxValueBytes+1) + `"`, "\"\xff\"", `"a`, "\"\n\""},
