@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"slices"
+
+	"banyan/model"
+)
+
+// chains are the epochs with their first numbers in each sequence.
+type chains struct{ revision, change, context model.Chain }
+
+// epochOf is the epoch with that ordinal: within one file there is one.
+func (c *chains) epochOf(ordinal uint64) model.Epoch {
+	for i := len(c.revision) - 1; i >= 0; i-- {
+		if c.revision[i].Epoch.Ordinal == ordinal {
+			return c.revision[i].Epoch
+		}
+	}
+	return model.Epoch{}
+}
+
+func (s *Store) loadState(ctx context.Context) error {
+	st := &s.state
+	row := s.writer.conn.QueryRowContext(ctx, "SELECT revision, change, context, horizon FROM counters WHERE key = 1")
+	if err := row.Scan(&st.revision, &st.change, &st.context, &st.horizon); err != nil {
+		return err
+	}
+	rows, err := s.writer.conn.QueryContext(ctx, "SELECT ordinal, random, first_revision, first_change, first_context FROM epochs ORDER BY ordinal")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var ordinal, random int64
+		var revision, change, number uint64
+		if err := rows.Scan(&ordinal, &random, &revision, &change, &number); err != nil {
+			return err
+		}
+		st.chains.add(model.Epoch{Ordinal: uint64(ordinal), Random: uint64(random)}, revision, change, number)
+	}
+	return rows.Err()
+}
+
+func (c *chains) add(e model.Epoch, revision, change, number uint64) {
+	c.revision = append(c.revision, model.Begin{Epoch: e, First: revision})
+	c.change = append(c.change, model.Begin{Epoch: e, First: change})
+	c.context = append(c.context, model.Begin{Epoch: e, First: number})
+}
+
+// beginEpoch draws this life's epoch and makes it durable, by a commit like any other.
+func (s *Store) beginEpoch() error {
+	epoch := model.Epoch{Ordinal: s.state.chains.revision.Last().Epoch.Ordinal + 1, Random: s.cfg.Random()}
+	tx, err := s.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	_, err = tx.Apply(&Commit{
+		Class: ClassPeople, Time: s.cfg.Now(), Changes: []Change{OpenEpoch{Epoch: epoch, LeastChange: s.mirrors.greatestChange() + 1}},
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Commit(0); err != nil {
+		return err
+	}
+	s.log.Info("epoch begun", "epoch", epoch, "revision", s.state.chains.revision.Last().First, "change", s.state.chains.change.Last().First)
+	return nil
+}
+
+// openEpoch applies OpenEpoch.
+func (t *Transaction) openEpoch(c OpenEpoch) error {
+	if last := t.chains.revision.Last().Epoch; c.Epoch.Ordinal <= last.Ordinal {
+		return model.Errorf(model.KindConflict, "epoch %s does not follow %s", c.Epoch, last)
+	}
+	// Numbers of this transaction so far belong to the epoch before. Its change numbers are given when it ends, so an epoch begins
+	// only where there are none.
+	if len(t.ops) > 0 {
+		return model.Errorf(model.KindInvalid, "an epoch begins in a transaction of its own")
+	}
+	t.change = max(t.change, c.LeastChange-min(c.LeastChange, 1))
+	next := t.chains.clone()
+	next.add(c.Epoch, t.revision+1, t.change+1, t.context+1)
+	t.chains = next
+	return t.exec("INSERT INTO epochs (ordinal, random, first_revision, first_change, first_context) VALUES (?1, ?2, ?3, ?4, ?5)",
+		int64(c.Epoch.Ordinal), int64(c.Epoch.Random), t.revision+1, t.change+1, t.context+1)
+}
+
+// clone is a copy that add does not share.
+func (c *chains) clone() chains {
+	return chains{slices.Clone(c.revision), slices.Clone(c.change), slices.Clone(c.context)}
+}
+
+// Epoch is this life.
+func (s *Store) Epoch() model.Epoch { return *s.epoch.Load() }
+
+// RevisionChain and ChangeChain are the epochs of this node with their first numbers, this one last.
+func (s *Store) RevisionChain() model.Chain { return slices.Clone(s.published.Load().revision) }
+
+// ChangeChain is RevisionChain for change numbers.
+func (s *Store) ChangeChain() model.Chain { return slices.Clone(s.published.Load().change) }
+
+// FirstChange is the first change number of this epoch, for tree.Config.
+func (s *Store) FirstChange() uint64 { return s.published.Load().change.Last().First }
+
+// NewID draws the ID of a context to be created. It is never drawn again, whether or not the context comes to be.
+func (s *Store) NewID() model.ContextID {
+	return model.ContextID{Node: s.cfg.Node, Epoch: s.Epoch(), Number: s.nextContext.Add(1)}
+}

@@ -1,0 +1,39 @@
+package store
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"banyan/model"
+)
+
+// lockDirectory makes sure that no other process works in dir. The lock goes with the process, however it ends. The file
+// holds the number of the process, for whoever is refused.
+func lockDirectory(dir string) (*os.File, error) {
+	name := filepath.Join(dir, "node.lock")
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", name, err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(file, 32))
+		file.Close()
+		return nil, &model.Error{
+			Kind: model.KindUnavailable, Op: "open", Err: err,
+			Detail: fmt.Sprintf("the directory %s is in use by the process %s", dir, strings.TrimSpace(string(holder))),
+			Remedy: "stop it, or give this node a directory of its own",
+		}
+	}
+	if err := file.Truncate(0); err == nil {
+		_, err = file.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+		if err != nil {
+			file.Close()
+			return nil, fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	return file, nil
+}

@@ -1,0 +1,254 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"banyan/model"
+	wire "banyan/proto"
+
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// mostPending is how many contexts may wait to be written before Write waits: about a second of writing.
+	mostPending = 65_536
+	// mirrorDelay is how long changes gather before they are written, so that what changes often is written once.
+	mirrorDelay = 200 * time.Millisecond
+	// mostMirrorTombstones is how many removals a mirror remembers.
+	mostMirrorTombstones = 100_000
+	// mostMirrorLog is how long a mirror's write-ahead log may get before it is moved into the file, bytes.
+	mostMirrorLog = 4 << 20
+)
+
+// mirrorBatch is what waits to be written, in this order: everything goes; removals; of each path the latest row; the state.
+type mirrorBatch struct {
+	cleared  bool
+	removals []MirrorRemoval
+	rows     map[model.Path]*MirrorRow
+	state    *MirrorState
+}
+
+func (b *mirrorBatch) reset() { *b = mirrorBatch{rows: map[model.Path]*MirrorRow{}} }
+
+func (b *mirrorBatch) size() int { return len(b.rows) + len(b.removals) }
+
+// Write hands over what was applied to the live tree, rows before removals as there, and the state that is reached with it: nil leaves it
+// as it was, as in the middle of a listing. It waits only while very much waits to be written already.
+func (m *Mirror) Write(ctx context.Context, rows []MirrorRow, removals []MirrorRemoval, state *MirrorState) error {
+	for {
+		m.mu.Lock()
+		if m.pending.size() < mostPending || m.givenUp {
+			break
+		}
+		room := m.room
+		m.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer m.mu.Unlock()
+	if m.givenUp {
+		return nil
+	}
+	for i := range rows {
+		m.pending.rows[rows[i].Path] = &rows[i]
+	}
+	for _, removal := range removals {
+		delete(m.pending.rows, removal.Path)
+		m.pending.removals = append(m.pending.removals, removal)
+	}
+	if state != nil {
+		reached := *state
+		m.pending.state = &reached
+	}
+	m.signal()
+	return nil
+}
+
+// Clear forgets everything, before a listing that has nothing in common with what is there.
+func (m *Mirror) Clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pending.reset()
+	m.pending.cleared = true
+	m.signal()
+}
+
+func (m *Mirror) signal() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run writes what is handed over until ctx ends, and what is left then. A file that cannot be written is given up until the next start: it
+// stays as it was, which is right for the state that it names, only older.
+func (m *Mirror) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-m.wake:
+		case <-ctx.Done():
+			m.flush()
+			return nil
+		}
+		if m.few() {
+			select {
+			case <-time.After(mirrorDelay):
+			case <-ctx.Done():
+			}
+		}
+		m.flush()
+	}
+}
+
+func (m *Mirror) few() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pending.size() < mostPending/2
+}
+
+// flush writes all that waits in one transaction.
+func (m *Mirror) flush() {
+	m.io.Lock()
+	defer m.io.Unlock()
+	m.mu.Lock()
+	batch := m.pending
+	m.pending.reset()
+	close(m.room)
+	m.room = make(chan struct{})
+	m.mu.Unlock()
+	if m.session == nil || batch.size() == 0 && batch.state == nil && !batch.cleared {
+		return
+	}
+	err := m.session.transaction(func() error { return m.write(&batch) })
+	if err == nil {
+		err = m.keepLogShort()
+	}
+	if err != nil {
+		m.giveUp(err)
+	}
+}
+
+// giveUp stops writing to the file: the batch that failed is missing in it, so that nothing later may be written. io is held.
+func (m *Mirror) giveUp(cause error) {
+	m.log.Warn("mirror can no longer be written; after the next start its provider is asked for what is missing", "error", cause)
+	m.mu.Lock()
+	m.givenUp = true
+	m.mu.Unlock()
+	problem := m.session.close()
+	m.session = nil
+	if isDamaged(cause) {
+		problem = errors.Join(problem, setAside(m.file))
+	}
+	if problem != nil {
+		m.log.Warn("mirror was not closed cleanly", "error", problem)
+	}
+}
+
+func (m *Mirror) keepLogShort() error {
+	if info, err := os.Stat(m.file + "-wal"); err != nil || info.Size() < mostMirrorLog {
+		return nil
+	}
+	return m.session.shorten(false)
+}
+
+// write applies a batch within a transaction.
+func (m *Mirror) write(b *mirrorBatch) error {
+	if b.cleared {
+		for _, table := range []string{"contexts", "tombstones", "samples"} {
+			if err := m.session.exec("DELETE FROM " + table); err != nil {
+				return err
+			}
+		}
+		m.state, m.horizon = MirrorState{}, m.change+1
+	}
+	for i := range b.removals {
+		if err := m.writeRemoval(&b.removals[i]); err != nil {
+			return err
+		}
+	}
+	for _, row := range b.rows {
+		if err := m.writeRow(row); err != nil {
+			return err
+		}
+	}
+	if len(b.removals) > 0 {
+		if err := m.trim(); err != nil {
+			return err
+		}
+	}
+	if b.state != nil {
+		m.state = *b.state
+	}
+	chain, err := proto.Marshal(wire.FromChain(m.state.Chain))
+	if err != nil {
+		return err
+	}
+	return m.session.exec("UPDATE state SET chain = ?1, position = ?2, view = ?3, heard = ?4, change = ?5, horizon = ?6 WHERE key = 1",
+		notNil(chain), m.state.Position, int64(m.state.View), int64(m.state.Heard), m.change, m.horizon)
+}
+
+// notNil makes an empty blob of nil, which would be NULL.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func (m *Mirror) writeRemoval(r *MirrorRemoval) error {
+	origin, err := m.interned.origin(m.session, r.ID)
+	if err != nil {
+		return err
+	}
+	m.change = max(m.change, r.Change)
+	if err := m.session.exec("DELETE FROM contexts WHERE path = ?1", r.Path.String()); err != nil {
+		return err
+	}
+	return m.session.exec(`INSERT INTO tombstones (change, path, origin, number, version_ordinal, version_random, version)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (change) DO NOTHING`,
+		r.Change, r.Path.String(), origin, r.ID.Number, int64(r.Version.Epoch.Ordinal), int64(r.Version.Epoch.Random), r.Version.Number)
+}
+
+func (m *Mirror) writeRow(r *MirrorRow) error {
+	origin, err := m.interned.origin(m.session, r.ID)
+	if err != nil {
+		return err
+	}
+	route, err := m.interned.route(m.session, r.Route)
+	if err != nil {
+		return err
+	}
+	if err := m.interned.schema(m.session, r.Schema); err != nil {
+		return err
+	}
+	settings, err := encodeSettings(r.Settings)
+	if err != nil {
+		return err
+	}
+	m.change = max(m.change, r.Change)
+	return m.session.exec(`INSERT INTO contexts
+		(path, origin, number, label, schema, settings, version_ordinal, version_random, version, provider_change, change, route)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (path) DO UPDATE SET
+		origin = excluded.origin, number = excluded.number, label = excluded.label, schema = excluded.schema, settings = excluded.settings,
+		version_ordinal = excluded.version_ordinal, version_random = excluded.version_random, version = excluded.version,
+		provider_change = excluded.provider_change, change = excluded.change, route = excluded.route`,
+		r.Path.String(), origin, r.ID.Number, r.Label, r.Schema.Hash[:], settings,
+		int64(r.Version.Epoch.Ordinal), int64(r.Version.Epoch.Random), r.Version.Number, r.ProviderChange, r.Change, route)
+}
+
+// trim forgets the oldest removals.
+func (m *Mirror) trim() error {
+	var last uint64
+	err := m.session.query(scanInto(&last), "SELECT change FROM tombstones ORDER BY change DESC LIMIT 1 OFFSET ?1", mostMirrorTombstones)
+	if err != nil || last == 0 {
+		return err
+	}
+	m.horizon = last + 1
+	return m.session.exec("DELETE FROM tombstones WHERE change <= ?1", last)
+}
