@@ -14,6 +14,7 @@ import (
 type Follower struct {
 	view   *View
 	reader *tree.Reader
+	at     uint64 // samples were told up to this position of the ring
 
 	through   uint64 // told up to this change number
 	acked     uint64 // acknowledged up to this one
@@ -63,6 +64,7 @@ func (v *View) NewFollower(start Start) *Follower {
 	}
 	f.listed = v.tree.ChangeHead()
 	f.reader.ReadFrom(start.Samples)
+	f.at = f.reader.Position()
 	if f.listed < f.through {
 		f.listed = f.through
 	}
@@ -241,7 +243,7 @@ const maxBatch = 4096
 // Samples returns the next batch, and false where there is nothing to tell. It may need bindings that were not told yet: they are to be told
 // before it.
 func (f *Follower) Samples() (Batch, bool) {
-	if len(f.fresh) > 0 {
+	for len(f.fresh) > 0 {
 		if b, some := f.freshSamples(); some {
 			return b, true
 		}
@@ -259,10 +261,13 @@ func (f *Follower) Samples() (Batch, bool) {
 	run = f.stopAt(run)
 	if run.Whole() {
 		if b, shared := f.sharedSamples(&run); shared {
+			f.at = b.Through
 			return b, true
 		}
 	}
-	return f.encode(cut(&run, &f.rest)), true
+	b := f.encode(cut(&run, &f.rest))
+	f.at = b.Through
+	return b, true
 }
 
 // stopAt ends a run at the position before which something is stale, so that whoever is told has exactly the samples before it.
@@ -336,7 +341,7 @@ func (f *Follower) freshSamples() (Batch, bool) {
 		f.ahead[slot] = run.Next
 	}
 	f.aheadUntil = run.Next
-	run.Lapped, run.First, run.Next = true, run.Next, f.reader.Position()
+	run.Lapped, run.First, run.Next = true, run.Next, f.at
 	return f.encode(&run), true
 }
 
@@ -419,7 +424,7 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 			continue
 		}
 		stale = append(stale, Stale{below, o.Since, o.Hop, o.Before})
-		if o.Before > f.reader.Position() {
+		if o.Before > f.at {
 			f.stops = append(f.stops, o.Before)
 		}
 	}
@@ -437,7 +442,7 @@ func (v *View) mayShow(path model.Path) bool {
 }
 
 // SamplesThrough is the position up to which samples were told.
-func (f *Follower) SamplesThrough() uint64 { return f.reader.Position() }
+func (f *Follower) SamplesThrough() uint64 { return f.at }
 
 // ChangesThrough is the change number up to which changes were told.
 func (f *Follower) ChangesThrough() uint64 { return f.through }

@@ -6,8 +6,6 @@ import (
 	"banyan/model"
 	"banyan/proto"
 	"banyan/proto/linkv1"
-
-	pb "google.golang.org/protobuf/proto"
 )
 
 // Consumer is the consumer's end of one session as a state machine, the counterpart of Provider. It starts no goroutine and reads no clock.
@@ -82,8 +80,8 @@ func (c *Consumer) ReceiveRaw(raw *proto.RawFrame, now model.Time) error {
 	samples, through, _, ok := raw.LiveSamples()
 	if !ok {
 		frame := &linkv1.ProviderFrame{}
-		if err := pb.Unmarshal(raw.Bytes, frame); err != nil {
-			return model.Errorf(model.KindCorrupt, "received a frame that cannot be decoded")
+		if err := proto.Unmarshal(raw.Bytes, frame); err != nil {
+			return err
 		}
 		return c.receive(frame, len(raw.Bytes), now)
 	}

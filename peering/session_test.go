@@ -333,3 +333,29 @@ func TestLoopsAreRefused(t *testing.T) {
 		t.Errorf("the loop reads %q", atA.Loop())
 	}
 }
+
+// A sample that is published while definitions are on their way comes once, with its definition or after it, never twice.
+func TestEverySampleComesOnce(t *testing.T) {
+	hq, berlin := newNode("hq"), newNode("berlin")
+	const count = 1000
+	var b tree.Batch
+	for i := range count {
+		berlin.put(fmt.Sprintf("/d%04d", i))
+	}
+	w := join(t, mirrorOf(hq, berlin, "/m"), berlin, 100*second)
+	for round := range 3 {
+		for i := range count {
+			c, _ := berlin.tree.Lookup(model.MustPath(fmt.Sprintf("/d%04d", i)))
+			b.Reset()
+			b.Add(c.Slots.First, model.Sample{Value: model.Float64(float64(round)), Source: 1})
+			berlin.tree.Publish(&b)
+			if i%37 == 0 {
+				w.settle()
+			}
+		}
+		w.settle()
+		if w.samples != (round+1)*count {
+			t.Fatalf("%d samples crossed after %d were published", w.samples, (round+1)*count)
+		}
+	}
+}
