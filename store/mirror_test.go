@@ -261,7 +261,7 @@ func TestMirrorIsWrittenBehind(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- m.mirror.Run(ctx) }()
 		write := func(points int64, position uint64) {
-			next := *row
+			next := row
 			next.Settings = []model.Value{{}, model.Int64(points)}
 			if err := m.mirror.Write(ctx, []MirrorRow{next}, nil, remoteState(position)); err != nil {
 				t.Fatal(err)

@@ -27,11 +27,11 @@ const (
 type mirrorBatch struct {
 	cleared  bool
 	removals []MirrorRemoval
-	rows     map[model.Path]*MirrorRow
+	rows     map[model.Path]MirrorRow
 	state    *MirrorState
 }
 
-func (b *mirrorBatch) reset() { *b = mirrorBatch{rows: map[model.Path]*MirrorRow{}} }
+func (b *mirrorBatch) reset() { *b = mirrorBatch{rows: map[model.Path]MirrorRow{}} }
 
 func (b *mirrorBatch) size() int { return len(b.rows) + len(b.removals) }
 
@@ -56,7 +56,7 @@ func (m *Mirror) Write(ctx context.Context, rows []MirrorRow, removals []MirrorR
 		return nil
 	}
 	for i := range rows {
-		m.pending.rows[rows[i].Path] = &rows[i]
+		m.pending.rows[rows[i].Path] = rows[i]
 	}
 	for _, removal := range removals {
 		delete(m.pending.rows, removal.Path)
@@ -173,7 +173,7 @@ func (m *Mirror) write(b *mirrorBatch) error {
 		}
 	}
 	for _, row := range b.rows {
-		if err := m.writeRow(row); err != nil {
+		if err := m.writeRow(&row); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,86 @@
+package store
+
+import (
+	"fmt"
+	"testing"
+
+	"banyan/model"
+	"banyan/tree"
+)
+
+// fillNode makes a directory with so many contexts, two settings each.
+func fillNode(b *testing.B, contexts int) string {
+	n := openNode(b, Config{Dir: b.TempDir()})
+	schema := deviceSchema(b)
+	n.do(PutSchema{schema})
+	for made := 0; made < contexts; made += 5000 {
+		c := Commit{}
+		for i := made; i < made+5000; i++ {
+			c.Changes = append(c.Changes, Create{
+				ID: n.NewID(), Path: model.MustPath(fmt.Sprintf("/devices/line%d/device%d", i/1000, i)), Label: fmt.Sprint("device ", i), Schema: schema.Hash,
+				Settings: []Setting{{Name: "points", Value: model.Int64(int64(i))}, {Name: "note", Value: model.String("somewhere")}},
+			})
+		}
+		n.submit(c)
+	}
+	if err := n.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return n.cfg.Dir
+}
+
+// BenchmarkStart100k is opening a node of 100,000 own contexts and building its tree; the bar for a whole node's cold start is 2 s.
+func BenchmarkStart100k(b *testing.B) {
+	dir := fillNode(b, 100_000)
+	for b.Loop() {
+		n := openNode(b, Config{Dir: dir})
+		if contexts, _ := n.tree.Count(); contexts != 100_000 {
+			b.Fatalf("%d contexts", contexts)
+		}
+		if err := n.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkMirror100k is writing a listing of 100,000 contexts, and reading it back.
+func BenchmarkMirror100k(b *testing.B) {
+	n := openNode(b, Config{Dir: b.TempDir()})
+	schema := deviceSchema(b)
+	id := n.create("/mount", schema)
+	m, err := n.Mirror(b.Context(), id, mountPath)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows := make([]MirrorRow, 100_000)
+	change := uint64(1000)
+	listing := func() {
+		for i := range rows {
+			change++
+			rows[i] = MirrorRow{
+				ID: model.ContextID{Node: remoteNode, Epoch: remoteEpoch, Number: uint64(i + 1)}, Path: model.MustPath(fmt.Sprintf("/line%d/d%d", i/1000, i)),
+				Schema: schema, Settings: []model.Value{{}, model.Int64(7)}, Version: model.Version{Epoch: remoteEpoch, Number: 1},
+				Change: change, Route: tree.Route{{Node: remoteNode, Name: "berlin"}},
+			}
+		}
+		for from := 0; from < len(rows); from += mostPending / 2 {
+			if err := m.Write(b.Context(), rows[from:min(from+mostPending/2, len(rows))], nil, remoteState(change)); err != nil {
+				b.Fatal(err)
+			}
+			m.flush()
+		}
+	}
+	b.Run("write", func(b *testing.B) {
+		for b.Loop() {
+			listing()
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			found, _, err := m.read(b.Context(), Mount{ID: id, Path: mountPath})
+			if err != nil || len(found.puts) != len(rows) {
+				b.Fatal(len(found.puts), err)
+			}
+		}
+	})
+}
