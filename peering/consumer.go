@@ -159,10 +159,7 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 			m.stale.restarted(m.place.Heard, w.GetName()+" was restarted")
 		}
 		m.place.Samples = 0
-	} else if m.restored {
-		m.cfg.Tree.Confirm(m.Runs())
 	}
-	m.restored = false
 	if w.GetBindings() != m.place.Bindings {
 		m.place.Bindings = 0
 		for _, mirrored := range m.contexts {

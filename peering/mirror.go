@@ -33,8 +33,16 @@ type Row struct {
 
 // Keeper keeps what is mirrored, behind and in batches; it is a cache, and losing it costs a comparison. It must not block.
 type Keeper interface {
-	// Keep takes rows that came or changed, the IDs of those that went, and the place that they make true.
-	Keep(rows []Row, gone []model.ContextID, at Place)
+	// Keep takes contexts that went, then those that came or changed, and the place that they make true.
+	Keep(gone []Gone, rows []Row, at Place)
+}
+
+// Gone is a context that is mirrored no longer.
+type Gone struct {
+	ID      model.ContextID
+	Path    model.Path // below the mount
+	Version model.Version
+	Local   uint64 // this node's change number
 }
 
 // MirrorConfig says where a mirror hangs and whose it is.
@@ -56,7 +64,6 @@ type Mirror struct {
 	slots     []tree.Slot                // by key; noSlot where there is none
 	bound     map[model.ContextID]uint32 // keys told before their context's definition
 	comparing uint64                     // view whose comparison is under way, 0 for none
-	restored  bool                       // values are from a file and not confirmed yet
 	loop      string                     // route of the last context that was refused since it passes through here
 	batch     tree.Batch
 	columns   proto.Samples
@@ -81,9 +88,9 @@ func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
 	}
 	m := &Mirror{
 		cfg: cfg, place: at, contexts: make(map[model.ContextID]*mirrored, len(rows)),
-		schemas: make(map[model.SchemaHash]*model.Schema), bound: make(map[model.ContextID]uint32), restored: len(rows) > 0,
+		schemas: make(map[model.SchemaHash]*model.Schema), bound: make(map[model.ContextID]uint32),
 	}
-	m.place.Bindings = 0 // keys are not kept
+	m.place.Bindings, m.place.Samples = 0, 0 // keys and values are not kept together with the rows: the provider tells all that it has published
 	for i := range rows {
 		r := &rows[i]
 		path, err := cfg.Mount.Join(r.Path)
@@ -125,19 +132,15 @@ func (m *Mirror) Runs() []tree.SlotRun {
 
 // Purge takes everything that is mirrored out of the tree and forgets it.
 func (m *Mirror) Purge() {
-	var removals []tree.Removal
-	var gone []model.ContextID
+	r := &reading{}
 	for id, c := range m.contexts {
-		if path, err := m.cfg.Mount.Join(c.path); err == nil {
-			removals = append(removals, tree.Removal{Path: path, Version: c.version})
-		}
-		gone = append(gone, id)
+		m.forget(r, id, c.path.String())
 	}
-	m.cfg.Tree.Apply(nil, removals)
+	m.remove(r)
 	m.contexts = make(map[model.ContextID]*mirrored)
 	m.slots, m.bound, m.place = nil, make(map[model.ContextID]uint32), Place{}
 	m.stale.clear()
-	m.cfg.Keeper.Keep(nil, gone, m.place)
+	m.cfg.Keeper.Keep(r.gone, nil, m.place)
 }
 
 // learn takes a schema.
@@ -159,7 +162,7 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 	if err != nil {
 		return err
 	}
-	m.cfg.Tree.Apply(nil, r.removals)
+	m.remove(r)
 	m.cfg.Tree.Apply(r.puts, nil)
 	for i := range r.puts {
 		put := &r.puts[i]
@@ -180,16 +183,24 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 		m.place.View, m.comparing = m.comparing, 0
 	}
 	m.stale.applied(m.place.Changes, m.place.Samples)
-	m.cfg.Keeper.Keep(r.rows, r.gone, m.place)
+	m.cfg.Keeper.Keep(r.gone, r.rows, m.place)
 	return nil
 }
 
-// reading is a delta on its way into the tree: rows and puts belong together by index.
+// remove takes out of the tree what goes.
+func (m *Mirror) remove(r *reading) {
+	m.cfg.Tree.Apply(nil, r.removals)
+	for i := range r.removals {
+		r.gone[i].Local = r.removals[i].Number
+	}
+}
+
+// reading is a delta on its way into the tree: rows and puts belong together by index, and so do removals and gone.
 type reading struct {
 	puts     []tree.Put
 	rows     []Row
 	removals []tree.Removal
-	gone     []model.ContextID
+	gone     []Gone
 }
 
 func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
@@ -330,10 +341,10 @@ func (m *Mirror) forget(r *reading, id model.ContextID, pathText string) {
 	}
 	if path, err := m.cfg.Mount.Join(c.path); err == nil {
 		r.removals = append(r.removals, tree.Removal{Path: path, Version: c.version})
+		r.gone = append(r.gone, Gone{ID: id, Path: c.path, Version: c.version})
 	}
 	m.unbind(c)
 	delete(m.contexts, id)
-	r.gone = append(r.gone, id)
 }
 
 // bind takes handles.

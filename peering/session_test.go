@@ -76,7 +76,7 @@ func (n *node) publish(path string, load float64, text string, at model.Time) {
 
 type noKeeper struct{}
 
-func (noKeeper) Keep([]Row, []model.ContextID, Place) {}
+func (noKeeper) Keep([]Gone, []Row, Place) {}
 
 // wire joins a provider and a mirror by a session without a network, and counts what crosses.
 type wire struct {

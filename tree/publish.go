@@ -145,21 +145,3 @@ func (t *Tree) Restore(slot Slot, sample model.Sample, kept model.Time) {
 		p.boxed[s] = sample.Value
 	}
 }
-
-// Confirm publishes what was restored in these slots and not published since: their owner has said that it still holds.
-func (t *Tree) Confirm(runs []SlotRun) {
-	var b Batch
-	t.samples.Lock()
-	for _, r := range runs {
-		for slot := r.First; slot < r.First+Slot(r.Count) && slot < t.slots.next; slot++ {
-			if t.slots.version(slot) != 0 {
-				continue
-			}
-			if sample, _ := t.slots.sample(slot); !sample.Value.IsNone() {
-				b.Add(slot, sample)
-			}
-		}
-	}
-	t.samples.Unlock()
-	t.Publish(&b)
-}
