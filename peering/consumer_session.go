@@ -214,10 +214,12 @@ func (s *consumerSession) tick(now model.Time) State {
 	}
 }
 
-func (s *consumerSession) lag() (time.Duration, string, model.Time) {
+// tell adds to a status what the session knows.
+func (s *consumerSession) tell(status *Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.machine.Lag(), s.machine.PeerName(), s.machine.mirror.place.Heard
+	status.Lag, status.PeerName, status.Heard = s.machine.Lag(), s.machine.PeerName(), s.machine.mirror.place.Heard
+	status.Contexts, status.Loop = s.machine.mirror.Count(), s.machine.mirror.Loop()
 }
 
 // cutNow says that there is no session any more.

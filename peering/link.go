@@ -58,6 +58,8 @@ type Status struct {
 	Address  string // of the other end
 	PeerName string
 	Heard    model.Time // when the peer was last proved to be there
+	Contexts int        // that are mirrored, of a consumer
+	Loop     string     // route by which something of this node came back to it and was refused
 }
 
 // link is one running link.
@@ -280,7 +282,7 @@ func (l *link) tick(now model.Time) {
 	case consumer != nil:
 		state = consumer.tick(now)
 		l.mu.Lock()
-		l.status.Lag, l.status.PeerName, l.status.Heard = consumer.lag()
+		consumer.tell(&l.status)
 		l.mu.Unlock()
 		if state == StateStale {
 			_ = consumer.conn.Close()

@@ -2557,11 +2557,12 @@ func (x *ExecuteResponse) GetChange() uint64 {
 type RedeemRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Secret        []byte                 `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`       // of the joining node
-	Roots         [][]byte               `protobuf:"bytes,3,rep,name=roots,proto3" json:"roots,omitempty"`     // DER of its roots; the first one's fingerprint is its ID
-	Terms         *ExportTerms           `protobuf:"bytes,4,opt,name=terms,proto3" json:"terms,omitempty"`     // what the joining node gives, where it is the provider
-	Mount         string                 `protobuf:"bytes,5,opt,name=mount,proto3" json:"mount,omitempty"`     // where the joining node mounts, where it is the consumer
-	Attempt       []byte                 `protobuf:"bytes,6,opt,name=attempt,proto3" json:"attempt,omitempty"` // 16 random bytes: the same attempt may be repeated after a lost answer
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`           // of the joining node
+	Roots         [][]byte               `protobuf:"bytes,3,rep,name=roots,proto3" json:"roots,omitempty"`         // DER of its roots; the first one's fingerprint is its ID
+	Terms         *ExportTerms           `protobuf:"bytes,4,opt,name=terms,proto3" json:"terms,omitempty"`         // what the joining node gives, where it is the provider
+	Mount         string                 `protobuf:"bytes,5,opt,name=mount,proto3" json:"mount,omitempty"`         // where the joining node mounts, where it is the consumer
+	Attempt       []byte                 `protobuf:"bytes,6,opt,name=attempt,proto3" json:"attempt,omitempty"`     // of this node with this invitation: the same attempt may be repeated after a lost answer
+	Addresses     []string               `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty"` // where the joining node listens, for an inviter that dials
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2634,6 +2635,13 @@ func (x *RedeemRequest) GetMount() string {
 func (x *RedeemRequest) GetAttempt() []byte {
 	if x != nil {
 		return x.Attempt
+	}
+	return nil
+}
+
+func (x *RedeemRequest) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
 	}
 	return nil
 }
@@ -2948,14 +2956,15 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\v2\x19.banyan.model.v1.PositionR\brevision\x123\n" +
 	"\aresults\x18\x03 \x03(\v2\x19.banyan.model.v1.ArgumentR\aresults\x12\x10\n" +
 	"\x03via\x18\x04 \x03(\tR\x03via\x12\x16\n" +
-	"\x06change\x18\x05 \x01(\x04R\x06change\"\xb4\x01\n" +
+	"\x06change\x18\x05 \x01(\x04R\x06change\"\xd2\x01\n" +
 	"\rRedeemRequest\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\fR\x06secret\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
 	"\x05roots\x18\x03 \x03(\fR\x05roots\x121\n" +
 	"\x05terms\x18\x04 \x01(\v2\x1b.banyan.link.v1.ExportTermsR\x05terms\x12\x14\n" +
 	"\x05mount\x18\x05 \x01(\tR\x05mount\x12\x18\n" +
-	"\aattempt\x18\x06 \x01(\fR\aattempt\"k\n" +
+	"\aattempt\x18\x06 \x01(\fR\aattempt\x12\x1c\n" +
+	"\taddresses\x18\a \x03(\tR\taddresses\"k\n" +
 	"\vExportTerms\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12,\n" +
 	"\x05right\x18\x02 \x01(\x0e2\x16.banyan.model.v1.RightR\x05right\x12\x12\n" +
