@@ -1,0 +1,200 @@
+package topologies
+
+import (
+	"slices"
+
+	"banyan/model"
+)
+
+// check finds what contradicts itself. What could not be read is reported already and is not in the topology.
+func (p *parser) check() {
+	names := p.topology.Names()
+	for i := range p.topology.Nodes {
+		p.checkDevices(&p.topology.Nodes[i])
+	}
+	p.checkListeners()
+	known := true
+	for i := range p.topology.Links {
+		known = p.checkLink(i, names) && known
+	}
+	p.checkMounts()
+	for _, e := range p.peopled {
+		if !slices.Contains(names, e.name) {
+			p.add(markOf(e.key), didYouMean(e.name, names), "users: there is no node %q", e.name)
+		}
+	}
+	for i := range p.topology.Users {
+		p.checkUser(&p.topology.Users[i], names, known)
+	}
+}
+
+var (
+	devicesPath = model.MustPath("/devices")
+
+	// ownPlaces are where every node has contexts of its own.
+	ownPlaces = []model.Path{
+		model.MustPath("/system"), model.MustPath("/users"), model.MustPath("/roles"), devicesPath,
+		model.MustPath("/links"), model.MustPath("/exports"), model.MustPath("/mounts"),
+	}
+)
+
+func (p *parser) checkDevices(n *Node) {
+	for i := range n.Devices {
+		d := &n.Devices[i]
+		if !devicesPath.Contains(d.Path) || d.Path == devicesPath {
+			p.add(d.at, "choose a path like /devices/"+baseOr(d.Path, "plc-7"), "%s: the device %s is not below /devices", n.Name, d.Path)
+		}
+		for j := range n.Devices {
+			if other := &n.Devices[j]; i != j && other.Path.Contains(d.Path) {
+				p.add(d.at, "give each device a path of its own, beside the other", "%s: the device %s lies inside the device %s (%s)", n.Name, d.Path, other.Path, other.at)
+			}
+		}
+	}
+}
+
+func baseOr(path model.Path, other string) string {
+	if base := path.Base(); base != "" {
+		return base
+	}
+	return other
+}
+
+func (p *parser) checkListeners() {
+	first := map[string]*Node{}
+	for i := range p.topology.Nodes {
+		n := &p.topology.Nodes[i]
+		for _, address := range []string{n.Listeners.Links, n.Listeners.API} {
+			if address == "" {
+				continue
+			}
+			if other := first[address]; other != nil {
+				p.add(n.at, "choose another port, or leave it out: then one is drawn", "%s listens on %s, and so does %s (%s)", n.Name, address, other.Name, other.at)
+			}
+			first[address] = n
+		}
+	}
+}
+
+// checkLink reports whether both ends of a link are known.
+func (p *parser) checkLink(at int, names []string) bool {
+	l := &p.topology.Links[at]
+	known := true
+	for _, end := range []struct {
+		what, name string
+		at         mark
+	}{{"provider", l.Provider, l.at.provider}, {"consumer", l.Consumer, l.at.consumer}} {
+		if end.name != "" && !slices.Contains(names, end.name) {
+			p.add(end.at, didYouMean(end.name, names), "the link's %s: there is no node %q", end.what, end.name)
+			known = false
+		}
+	}
+	if l.Provider == l.Consumer && l.Provider != "" && !l.Self {
+		p.add(l.at.consumer, "name another node, or write self: true when you mean it", "the link joins %s with itself", l.Provider)
+	}
+	if l.Self && l.Provider != l.Consumer {
+		p.add(l.at.link, "leave self out", "self is set, and the link joins %s with %s", l.Provider, l.Consumer)
+	}
+	for i := range at {
+		if other := &p.topology.Links[i]; other.Provider == l.Provider && other.Consumer == l.Consumer {
+			p.add(l.at.link, "put what it exports into the other one", "there is a link from %s to %s already (%s)", l.Provider, l.Consumer, other.at.link)
+			break
+		}
+	}
+	return known
+}
+
+func (p *parser) checkMounts() {
+	for i := range p.topology.Links {
+		l := &p.topology.Links[i]
+		if l.at.mount == (mark{}) {
+			continue
+		}
+		if clash, what, ok := p.ownContext(l); ok {
+			p.add(l.at.mount, "mount it at a place of its own, like /sites/"+l.Provider, "the mount %s of %s lies over %s, %s", l.Mount, l.Consumer, clash, what)
+		}
+		for j := range i {
+			other := &p.topology.Links[j]
+			if other.Consumer != l.Consumer || other.at.mount == (mark{}) || other.Mount.IsRoot() || l.Mount.IsRoot() {
+				continue
+			}
+			switch {
+			case other.Mount == l.Mount:
+				p.add(l.at.mount, "give each mount a path of its own", "%s is mounted at %s of %s, where %s is already (%s)", l.Provider, l.Mount, l.Consumer, other.Provider, other.at.mount)
+			case other.Mount.Contains(l.Mount):
+				p.add(l.at.mount, "mount it beside the other", "the mount %s of %s lies below the mount %s (%s), and nothing local lies below a mount", l.Mount, l.Consumer, other.Mount, other.at.mount)
+			case l.Mount.Contains(other.Mount):
+				p.add(l.at.mount, "mount it beside the other", "the mount %s of %s lies above the mount %s (%s), and nothing local lies below a mount", l.Mount, l.Consumer, other.Mount, other.at.mount)
+			}
+		}
+	}
+}
+
+// ownContext finds an own context of the consumer that a mount would hide, or hang in.
+func (p *parser) ownContext(l *Link) (model.Path, string, bool) {
+	if l.Mount.IsRoot() {
+		return l.Mount, "the root of its own tree", true
+	}
+	if n, ok := p.topology.Node(l.Consumer); ok {
+		for i := range n.Devices {
+			if d := &n.Devices[i]; d.Path.Contains(l.Mount) || l.Mount.Contains(d.Path) {
+				return d.Path, "a device of its own", true
+			}
+		}
+	}
+	for _, own := range ownPlaces {
+		if own.Contains(l.Mount) || l.Mount.Contains(own) {
+			return own, "which is its own", true
+		}
+	}
+	return model.Root, "", false
+}
+
+// checkUser looks at a foreign name from where the person comes.
+func (p *parser) checkUser(u *User, names []string, linked bool) {
+	for i := range p.topology.Users {
+		other := &p.topology.Users[i]
+		if other == u {
+			break
+		}
+		if other.Node == u.Node && other.Context() == u.Context() {
+			p.add(u.at, "choose another name", "%s: %s and %s (%s) would both be /users/%s", u.Node, u, other, other.at, u.Context())
+		}
+	}
+	if !u.Foreign() {
+		return
+	}
+	if !slices.Contains(names, u.Home) {
+		p.add(u.at, didYouMean(u.Home, names), "%s: there is no node %q", u, u.Home)
+		return
+	}
+	if u.Home == u.Node {
+		p.add(u.at, "write "+u.Name, "%s logs in here, at %s: the name is not foreign", u, u.Node)
+		return
+	}
+	people := []string{adminName}
+	for i := range p.topology.Users {
+		if other := &p.topology.Users[i]; other.Node == u.Home && !other.Foreign() {
+			people = append(people, other.Name)
+		}
+	}
+	if !slices.Contains(people, u.Name) {
+		p.add(u.at, didYouMean(u.Name, people), "%s: %s has no user %q", u, u.Home, u.Name)
+		return
+	}
+	if linked && slices.Contains(names, u.Node) && !p.reaches(u.Home, u.Node) {
+		p.add(u.at, "add a link whose provider is "+u.Node+", or remove the rules", "no route leads from %s to %s, so that %s can never ask there", u.Home, u.Node, u)
+	}
+}
+
+// reaches reports whether requests find a way from a consumer down to a provider.
+func (p *parser) reaches(from, to string) bool {
+	reached := []string{from}
+	for at := 0; at < len(reached); at++ {
+		for i := range p.topology.Links {
+			if l := &p.topology.Links[i]; l.Consumer == reached[at] && !slices.Contains(reached, l.Provider) {
+				reached = append(reached, l.Provider)
+			}
+		}
+	}
+	return slices.Contains(reached, to)
+}

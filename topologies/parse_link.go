@@ -1,0 +1,172 @@
+package topologies
+
+import (
+	"errors"
+	"time"
+
+	"banyan/devices"
+	"banyan/model"
+
+	"go.yaml.in/yaml/v4"
+)
+
+func (p *parser) link(n *yaml.Node) {
+	at := markOf(n)
+	l := Link{Export: Export{Right: model.RightView}, at: linkMarks{link: at}}
+	given := map[string]bool{}
+	ok := p.fields(n, "a link", []string{"provider", "consumer", "dials", "export", "mount", "self"}, func(e entry) {
+		given[e.name] = true
+		switch e.name {
+		case "provider":
+			l.at.provider = markOf(e.value)
+			l.Provider, _ = p.text(e.value, "the provider")
+		case "consumer":
+			l.at.consumer = markOf(e.value)
+			l.Consumer, _ = p.text(e.value, "the consumer")
+		case "dials":
+			l.ConsumerDials = p.dials(e.value)
+		case "export":
+			p.export(e.value, &l.Export)
+		case "mount":
+			var fine bool
+			if l.Mount, fine = p.path(e.value, "a mount"); fine {
+				l.at.mount = markOf(e.value) // without one it is not compared with others
+			}
+		case "self":
+			l.Self = p.truth(e.value, "self")
+		}
+	})
+	for _, needed := range []struct{ key, remedy string }{
+		{"provider", "add provider: NODE, the node whose tree is shown"},
+		{"consumer", "add consumer: NODE, the node that sees it"},
+		{"mount", "add mount: /PATH, where it hangs at the consumer"},
+	} {
+		if ok && !given[needed.key] {
+			p.add(at, needed.remedy, "a link has no %s", needed.key)
+			ok = false
+		}
+	}
+	if len(l.Export.Paths) == 0 {
+		l.Export.Paths = []model.Pattern{model.Everything}
+	}
+	if ok {
+		p.topology.Links = append(p.topology.Links, l)
+	}
+}
+
+func (p *parser) dials(n *yaml.Node) bool {
+	text, ok := p.text(n, "dials")
+	if ok && text != "provider" && text != "consumer" {
+		p.add(markOf(n), "write provider or consumer: the one that opens the connection", "dials is %.80q", text)
+	}
+	return text == "consumer"
+}
+
+func (p *parser) export(n *yaml.Node, to *Export) {
+	p.fields(n, "an export", []string{"paths", "right", "root", "kinds", "except_kinds", "secrets", "people"}, func(e entry) {
+		switch e.name {
+		case "paths":
+			patterns, ok := p.list(e.value, "paths")
+			if ok && len(patterns) == 0 {
+				p.add(markOf(e.value), "name some, like [\"/**\"], or leave the key out: then it is everything", "the export has no paths")
+			}
+			for _, pattern := range patterns {
+				if read, ok := p.pattern(pattern); ok {
+					to.Paths = append(to.Paths, read)
+				}
+			}
+		case "right":
+			right, ok := p.right(e.value)
+			to.Right = right
+			if ok && right == model.RightNone {
+				p.add(markOf(e.value), "grant view at least, or leave the link out", "an export that grants nothing")
+			}
+		case "root":
+			to.Root, _ = p.path(e.value, "an export's root")
+		case "kinds":
+			to.Kinds = p.words(e.value, "kinds")
+		case "except_kinds":
+			to.ExceptKinds = p.words(e.value, "except_kinds")
+		case "secrets":
+			to.Secrets = p.truth(e.value, "secrets")
+		case "people":
+			to.People = p.truth(e.value, "people")
+		}
+	})
+}
+
+func (p *parser) words(n *yaml.Node, what string) []string {
+	var words []string
+	elements, _ := p.list(n, what)
+	for _, element := range elements {
+		text, ok := p.text(element, "a kind")
+		if ok && model.CheckName(text) != nil {
+			p.add(markOf(element), "kinds are written like host or folder", "%.80q is not a kind", text)
+		}
+		words = append(words, text)
+	}
+	return words
+}
+
+// openOnce asks the driver whether it could use the settings.
+func openOnce(driver devices.Driver, schema *model.Schema, given devices.Settings) error {
+	resolved, err := devices.Resolve(schema, given)
+	if err != nil {
+		return err
+	}
+	if err := checkCommon(resolved); err != nil {
+		return err
+	}
+	opened, err := driver.Open(resolved)
+	if err != nil {
+		return err
+	}
+	return opened.Close()
+}
+
+// checkCommon holds the bounds of what all devices have in common.
+func checkCommon(s devices.Settings) error {
+	for _, bound := range []struct {
+		name        string
+		least, most time.Duration
+	}{
+		{devices.SettingPollInterval, devices.MinPollInterval, devices.MaxPollInterval},
+		{devices.SettingTimeout, devices.MinTimeout, devices.MaxTimeout},
+	} {
+		if d := s[bound.name].Duration(); d < bound.least || d > bound.most {
+			return devices.BadSetting(bound.name, "%s is outside of %s to %s", d, bound.least, bound.most)
+		}
+	}
+	return nil
+}
+
+// refusedSetting is the setting that an error speaks of, and the error's text without a place in a tree that there is not yet.
+func refusedSetting(err error) (name, text string) {
+	var e *model.Error
+	if errors.As(err, &e) && e.Name != "" {
+		return e.Name, e.Name + ": " + e.Detail
+	}
+	return "", err.Error()
+}
+
+// settingHelp is what the schema says about a setting.
+func settingHelp(schema *model.Schema, name string) string {
+	if at := schema.SettingIndex(name); at >= 0 {
+		return schema.Settings[at].Description
+	}
+	return schema.Description
+}
+
+func typeRemedy(t model.Type) string {
+	switch t {
+	case model.TypeDuration:
+		return "write it like 500ms, 2s or 1h30m"
+	case model.TypeBool:
+		return "write true or false"
+	case model.TypeInt64:
+		return "write a whole number"
+	case model.TypeFloat64:
+		return "write a number"
+	}
+	return "write a " + t.String()
+}

@@ -1,0 +1,156 @@
+package topologies
+
+import (
+	"slices"
+
+	"banyan/access"
+	"banyan/model"
+)
+
+// Topology is a network as a file declares it. One that Check returned is complete and without contradictions.
+type Topology struct {
+	Name  string
+	Nodes []Node // in the order of the file, as all below
+	Links []Link
+	Users []User
+
+	// Source is the file as it was read.
+	Source []byte
+}
+
+// Node is one node.
+type Node struct {
+	Name string
+	// Listeners are fixed addresses, HOST:PORT; empty ones are drawn on 127.0.0.1 and kept.
+	Listeners Listeners
+	Devices   []Device
+
+	at mark
+}
+
+// Listeners are the addresses of a node.
+type Listeners struct{ Links, API string }
+
+// Device is a device of a node.
+type Device struct {
+	Path     model.Path
+	Kind     string
+	Label    string
+	Settings []Setting
+
+	at mark
+}
+
+// Setting is one setting as a person types it.
+type Setting struct {
+	Name, Text string
+
+	at, value mark
+}
+
+// Link joins two nodes: what the provider exports hangs at Mount of the consumer.
+type Link struct {
+	Provider, Consumer string
+	// ConsumerDials says who opens the connections; the provider does when false.
+	ConsumerDials bool
+	Export        Export
+	Mount         model.Path
+	// Self says that a link of a node with itself is meant.
+	Self bool
+
+	at linkMarks
+}
+
+type linkMarks struct{ link, provider, consumer, mount mark }
+
+// Dialer is the node that opens the connections, and Listener the one that it dials.
+func (l *Link) Dialer() string {
+	if l.ConsumerDials {
+		return l.Consumer
+	}
+	return l.Provider
+}
+
+// Listener is the node that is dialled.
+func (l *Link) Listener() string {
+	if l.ConsumerDials {
+		return l.Provider
+	}
+	return l.Consumer
+}
+
+// Export is what a provider lets a consumer see and do.
+type Export struct {
+	Paths       []model.Pattern // everything when the file names none
+	Right       model.Right     // view when the file names none
+	Root        model.Path
+	Kinds       []string // these only, when there are any
+	ExceptKinds []string
+	Secrets     bool
+	People      bool
+}
+
+// User is a person known at a node. One whose Home is another node only gets narrower rules by this.
+type User struct {
+	Node  string
+	Name  string
+	Home  string // the node where the person logs in; empty when that is Node
+	Rules []access.Rule
+
+	at mark
+}
+
+// Foreign reports whether the person logs in elsewhere.
+func (u *User) Foreign() bool { return u.Home != "" }
+
+// Context is the name of the user's context below /users.
+func (u *User) Context() string {
+	if u.Foreign() {
+		return u.Name + "-at-" + u.Home // a segment of a path has no @
+	}
+	return u.Name
+}
+
+// String is "alice", or "alice@hq" for a foreign one.
+func (u *User) String() string {
+	if u.Foreign() {
+		return u.Name + "@" + u.Home
+	}
+	return u.Name
+}
+
+// Node finds a node by its name.
+func (t *Topology) Node(name string) (*Node, bool) {
+	at := slices.IndexFunc(t.Nodes, func(n Node) bool { return n.Name == name })
+	if at < 0 {
+		return nil, false
+	}
+	return &t.Nodes[at], true
+}
+
+// Names are the names of all nodes in the order of the file.
+func (t *Topology) Names() []string {
+	names := make([]string, len(t.Nodes))
+	for i := range t.Nodes {
+		names[i] = t.Nodes[i].Name
+	}
+	return names
+}
+
+// LinkName is what a link is called at one of its ends: as the node at the other end. Where two nodes provide for each other, both links of
+// a pair would have that name, so that it also says what the other end is.
+func (t *Topology) LinkName(l *Link, at string) string {
+	peer, role := l.Consumer, "consumer"
+	if at == l.Consumer {
+		peer, role = l.Provider, "provider"
+	}
+	for i := range t.Links {
+		if other := &t.Links[i]; l.Provider == l.Consumer || other.Provider == l.Consumer && other.Consumer == l.Provider {
+			return peer + "-" + role
+		}
+	}
+	return peer
+}
+
+// adminName is the first administrator of every node.
+const adminName = "admin"
