@@ -211,3 +211,21 @@ func (v *View) Bindings(after int) []Binding {
 	}
 	return list
 }
+
+// Keys gives keys to entries that were just told, for a follower whose reader learns definitions and keys in one. An entry that the view no longer
+// has as it was told gets 0, as one without variables does: what it is now is told next.
+func (v *View) Keys(entries []Entry) []uint32 {
+	keys := make([]uint32, len(entries))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := range entries {
+		e := &entries[i]
+		m := &v.members[e.Context.Index]
+		if m.id != e.Context.ID || m.schema != e.Schema {
+			continue
+		}
+		v.bind(e.Context.Index)
+		keys[i] = m.key
+	}
+	return keys
+}
