@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"strings"
+
+	"banyan/access"
+	"banyan/model"
+
+	"connectrpc.com/connect"
+)
+
+type callerKey struct{}
+
+// callerOf is who calls; a method that answers strangers has the zero Caller.
+func callerOf(ctx context.Context) Caller {
+	c, _ := ctx.Value(callerKey{}).(Caller)
+	return c
+}
+
+// gate lets in whom the table of methods says, before anything of the request is read. What the caller may do is decided by what it asks for.
+func (a *api) gate(ctx context.Context, spec connect.Spec, _ connect.Peer, header http.Header) (context.Context, error) {
+	requirement, err := Methods.Of(spec.Procedure)
+	if err != nil {
+		return nil, a.out(err)
+	}
+	switch requirement.Who {
+	case access.Public:
+		return ctx, nil
+	case access.Authenticated, access.Entitled, access.Declared, access.Filtered:
+		caller, err := a.authenticate(ctx, header)
+		if err != nil {
+			return nil, a.out(err)
+		}
+		return context.WithValue(ctx, callerKey{}, caller), nil
+	default:
+		return nil, a.out(model.Errorf(model.KindDenied, "this method answers nobody here"))
+	}
+}
+
+// authenticate finds whose token a request carries. It says the same of a token that never was and of one that has ended.
+func (a *api) authenticate(ctx context.Context, header http.Header) (Caller, error) {
+	scheme, token, _ := strings.Cut(header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") && len(token) <= 256 {
+		hash := tokenHash(sha256.Sum256([]byte(token)))
+		switch {
+		case strings.HasPrefix(token, sessionPrefix):
+			if c, ok := a.node.sessions.caller(hash); ok {
+				return c, nil
+			}
+		case strings.HasPrefix(token, tokenPrefix):
+			if c, ok := a.node.tokens.caller(ctx, hash); ok {
+				return c, nil
+			}
+		}
+	}
+	return Caller{}, &model.Error{
+		Kind: model.KindUnauthenticated, Detail: "no valid token was given", Remedy: "log in, and send the header Authorization: Bearer TOKEN",
+	}
+}

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"banyan/devices"
+	"banyan/model"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// File is what stands in a node's configuration file: what must be known before the tree can be read. All else is in the tree.
+type File struct {
+	Name      string // what people call the node; a name like a segment of a path
+	Data      string // the node's directory, absolute
+	Listeners Listeners
+	API       APIFiles
+	Log       LogOptions
+}
+
+// Listeners are the addresses to listen on, HOST:PORT; the port 0 lets the system choose.
+type Listeners struct {
+	Links string // for other nodes; default 127.0.0.1:7443
+	API   string // for people and programs; default 127.0.0.1:8443
+}
+
+// APIFiles are PEM files of the administrator's own certificate; both or none. Without them the node's root signs one.
+type APIFiles struct{ Certificate, Key string }
+
+// LogOptions say how much is logged and in which form.
+type LogOptions struct {
+	Level  string // trace, debug, info (the default), warn, error
+	Format string // text (the default) or json
+}
+
+func (f *File) validate() error {
+	if err := model.CheckName(f.Name); err != nil {
+		return model.Errorf(model.KindInvalid, "the node's name: %w", err)
+	}
+	if f.Data == "" {
+		return model.Errorf(model.KindInvalid, "the node needs a directory: give data")
+	}
+	if f.Listeners.Links == "" {
+		f.Listeners.Links = "127.0.0.1:7443"
+	}
+	if f.Listeners.API == "" {
+		f.Listeners.API = "127.0.0.1:8443"
+	}
+	for _, address := range []string{f.Listeners.Links, f.Listeners.API} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return model.Errorf(model.KindInvalid, "listener %q is not HOST:PORT: %w", address, err)
+		}
+	}
+	if (f.API.Certificate == "") != (f.API.Key == "") {
+		return model.Errorf(model.KindInvalid, "the API's certificate and key are given both or not at all")
+	}
+	if f.Log.Level == "" {
+		f.Log.Level = "info"
+	}
+	if hclog.LevelFromString(f.Log.Level) == hclog.NoLevel {
+		return model.Errorf(model.KindInvalid, "log level %q is none of trace, debug, info, warn, error", f.Log.Level)
+	}
+	if f.Log.Format != "" && f.Log.Format != "text" && f.Log.Format != "json" {
+		return model.Errorf(model.KindInvalid, "log format %q is neither text nor json", f.Log.Format)
+	}
+	return nil
+}
+
+// LoadFile reads a configuration file. Relative paths in it are relative to its folder. An error names file, line and column.
+func LoadFile(path string) (File, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return File{}, &model.Error{Kind: model.KindNotFound, Op: "read " + path, Err: err, Remedy: "`banyan init` makes one"}
+	}
+	f, err := ParseFile(path, raw)
+	if err != nil {
+		return File{}, err
+	}
+	folder, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return File{}, err
+	}
+	for _, p := range []*string{&f.Data, &f.API.Certificate, &f.API.Key} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(folder, *p)
+		}
+	}
+	return f, nil
+}
+
+// Config is what a Node is made from: the file, and what the program around it hands in.
+type Config struct {
+	File
+	// Version is the program's, as Info tells it.
+	Version string
+	// Logger gets everything that an operator may want to know; nothing is logged when nil.
+	Logger hclog.Logger
+	// Now is the node's clock; time.Now when nil.
+	Now func() time.Time
+	// Listen opens the listeners; net.Listen for TCP when nil. A test puts a network of its own here.
+	Listen func(address string) (net.Listener, error)
+	// Beat is the time between heartbeats of links, default 2 s: a link counts as cut after two of them. LinkLeaf is how long the node's certificate
+	// for links is valid, default 24 h; it is renewed at two thirds.
+	Beat     time.Duration
+	LinkLeaf time.Duration
+	// Dial opens connections to other nodes; a net.Dialer when nil.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Drivers are the kinds of devices that the node can run; Drivers() when nil.
+	Drivers []devices.Driver
+	// StopWithin bounds how long services get for ending, default 6 s; what is left of ten seconds is for closing files.
+	StopWithin time.Duration
+}
+
+func (c *Config) validate() error {
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Listen == nil {
+		c.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+	}
+	if c.Dial == nil {
+		dialer := &net.Dialer{Timeout: 10 * time.Second}
+		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp", address)
+		}
+	}
+	if c.Drivers == nil {
+		c.Drivers = Drivers()
+	}
+	if c.StopWithin == 0 {
+		c.StopWithin = 6 * time.Second
+	}
+	return c.File.validate()
+}
+
+// NewLogger makes the logger that the options ask for, named for the node.
+func NewLogger(o LogOptions, node string) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{
+		Name: node, Level: hclog.LevelFromString(o.Level), JSONFormat: o.Format == "json", Output: os.Stderr,
+	})
+}

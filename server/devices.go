@@ -1,0 +1,207 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"banyan/access"
+	"banyan/devices"
+	"banyan/devices/host"
+	"banyan/devices/simulator"
+	"banyan/model"
+	"banyan/store"
+	"banyan/tree"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Drivers are the kinds of devices that come with the program.
+func Drivers() []devices.Driver { return []devices.Driver{host.Driver{}, simulator.Driver{}} }
+
+// deviceHub is the controller of devices: it keeps what runs the same as what the tree says is set, and gives each device the place where it
+// publishes.
+type deviceHub struct {
+	passive
+	tree    *tree.Tree
+	store   *store.Store
+	commits *Commits
+	manager *devices.Manager
+	kinds   map[string]bool
+	log     hclog.Logger
+	wake    chan struct{}
+	dirty   atomic.Bool
+	running sync.Mutex // one reconciliation at a time
+
+	mu      sync.Mutex // guards places, schemas
+	places  map[model.ContextID]*place
+	schemas map[*model.Schema]*model.Schema // of children, encoded
+}
+
+func newDeviceHub(drivers []devices.Driver, t *tree.Tree, s *store.Store, c *Commits, log hclog.Logger) (*deviceHub, error) {
+	h := &deviceHub{
+		tree: t, store: s, commits: c, log: log, wake: make(chan struct{}, 1), kinds: map[string]bool{},
+		places: map[model.ContextID]*place{}, schemas: map[*model.Schema]*model.Schema{},
+	}
+	var err error
+	h.manager, err = devices.New(devices.Config{Drivers: drivers, Sink: h.sink, Log: log})
+	return h, err
+}
+
+// addKinds makes each driver's kind one of the node's.
+func (h *deviceHub) addKinds(kinds Kinds) error {
+	for _, schema := range h.manager.Schemas() {
+		h.kinds[schema.Kind] = true
+		if err := kinds.Add(*schema, Kind{Controller: h, Whole: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run runs devices until ctx ends.
+func (h *deviceHub) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- h.manager.Run(ctx) }()
+	h.dirty.Store(true)
+	for {
+		h.reconcile(ctx)
+		select {
+		case <-h.wake:
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
+// observe hears of own contexts that changed.
+func (h *deviceHub) observe(changed []tree.Context, removed []tree.Tombstone) {
+	h.mu.Lock()
+	for i := range removed {
+		if p := h.places[removed[i].ID]; p != nil {
+			p.slots.Store(nil)
+			delete(h.places, removed[i].ID)
+		}
+	}
+	for i := range changed {
+		if p := h.places[changed[i].ID]; p != nil {
+			p.bind(&changed[i])
+		}
+	}
+	h.mu.Unlock()
+	h.changed(changed, removed)
+}
+
+func (h *deviceHub) changed(changed []tree.Context, removed []tree.Tombstone) {
+	touched := len(removed) > 0
+	for i := range changed {
+		touched = touched || h.kinds[changed[i].Schema.Kind]
+	}
+	if !touched {
+		return
+	}
+	h.dirty.Store(true)
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// reconcile makes what runs the same as what is set, where that may differ. Whoever calls a device comes through here first, so that one that
+// was just created is there.
+func (h *deviceHub) reconcile(ctx context.Context) {
+	if !h.dirty.Load() {
+		return
+	}
+	h.running.Lock()
+	defer h.running.Unlock()
+	if !h.dirty.Swap(false) {
+		return
+	}
+	var wanted []devices.Spec
+	h.tree.Walk(devicesPath, nil, func(c *tree.Context) bool {
+		if own(c) && h.kinds[c.Schema.Kind] {
+			wanted = append(wanted, devices.Spec{ID: c.ID, Path: c.Path, Kind: c.Schema.Kind, Settings: settingsOf(c)})
+		}
+		return true
+	})
+	for i := range wanted {
+		if err := h.openSecrets(ctx, &wanted[i]); err != nil {
+			h.log.Error("a device's secrets cannot be opened", "path", wanted[i].Path, "error", err)
+		}
+	}
+	if err := h.manager.Reconcile(wanted); err != nil && ctx.Err() == nil {
+		h.log.Error("some devices cannot be run", "error", err)
+	}
+}
+
+// settingsOf are the settings of a context that are set.
+func settingsOf(c *tree.Context) devices.Settings {
+	settings := devices.Settings{}
+	for i, v := range c.Settings {
+		if !v.IsNone() {
+			settings[c.Schema.Settings[i].Name] = v
+		}
+	}
+	return settings
+}
+
+func (h *deviceHub) openSecrets(ctx context.Context, spec *devices.Spec) error {
+	c, there := h.tree.Lookup(spec.Path)
+	if !there {
+		return nil
+	}
+	for i := range c.Schema.Settings {
+		if !c.Schema.Settings[i].Secret {
+			continue
+		}
+		value, err := h.store.Secret(ctx, spec.ID, c.Schema.Settings[i].Name)
+		if err != nil {
+			return err
+		}
+		if !value.IsNone() {
+			spec.Settings[c.Schema.Settings[i].Name] = value
+		}
+	}
+	return nil
+}
+
+// Check opens a device with what is proposed, without starting it, so that settings that it cannot use are refused.
+func (h *deviceHub) Check(ctx context.Context, p *Proposal) error {
+	if p.Op == OpRemove {
+		return nil
+	}
+	if p.Op == OpCreate && (!devicesPath.Contains(p.Path) || p.Path == devicesPath) {
+		return model.Errorf(model.KindInvalid, "a device is below %s", devicesPath)
+	}
+	spec := devices.Spec{Path: p.Path, Settings: devices.Settings{}}
+	if p.At != nil {
+		spec.ID, spec.Settings = p.At.ID, settingsOf(p.At)
+		if err := h.openSecrets(ctx, &spec); err != nil {
+			return err
+		}
+	}
+	for _, s := range p.Settings {
+		if s.Value.IsNone() {
+			delete(spec.Settings, s.Name)
+		} else {
+			maps.Copy(spec.Settings, devices.Settings{s.Name: s.Value})
+		}
+	}
+	return h.manager.Check(p.Schema.Kind, spec.Settings)
+}
+
+// Call runs a function of the device.
+func (h *deviceHub) Call(
+	ctx context.Context, at *tree.Context, function string, arguments []model.Argument, _ access.Principal,
+) ([]model.Argument, error) {
+	h.reconcile(ctx)
+	return h.manager.Call(ctx, at.ID, function, arguments)
+}
+
+// Write sets a variable of the device.
+func (h *deviceHub) Write(ctx context.Context, at *tree.Context, variable string, value model.Value) error {
+	h.reconcile(ctx)
+	return h.manager.Write(ctx, at.ID, variable, value)
+}

@@ -1,0 +1,272 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"banyan/devices"
+	"banyan/model"
+	"banyan/proto"
+	"banyan/store"
+	"banyan/tree"
+)
+
+// place is where a device, or what it found, publishes. All who publish for one context share one.
+type place struct {
+	id    model.ContextID
+	hub   *deviceHub
+	slots atomic.Pointer[placeSlots] // nil once the context is gone
+
+	// order is held for writing while everything is marked, so that a mark does not put an old value in the place of a newer one.
+	order sync.RWMutex
+}
+
+// placeSlots are the slots of a context by the index of the variable.
+type placeSlots struct {
+	path  model.Path
+	run   tree.SlotRun
+	slots []tree.Slot
+}
+
+var _ devices.Sink = (*place)(nil)
+
+// sink is the place of a device.
+func (h *deviceHub) sink(id model.ContextID) devices.Sink { return h.place(id) }
+
+func (h *deviceHub) place(id model.ContextID) *place {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.places[id]; p != nil {
+		return p
+	}
+	p := &place{id: id, hub: h}
+	for _, path := range h.tree.ByID(id) {
+		if c, there := h.tree.Lookup(path); there && own(&c) && c.ID == id {
+			p.bind(&c)
+			h.places[id] = p
+		}
+	}
+	return p
+}
+
+// bind takes the slots that the context has now.
+func (p *place) bind(c *tree.Context) {
+	if s := p.slots.Load(); s != nil && s.run == c.Slots && s.path == c.Path {
+		return
+	}
+	s := &placeSlots{path: c.Path, run: c.Slots, slots: make([]tree.Slot, c.Slots.Count)}
+	for i := range s.slots {
+		s.slots[i] = c.Slots.First + tree.Slot(i)
+	}
+	p.slots.Store(s)
+}
+
+// Publish takes one batch.
+func (p *place) Publish(updates []devices.Update) {
+	s := p.slots.Load()
+	if s == nil || len(updates) == 0 {
+		return
+	}
+	batch := batches.Get().(*tree.Batch)
+	defer batches.Put(batch)
+	batch.Reset()
+	for _, u := range updates {
+		if u.Variable >= 0 && u.Variable < len(s.slots) {
+			batch.Add(s.slots[u.Variable], model.Sample{Value: u.Value, Quality: u.Quality, Source: u.Source})
+		}
+	}
+	p.order.RLock()
+	defer p.order.RUnlock()
+	p.hub.tree.Publish(batch)
+}
+
+var batches = sync.Pool{New: func() any { return &tree.Batch{} }}
+
+// PublishScalars hands columns to the tree as they are: nothing is looked up, and nothing is done for a single sample but its source time.
+func (p *place) PublishScalars(first int, source model.Time, bits []uint64) {
+	s := p.slots.Load()
+	if s == nil || first < 0 || first+len(bits) > len(s.slots) {
+		return
+	}
+	times := sourceTimes.Get().(*[]model.Time)
+	defer sourceTimes.Put(times)
+	if cap(*times) < len(bits) {
+		*times = make([]model.Time, len(bits))
+	}
+	column := (*times)[:len(bits)]
+	for i := range column {
+		column[i] = source
+	}
+	p.order.RLock()
+	defer p.order.RUnlock()
+	p.hub.tree.Publish(&tree.Batch{Slots: s.slots[first : first+len(bits)], Bits: bits, Source: column})
+}
+
+var sourceTimes = sync.Pool{New: func() any { return new([]model.Time) }}
+
+// childWait bounds the making of a child: a device must not hang on the disk of the node.
+const childWait = 10 * time.Second
+
+// Child is the place of a context below this one, made where it is missing.
+func (p *place) Child(segment, label string, schema *model.Schema) (devices.Publisher, error) {
+	s := p.slots.Load()
+	if s == nil {
+		return nil, model.Errorf(model.KindNotFound, "the device was removed")
+	}
+	path, err := s.path.Child(segment)
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := p.hub.encoded(schema)
+	if err != nil {
+		return nil, err
+	}
+	c, there := p.hub.tree.Lookup(path)
+	if !there {
+		return p.hub.makeChild(p.id, path, label, encoded)
+	}
+	if !own(&c) {
+		return nil, model.Errorf(model.KindConflict, "something is mounted at %s", path)
+	}
+	var changes []store.Change
+	if c.Schema.Hash != encoded.Hash {
+		changes = append(changes, store.PutSchema{Schema: encoded}, store.Rebind{Target: target(&c), Schema: encoded.Hash})
+	}
+	if c.Label != label {
+		changes = append(changes, store.Move{Target: target(&c), Label: &label})
+	}
+	if err := p.hub.commitChild(p.id, changes); err != nil {
+		return nil, err
+	}
+	return p.hub.place(c.ID), nil
+}
+
+func (h *deviceHub) makeChild(parent model.ContextID, path model.Path, label string, schema *model.Schema) (devices.Publisher, error) {
+	id := h.commits.NewID()
+	err := h.commitChild(parent, []store.Change{
+		store.PutSchema{Schema: schema}, store.Create{ID: id, Path: path, Label: label, Schema: schema.Hash},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h.place(id), nil
+}
+
+// commitChild commits what a device found, as long as the device is there.
+func (h *deviceHub) commitChild(parent model.ContextID, changes []store.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), childWait)
+	defer cancel()
+	_, err := h.commits.Do(ctx, store.Commit{
+		Class: store.ClassSettings, Changes: changes, Conditions: []store.Condition{{Target: store.ByID(parent)}},
+	})
+	return err
+}
+
+// encoded is the schema of a child with its bytes; drivers pass the same pointer for all children of one kind.
+func (h *deviceHub) encoded(schema *model.Schema) (*model.Schema, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if known := h.schemas[schema]; known != nil {
+		return known, nil
+	}
+	encoded, err := proto.NewSchema(*schema)
+	if err != nil {
+		return nil, err
+	}
+	if len(h.schemas) >= 4096 {
+		clear(h.schemas) // drivers that draw new ones for ever
+	}
+	h.schemas[schema] = encoded
+	return encoded, nil
+}
+
+// Keep removes the children that are not named.
+func (p *place) Keep(segments []string) {
+	s := p.slots.Load()
+	if s == nil {
+		return
+	}
+	named := make(map[string]bool, len(segments))
+	for _, segment := range segments {
+		named[segment] = true
+	}
+	var changes []store.Change
+	for _, c := range directlyBelow(p.hub.tree, s.path) {
+		if !named[c.Path.Base()] {
+			changes = append(changes, store.Remove{Target: target(&c), Below: true})
+		}
+	}
+	for len(changes) > 0 {
+		n := min(len(changes), 1000)
+		if err := p.hub.commitChild(p.id, changes[:n]); err != nil {
+			p.hub.log.Warn("what a device no longer has could not be removed", "path", s.path, "error", err)
+			return
+		}
+		changes = changes[n:]
+	}
+}
+
+// Fail marks all variables of the device and of what is below it. What is marked so already stays untouched.
+func (p *place) Fail(quality model.Quality, _ model.Time) {
+	s := p.slots.Load()
+	if s == nil {
+		return
+	}
+	var runs []tree.SlotRun
+	var ids []model.ContextID
+	p.hub.tree.Walk(s.path, nil, func(c *tree.Context) bool {
+		if own(c) {
+			runs, ids = append(runs, c.Slots), append(ids, c.ID)
+		}
+		return true
+	})
+	for _, id := range ids {
+		below := p.hub.place(id)
+		below.order.Lock()
+		defer below.order.Unlock()
+	}
+	var batch tree.Batch
+	mark(p.hub.tree, runs, quality, &batch)
+	if len(batch.Slots) > 0 {
+		p.hub.tree.Publish(&batch)
+	}
+}
+
+// mark collects what is to be published so that all slots have a quality.
+func mark(t *tree.Tree, runs []tree.SlotRun, quality model.Quality, to *tree.Batch) {
+	latest := t.Latest(runs)
+	code := quality.Code()
+	seen := make(map[tree.Slot]bool, len(latest.Slots))
+	for i, slot := range latest.Slots {
+		seen[slot] = true
+		none := latest.Quality[i] & tree.NoValue
+		if latest.Quality[i]&^tree.NoValue == code {
+			continue
+		}
+		to.Slots = append(to.Slots, slot)
+		to.Bits = append(to.Bits, latest.Bits[i])
+		to.Source = append(to.Source, latest.Source[i])
+		to.Quality = append(to.Quality, code|none)
+		value := model.Value{}
+		if latest.Boxed != nil {
+			value = latest.Boxed[i]
+		}
+		to.Boxed = append(to.Boxed, value)
+	}
+	for _, run := range runs {
+		for slot := run.First; slot < run.First+tree.Slot(run.Count); slot++ {
+			if !seen[slot] {
+				to.Slots = append(to.Slots, slot)
+				to.Bits = append(to.Bits, 0)
+				to.Source = append(to.Source, 0)
+				to.Quality = append(to.Quality, code|tree.NoValue)
+				to.Boxed = append(to.Boxed, model.Value{})
+			}
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"strings"
+	"sync"
+
+	"banyan/access"
+	"banyan/follow"
+	"banyan/model"
+	"banyan/tree"
+)
+
+// follows shares views among those who follow the same with the same rights.
+type follows struct {
+	tree *tree.Tree
+
+	mu    sync.Mutex // guards views and their users
+	views map[string]*followedView
+}
+
+// followedView is a view that somebody follows.
+type followedView struct {
+	*follow.View
+	key   string
+	path  model.Path
+	users int
+}
+
+// enter is the view of a person below a path, made where nobody has it yet.
+func (f *follows) enter(p *policies, person string, path model.Path) (*followedView, error) {
+	key, err := followKey(p, person, path)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if v := f.views[key]; v != nil {
+		v.users++
+		return v, nil
+	}
+	policy, err := personPolicy(p, person)
+	if err != nil {
+		return nil, err
+	}
+	if f.views == nil {
+		f.views = map[string]*followedView{}
+	}
+	v := &followedView{View: follow.NewView(f.tree, model.Root, personal{key, path, policy}), key: key, path: path, users: 1}
+	f.views[key] = v
+	return v, nil
+}
+
+// leave says that somebody follows no more.
+func (f *follows) leave(v *followedView) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if v.users--; v.users == 0 && f.views[v.key] == v {
+		delete(f.views, v.key)
+	}
+}
+
+// followKey names what a person may see below a path: the same for all with the same rules in the same order.
+func followKey(p *policies, person string, path model.Path) (string, error) {
+	rules, err := personRules(p, person)
+	if err != nil {
+		return "", err
+	}
+	var key strings.Builder
+	key.WriteString(path.String())
+	for _, r := range rules {
+		// What more than seeing a rule gives makes no difference.
+		sees := "0"
+		if r.Right >= model.RightView {
+			sees = "1"
+		}
+		key.WriteString("\n" + sees + r.Pattern.String())
+	}
+	return key.String(), nil
+}
+
+func personRules(p *policies, person string) ([]access.Rule, error) {
+	user, enabled := enabledUser(p.tree, person)
+	if !enabled {
+		return nil, model.Errorf(model.KindUnauthenticated, "who asks is no longer a user here")
+	}
+	return policyRules(p, &user)
+}
+
+func personPolicy(p *policies, person string) (*access.Policy, error) {
+	rules, err := personRules(p, person)
+	if err != nil {
+		return nil, err
+	}
+	return access.NewPolicy(rules)
+}
+
+// personal is what a person may see below a path.
+type personal struct {
+	key    string
+	path   model.Path
+	policy *access.Policy
+}
+
+var _ follow.Selection = personal{}
+
+// Key names the content.
+func (s personal) Key() string { return s.key }
+
+// Selects says whether a context is shown. Without a kind it is asked for where a reference leads, which may be anywhere that may be seen.
+func (s personal) Selects(path model.Path, kind string) bool {
+	right, _ := s.policy.Match(path)
+	return right >= model.RightView && (kind == "" || s.path.Contains(path))
+}
+
+// Schema is shown as it is: values of secrets are in no tree.
+func (s personal) Schema(schema *model.Schema) (*model.Schema, error) { return schema, nil }
+
+func notFollowed(path model.Path) error { return access.NotFound("follow", model.Address{Path: path}) }

@@ -1,0 +1,130 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"banyan/pki"
+
+	"crypto/tls"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Limits of the listener for people.
+const (
+	maxConnections  = 4096
+	requestWithin   = 30 * time.Second // for the header and the body of one request
+	headerWithin    = 10 * time.Second
+	idleConnection  = 2 * time.Minute
+	streamsOfOne    = 250 // concurrent requests of one connection
+	shutdownGrace   = 2 * time.Second
+	pingIdle        = 15 * time.Second // an idle HTTP/2 connection is asked whether it is there
+	pingTimeout     = 10 * time.Second
+	writeStallLimit = 20 * time.Second // a peer that takes nothing for so long is cut off
+)
+
+// serveAPI listens for people and programs until ctx ends.
+func (n *Node) serveAPI(ctx context.Context) error {
+	certificate, err := n.apiCertificate()
+	if err != nil {
+		return err
+	}
+	parts, partsCtx := newTasks(ctx)
+	server := n.httpServer(partsCtx)
+	listener := tls.NewListener(newBounded(n.apiListener, maxConnections), pki.APIConfig(certificate))
+	parts.start(partsCtx, "certificate", certificate.Run)
+	parts.start(partsCtx, "requests", func(context.Context) error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	<-partsCtx.Done()
+	// Streams have ended with the context that is theirs, too; what does not end is cut off.
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if server.Shutdown(grace) != nil {
+		if err := server.Close(); err != nil {
+			n.log.Debug("some connections were not closed cleanly", "error", err)
+		}
+	}
+	<-parts.ended()
+	return parts.err()
+}
+
+// apiCertificate is the administrator's own where there is one, else one that the node's root signs.
+func (n *Node) apiCertificate() (pki.Certifier, error) {
+	files := n.cfg.API
+	if files.Certificate != "" {
+		return pki.LoadFiles(files.Certificate, files.Key, n.cfg.Now, n.log.Named("pki"))
+	}
+	return n.authority.APILeaf(apiHosts(n.tree), pki.LeafConfig{Clock: n.cfg.Now, Logger: n.log.Named("pki")})
+}
+
+func (n *Node) httpServer(ctx context.Context) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("/banyan.", n.api.handler())
+	mux.Handle("/", n.api.handler())
+	mux.Handle("GET /healthz", http.HandlerFunc(n.healthz))
+	mux.Handle("GET /metrics", n.metricsHandler())
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Server{
+		Handler: limitBody(mux), Protocols: protocols, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: headerWithin, IdleTimeout: idleConnection,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: streamsOfOne, SendPingTimeout: pingIdle, PingTimeout: pingTimeout, WriteByteTimeout: writeStallLimit,
+			MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 256 << 10,
+		},
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    log.New(quietLog{n.log.Named("http")}, "", 0),
+	}
+}
+
+// limitBody bounds what one request may send, and how long it may take to send it.
+func limitBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Requests are small; reflection alone keeps its request open, as long as something comes.
+		if !strings.HasPrefix(r.URL.Path, "/grpc.reflection.") {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestWithin)) // a connection without deadlines has the body's limit still
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes+1<<10)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// quietLog takes what net/http says about connections: mostly strangers who leave, which is no news to an operator.
+type quietLog struct{ log hclog.Logger }
+
+// Write logs a line.
+func (q quietLog) Write(line []byte) (int, error) {
+	q.log.Debug("connection", "message", strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
+// healthz says whether the node is well: to strangers in one word.
+func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if n.healthy() {
+		_, _ = w.Write([]byte("ok\n"))
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write([]byte("not ok\n"))
+}
+
+// healthy reports whether the node can confirm something.
+func (n *Node) healthy() bool {
+	select {
+	case <-n.solo.Failed():
+		return false
+	default:
+		return true
+	}
+}

@@ -1,0 +1,124 @@
+package server
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"banyan/access"
+	"banyan/model"
+	"banyan/pki"
+	"banyan/proto"
+	"banyan/store"
+)
+
+// AdminName is the first administrator.
+const AdminName = "admin"
+
+// InitResult is what init made.
+type InitResult struct {
+	NodeID    model.NodeID
+	AdminName string
+	Password  string // shown once, kept nowhere
+}
+
+// Init makes a node's directory: its root, the key for secrets, the database with the contexts that every node has, and the first administrator,
+// with a password that is drawn. The API's certificate will be for hosts, and for this machine where there are none. A directory in which a node
+// is already is refused; one that was left half-made is completed.
+func Init(ctx context.Context, dir, name string, hosts []string) (InitResult, error) {
+	if err := model.CheckName(name); err != nil {
+		return InitResult{}, model.Errorf(model.KindInvalid, "the node's name: %w", err)
+	}
+	for _, host := range hosts {
+		if err := pki.CheckHost(host); err != nil {
+			return InitResult{}, err
+		}
+	}
+	authority, err := pki.Create(dir, name, time.Now())
+	if model.KindOf(err) == model.KindExists {
+		authority, err = pki.Load(dir)
+	}
+	if err != nil {
+		return InitResult{}, err
+	}
+	seal, err := pki.CreateSealer(dir)
+	if model.KindOf(err) == model.KindExists {
+		seal, err = pki.LoadSealer(dir)
+	}
+	if err != nil {
+		return InitResult{}, err
+	}
+	s, err := store.Open(ctx, store.Config{Dir: dir, Node: authority.ID(), Name: name, Sealer: sealer{seal}})
+	if err != nil {
+		return InitResult{}, err
+	}
+	result := InitResult{NodeID: authority.ID(), AdminName: AdminName, Password: DrawPassword()}
+	err = populate(ctx, s, dir, hosts, result.Password)
+	if closed := s.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return InitResult{}, err
+	}
+	return result, nil
+}
+
+// populate writes the contexts that a node begins with, in one commit.
+func populate(ctx context.Context, s *store.Store, dir string, hosts []string, password string) error {
+	there, err := s.Own(ctx)
+	if err != nil {
+		return err
+	}
+	if len(there) > 0 {
+		return &model.Error{Kind: model.KindExists, Op: "init " + dir, Detail: "a node is there already", Remedy: "start it, or choose another directory"}
+	}
+	hash, err := newPasswords().hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	first := store.Commit{Class: store.ClassPeople, Time: model.TimeOf(time.Now())}
+	schemas := map[string]model.SchemaHash{}
+	for _, schema := range []model.Schema{nodeSchema, folderSchema, linksSchema, userSchema} {
+		encoded, err := proto.NewSchema(schema)
+		if err != nil {
+			return err
+		}
+		schemas[schema.Kind] = encoded.Hash
+		first.Changes = append(first.Changes, store.PutSchema{Schema: encoded})
+	}
+	for _, place := range ownPlaces {
+		create := store.Create{ID: s.NewID(), Path: place.path, Label: place.label, Schema: schemas[place.kind]}
+		if place.kind == KindNode && len(hosts) > 0 {
+			create.Settings = []store.Setting{{Name: settingHosts, Value: model.String(strings.Join(hosts, ","))}}
+		}
+		first.Changes = append(first.Changes, create)
+	}
+	admin, err := usersPath.Child(AdminName)
+	if err != nil {
+		return err
+	}
+	everything := RulesValue([]access.Rule{{Pattern: model.Everything, Right: model.RightAdminister}})
+	first.Changes = append(first.Changes, store.Create{
+		ID: s.NewID(), Path: admin, Label: "Administrator", Schema: schemas[KindUser],
+		Settings: []store.Setting{{Name: settingPassword, Value: model.String(hash)}, {Name: settingRules, Value: everything}},
+	})
+	return apply(ctx, s, first)
+}
+
+// apply makes one commit in a database that nothing runs on.
+func apply(ctx context.Context, s *store.Store, c store.Commit) error {
+	prepared, err := s.Prepare(ctx, c)
+	if err != nil {
+		return err
+	}
+	tx, err := s.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.Apply(&prepared); err != nil {
+		return err
+	}
+	_, err = tx.Commit(s.FirstChange())
+	return err
+}

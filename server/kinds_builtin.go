@@ -1,0 +1,73 @@
+package server
+
+import (
+	"context"
+	"strings"
+
+	"banyan/model"
+	"banyan/pki"
+	"banyan/store"
+)
+
+// nodes is the controller of the node's own context.
+type nodes struct{ passive }
+
+// Check reads the names for the certificate.
+func (nodes) Check(_ context.Context, p *Proposal) error {
+	if v, given := p.Given(settingHosts); given && !v.IsNone() {
+		for host := range strings.SplitSeq(v.Text(), ",") {
+			if err := pki.CheckHost(strings.TrimSpace(host)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// addBuiltin adds the kinds that every node has.
+func (n *Node) addBuiltin() error {
+	user := &users{policies: n.policies, sessions: n.sessions, tokens: n.tokens}
+	for _, k := range []struct {
+		schema model.Schema
+		kind   Kind
+	}{
+		{nodeSchema, Kind{Controller: nodes{}, Fixed: true}},
+		{folderSchema, Kind{Controller: folders{}}},
+		{userSchema, Kind{Controller: user, Whole: true, Confidential: true}},
+		{roleSchema, Kind{Controller: &roles{policies: n.policies}}},
+		{foreignSchema, Kind{Controller: &foreigners{policies: n.policies}}},
+		{tokenSchema, Kind{Controller: n.tokens}},
+	} {
+		if err := n.kinds.Add(k.schema, k.kind); err != nil {
+			return err
+		}
+	}
+	n.tokens.schema = n.kinds[KindToken].Schema
+	return n.devices.addKinds(n.kinds)
+}
+
+// upgrade gives own contexts the schemas of this version, where another version made them.
+func (n *Node) upgrade(ctx context.Context) error {
+	var changes []store.Change
+	put := map[string]bool{}
+	for kind, k := range n.kinds {
+		for _, c := range n.ownOf(kind) {
+			if c.Schema.Hash == k.Schema.Hash {
+				continue
+			}
+			if !put[kind] {
+				changes = append(changes, store.PutSchema{Schema: k.Schema})
+				put[kind] = true
+			}
+			changes = append(changes, store.Rebind{Target: target(&c), Schema: k.Schema.Hash})
+		}
+	}
+	for len(changes) > 0 {
+		some := changes[:min(len(changes), 5000)]
+		if _, err := n.commits.Do(ctx, store.Commit{Class: store.ClassSettings, Changes: some}); err != nil {
+			return err
+		}
+		changes = changes[len(some):]
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package server
+
+import (
+	"net/http"
+
+	"banyan/access"
+	"banyan/model"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metricsHandler serves Prometheus. It tells how the node is, so that it is for whoever may see the node.
+func (n *Node) metricsHandler() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &nodeMetrics{n},
+	)
+	serve := promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, err := n.api.authenticate(r.Context(), r.Header)
+		if err != nil {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "a token is needed", http.StatusUnauthorized)
+			return
+		}
+		if !n.router.decide(caller.Principal, access.Entity{Path: systemPath, Kind: KindNode}, model.RightView, false).Allowed {
+			http.Error(w, "view on "+systemPath.String()+" is needed", http.StatusForbidden)
+			return
+		}
+		serve.ServeHTTP(w, r)
+	})
+}
+
+// nodeMetrics collects what the parts count.
+type nodeMetrics struct{ node *Node }
+
+var _ prometheus.Collector = (*nodeMetrics)(nil)
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("banyan_"+name, help, labels, nil)
+}
+
+var (
+	metricContexts   = describe("contexts", "Contexts in the tree, mounted ones included.")
+	metricIdentities = describe("identities", "Different contexts in the tree: one that is mounted twice is one.")
+	metricSamples    = describe("samples_published_total", "Samples published since the start, those of other nodes included.")
+	metricCommits    = describe("commits_confirmed_total", "Commits confirmed since the start.")
+	metricStreams    = describe("streams", "Streams of the API that watch or follow.")
+	metricSessions   = describe("sessions", "People who are logged in.")
+	metricDevices    = describe("devices", "Devices by state.", "state")
+	metricPolls      = describe("device_polls_total", "Polls done by the devices that run now.")
+	metricHanging    = describe("device_calls_hanging", "Calls into drivers that were left behind and have not returned.")
+	metricLinks      = describe("links", "Links by state.", "state")
+	metricHealthy    = describe("healthy", "1 while the node can confirm something.")
+)
+
+// Describe names the metrics.
+func (m *nodeMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		metricContexts, metricIdentities, metricSamples, metricCommits, metricStreams, metricSessions,
+		metricDevices, metricPolls, metricHanging, metricLinks, metricHealthy,
+	} {
+		to <- d
+	}
+}
+
+// Collect reads them.
+func (m *nodeMetrics) Collect(to chan<- prometheus.Metric) {
+	n := m.node
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v float64) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
+	}
+	contexts, identities := n.tree.Count()
+	gauge(metricContexts, float64(contexts))
+	gauge(metricIdentities, float64(identities))
+	counter(metricSamples, float64(n.tree.Head()))
+	counter(metricCommits, float64(n.commits.done.Load()))
+	gauge(metricStreams, float64(n.api.streams.Load()))
+	gauge(metricSessions, float64(n.sessions.count()))
+	stats := n.devices.manager.Stats()
+	for state, count := range stats.States {
+		gauge(metricDevices, float64(count), state)
+	}
+	counter(metricPolls, float64(stats.Polls))
+	gauge(metricHanging, float64(stats.Hanging))
+	for state, count := range n.peers.LinkStates() {
+		gauge(metricLinks, float64(count), state)
+	}
+	healthy := 0.0
+	if n.healthy() {
+		healthy = 1
+	}
+	gauge(metricHealthy, healthy)
+}

@@ -1,0 +1,26 @@
+package server
+
+import (
+	"context"
+
+	"banyan/access"
+	"banyan/store"
+	"banyan/tree"
+)
+
+// Peers is what the node needs of its links: links is the one implementation.
+type Peers interface {
+	Forwarder
+	// AddKinds adds the kinds of links, exports and mounts with their controllers.
+	AddKinds(kinds Kinds) error
+	// Mounts are the mirrors to load, found among own contexts before there is a tree. It is called once, before anything else.
+	Mounts(own []tree.Put) []store.Mount
+	// Grants are what this node granted, by link, as the tree says now. Whoever changes what it answers calls policies.Changed.
+	Grants() map[string]*access.Grant
+	// Observe hears of own contexts that changed. It is called once with everything before Run.
+	Observe(changed []tree.Context, removed []tree.Tombstone)
+	// Run works until ctx ends.
+	Run(ctx context.Context) error
+	// LinkStates counts links by state, for metrics.
+	LinkStates() map[string]int
+}

@@ -1,0 +1,119 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"banyan/access"
+	"banyan/model"
+	"banyan/tree"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// policies keeps the decider true to the users, roles and grants that the tree holds. It is made anew when it is next asked for after one of
+// them changed, so that whoever saw a change done is judged by it.
+type policies struct {
+	node   string
+	tree   *tree.Tree
+	grants func() map[string]*access.Grant
+	log    hclog.Logger
+
+	stale   atomic.Bool
+	current atomic.Pointer[access.Decider]
+	mu      sync.Mutex // one at a time makes it anew
+}
+
+// Changed says that users, roles or grants are no longer what they were.
+func (p *policies) Changed() { p.stale.Store(true) }
+
+// Decider is the decider of now.
+func (p *policies) Decider() *access.Decider {
+	if !p.stale.Load() {
+		return p.current.Load()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stale.Swap(false) {
+		decider, err := access.New(p.read())
+		if err != nil {
+			// A part that cannot be used must not open anything, nor keep alive what was taken away.
+			p.log.Error("rights cannot be worked out, nobody has any", "error", err)
+			decider, _ = access.New(access.Config{Node: p.node})
+		}
+		p.current.Store(decider)
+	}
+	return p.current.Load()
+}
+
+// read collects who may do what. Somebody whose rules cannot be used has none.
+func (p *policies) read() access.Config {
+	cfg := access.Config{Node: p.node, People: map[string]*access.Policy{}, Foreign: map[access.Person]*access.Policy{}, Grants: p.grants()}
+	roles := p.roles()
+	for _, c := range directlyBelow(p.tree, usersPath) {
+		switch c.Schema.Kind {
+		case KindUser:
+			if !c.SettingNamed(settingEnabled).Bool() {
+				continue
+			}
+			policy, err := policyOf(&c, roles)
+			if err != nil {
+				p.log.Error("a user's rules cannot be used", "user", c.Path, "error", err)
+				policy, _ = access.NewPolicy(nil)
+			}
+			cfg.People[c.Path.Base()] = policy
+		case KindForeign:
+			person, err := access.ParsePerson(c.SettingNamed(settingPerson).Text())
+			if err != nil {
+				p.log.Error("a foreign user cannot be used", "user", c.Path, "error", err)
+				continue
+			}
+			policy, err := policyOf(&c, nil)
+			if err != nil {
+				p.log.Error("a foreign user's rules cannot be used", "user", c.Path, "error", err)
+				policy, _ = access.NewPolicy(nil)
+			}
+			cfg.Foreign[person] = policy
+		}
+	}
+	return cfg
+}
+
+func policyOf(c *tree.Context, roles map[string][]access.Rule) (*access.Policy, error) {
+	rules, err := rulesOf(c.SettingNamed(settingRules))
+	if err != nil {
+		return nil, err
+	}
+	var has []access.Role
+	for _, name := range roleNames(c.SettingNamed(settingRoles).Text()) {
+		has = append(has, access.Role{Name: name, Rules: roles[name]})
+	}
+	return access.NewPolicy(rules, has...)
+}
+
+func (p *policies) roles() map[string][]access.Rule {
+	roles := map[string][]access.Rule{}
+	for _, c := range directlyBelow(p.tree, rolesPath) {
+		if c.Schema.Kind != KindRole {
+			continue
+		}
+		rules, err := rulesOf(c.SettingNamed(settingRules))
+		if err != nil {
+			p.log.Error("a role's rules cannot be used", "role", c.Path, "error", err)
+		}
+		roles[c.Path.Base()] = rules
+	}
+	return roles
+}
+
+// directlyBelow are the own contexts one level below a path.
+func directlyBelow(t *tree.Tree, path model.Path) []tree.Context {
+	var found []tree.Context
+	t.Walk(path, func(at model.Path) bool { return at == path }, func(c *tree.Context) bool {
+		if c.Path != path && own(c) {
+			found = append(found, *c)
+		}
+		return true
+	})
+	return found
+}

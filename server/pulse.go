@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"banyan/tree"
+)
+
+// pulse tells everybody who waits that contexts or staleness changed. One reader of the tree serves them all, so that a stream that watches three
+// variables is not woken by a million samples a second of others.
+type pulse struct {
+	tree *tree.Tree
+
+	mu   sync.Mutex // guards beat
+	beat chan struct{}
+}
+
+// pulseRest is how long the reader rests after it was woken: samples wake it, too, and mostly for nothing.
+const pulseRest = 5 * time.Millisecond
+
+func newPulse(t *tree.Tree) *pulse { return &pulse{tree: t, beat: make(chan struct{})} }
+
+// next is closed when contexts or staleness change after the call.
+func (p *pulse) next() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.beat
+}
+
+// until waits for something to become true, and says whether it did before ctx ended.
+func (p *pulse) until(ctx context.Context, holds func() bool) bool {
+	for {
+		changed := p.next()
+		if holds() {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// Run works until ctx ends.
+func (p *pulse) Run(ctx context.Context) error {
+	reader := p.tree.NewReader()
+	defer reader.Close()
+	changes := p.tree.ChangeHead()
+	_, overlays, _, _ := p.tree.OverlaysSince(0)
+	rest := time.NewTimer(0)
+	defer rest.Stop()
+	for {
+		select {
+		case <-reader.Wake():
+			reader.ReadFrom(p.tree.Head())
+		case <-ctx.Done():
+			return nil
+		}
+		nowChanges := p.tree.ChangeHead()
+		_, nowOverlays, _, _ := p.tree.OverlaysSince(overlays)
+		if nowChanges != changes || nowOverlays != overlays {
+			changes, overlays = nowChanges, nowOverlays
+			p.mu.Lock()
+			close(p.beat)
+			p.beat = make(chan struct{})
+			p.mu.Unlock()
+		}
+		rest.Reset(pulseRest)
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+
+	"banyan/access"
+	"banyan/model"
+)
+
+// Op is what is asked for.
+type Op uint8
+
+// The operations.
+const (
+	OpSet Op = iota + 1
+	OpCall
+	OpCreate
+	OpRemove
+)
+
+var opNames = [...]string{"", "set", "call", "create", "remove"}
+
+// String is the operation's name in messages.
+func (o Op) String() string { return opNames[o] }
+
+// Request is something that somebody wants done: by a person who is logged in here, or by a neighbour on behalf of one. It is carried out by the
+// owner of Path, and the same request has the same ID wherever it passes.
+type Request struct {
+	// ID makes it happen once, however often it is sent: what was done is answered again. Where it is zero the router draws one.
+	ID [16]byte
+	Op Op
+	// Path is of the context, in this node's tree.
+	Path model.Path
+	// Name is of the setting or the variable (OpSet), or of the function (OpCall).
+	Name string
+	// Value is what to set; no value puts a setting's default back.
+	Value model.Value
+	// Arguments are those of a call, or the settings of a context to be created.
+	Arguments []model.Argument
+	// Kind and Label are of a context to be created.
+	Kind, Label string
+	// Expected is the revision that the context must have (OpSet, OpRemove); zero takes any.
+	Expected model.Revision
+	// Below takes everything below it away, too (OpRemove).
+	Below bool
+}
+
+// Response is what became of a request.
+type Response struct {
+	// Revision of the context at its owner, where one changed.
+	Revision model.Revision
+	// ID of the context that was created.
+	ID model.ContextID
+	// Results of a call.
+	Results []model.Argument
+	// Mirrored says that this node's tree shows it already.
+	Mirrored bool
+	// Via are the nodes that the request went through, the owner last; empty where this node is the owner.
+	Via []string
+	// Change is this node's change number at which its tree shows it, 0 where that is not known. Whoever has passed it has seen it.
+	Change uint64
+}
+
+// address is what the request is about, as messages name it.
+func (q *Request) address() model.Address { return model.Address{Path: q.Path, Name: q.Name} }
+
+// recorded says that the request is remembered with its outcome: its ID came with it, so that it may come again.
+func (q *Request) draw() (drawn bool) {
+	if q.ID != [16]byte{} {
+		return false
+	}
+	_, _ = rand.Read(q.ID[:]) // it never fails
+	return true
+}
+
+// digest is of everything that is asked for and of who asks, so that an ID answers nobody but whoever used it first.
+func (q *Request) digest(who access.Principal) []byte {
+	form := struct {
+		Op                   Op
+		Path                 model.Path
+		Name                 string
+		Value                model.Typed
+		Arguments            []digestArgument
+		Kind, Label          string
+		Expected             model.Revision
+		Below                bool
+		Person, Node, Across string
+	}{
+		Op: q.Op, Path: q.Path, Name: q.Name, Value: model.Typed{Value: q.Value}, Kind: q.Kind, Label: q.Label, Expected: q.Expected, Below: q.Below,
+		Person: who.Chain.Person.Name, Node: who.Chain.Person.Node, Across: who.Link,
+	}
+	for _, a := range q.Arguments {
+		form.Arguments = append(form.Arguments, digestArgument{a.Name, model.Typed{Value: a.Value}})
+	}
+	encoded, _ := json.Marshal(form) // values, paths and names always encode
+	sum := sha256.Sum256(encoded)
+	return sum[:]
+}
+
+type digestArgument struct {
+	Name  string
+	Value model.Typed
+}

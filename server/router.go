@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"banyan/access"
+	"banyan/model"
+	"banyan/tree"
+)
+
+// Forwarder carries requests about mounted contexts to the neighbour through which they came.
+type Forwarder interface {
+	// Mounted reports whether the path is a mount point or lies below one: nothing there is this node's own.
+	Mounted(path model.Path) bool
+	// Forward hands the request on and returns what the owner answered. The path is in this node's tree; the principal is who asked here, to
+	// which the forwarder adds this node. Paths in an error are of no matter: the router puts the ones that were asked for.
+	Forward(ctx context.Context, who access.Principal, q Request) (Response, error)
+}
+
+// mirrorWait is how long an answer waits for this node's own tree to show what the owner did.
+const mirrorWait = time.Second
+
+// Router is the one way that every set, call, creation and removal takes, whoever asks and however: it finds the owner, decides, and has it done
+// here or hands it on.
+type Router struct {
+	node     string
+	tree     *tree.Tree
+	policies *policies
+	kinds    Kinds
+	commits  *Commits
+	pulse    *pulse
+	forward  Forwarder
+	now      func() time.Time
+}
+
+// Execute carries out a request and returns when it is done, refused, or ctx has ended, which ends the owner's work. An error of kind
+// unknown-fate says that it may have been done; sent again with the same ID it is not done twice.
+func (r *Router) Execute(ctx context.Context, who access.Principal, q Request) (Response, error) {
+	drawn := q.draw()
+	response, err := r.execute(ctx, who, &q, drawn)
+	if err != nil {
+		return Response{}, r.located(err, &q)
+	}
+	return response, nil
+}
+
+func (r *Router) execute(ctx context.Context, who access.Principal, q *Request, drawn bool) (Response, error) {
+	switch q.Op {
+	case OpSet:
+		return r.set(ctx, who, q, drawn)
+	case OpCall:
+		return r.call(ctx, who, q, drawn)
+	case OpCreate:
+		return r.create(ctx, who, q)
+	case OpRemove:
+		return r.remove(ctx, who, q)
+	}
+	return Response{}, model.Errorf(model.KindUnsupported, "there is no operation %d", q.Op)
+}
+
+// located puts what was asked for, and who answered, into an error.
+func (r *Router) located(err error, q *Request) error {
+	e := &model.Error{Kind: model.KindOf(err), Err: err}
+	var known *model.Error
+	if errors.As(err, &known) {
+		copied := *known
+		e = &copied
+	}
+	e.Op, e.Path, e.Name = q.Op.String(), q.Path, q.Name
+	if e.Node == "" && e.Kind != model.KindNotFound {
+		e.Node = r.node
+	}
+	return e
+}
+
+// decide asks the one decider.
+func (r *Router) decide(who access.Principal, e access.Entity, need model.Right, acting bool) access.Decision {
+	return r.policies.Decider().Decide(access.Question{Principal: who, Entity: e, Need: need, Acting: acting})
+}
+
+// look finds the context of a request for somebody who may see it. What is absent and what is hidden are the same error.
+func (r *Router) look(who access.Principal, op string, at model.Address) (tree.Context, error) {
+	c, there := r.tree.Lookup(at.Path)
+	if !there {
+		return c, access.NotFound(op, at)
+	}
+	return c, r.decide(who, access.Entity{Path: c.Path, Kind: c.Schema.Kind}, model.RightView, false).Err(op, at)
+}
+
+// entry is a setting, a variable or a function that a request is about.
+type entry struct {
+	index   int
+	setting bool
+	typ     model.Type
+	right   model.Right
+	secret  bool
+	local   bool
+	write   bool // it can be set
+}
+
+// settable finds the setting or variable called name.
+func settable(s *model.Schema, name string) (entry, bool) {
+	if i := s.SettingIndex(name); i >= 0 {
+		d := &s.Settings[i]
+		return entry{i, true, d.Type, d.Right, d.Secret, d.Local, true}, true
+	}
+	if i := s.VariableIndex(name); i >= 0 {
+		d := &s.Variables[i]
+		return entry{i, false, d.Type, d.Right, false, false, d.Writable}, true
+	}
+	return entry{}, false
+}
+
+// may decides on an entry of a context that may be seen: first whether it may be known of, then whether it may be acted on.
+func (r *Router) may(who access.Principal, op Op, c *tree.Context, name string, e *entry) error {
+	at := model.Address{Path: c.Path, Name: name}
+	entity := access.Entity{Path: c.Path, Kind: c.Schema.Kind, Name: name, Secret: e.secret, Local: e.local}
+	if err := r.decide(who, entity, model.RightView, false).Err(op.String(), at); err != nil {
+		return err
+	}
+	if !e.write {
+		return model.Errorf(model.KindUnsupported, "the variable can be read only")
+	}
+	return r.decide(who, entity, e.right, true).Err(op.String(), at)
+}
+
+// handOn forwards a request, and waits a moment for the effect to show here.
+func (r *Router) handOn(ctx context.Context, who access.Principal, q *Request, shown func(*Response) bool) (Response, error) {
+	response, err := r.forward.Forward(ctx, who, *q)
+	if err != nil {
+		if model.KindOf(err) == model.KindNotFound {
+			err = access.NotFound(q.Op.String(), q.address())
+		}
+		return Response{}, err
+	}
+	wait, cancel := context.WithTimeout(ctx, mirrorWait)
+	defer cancel()
+	response.Mirrored = shown == nil || r.pulse.until(wait, func() bool { return shown(&response) })
+	response.Change = r.tree.ChangeHead()
+	return response, nil
+}
+
+// reached reports whether a context shows a revision of its owner, or a later one.
+func (r *Router) reached(path model.Path, revision model.Revision) bool {
+	c, there := r.tree.Lookup(path)
+	if !there {
+		return true // it went after it was set
+	}
+	return c.Version.Epoch.Ordinal > revision.Epoch.Ordinal || c.Version.Epoch == revision.Epoch && c.Version.Number >= revision.Number
+}

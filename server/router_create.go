@@ -1,0 +1,102 @@
+package server
+
+import (
+	"context"
+
+	"banyan/access"
+	"banyan/model"
+	"banyan/store"
+)
+
+// create makes a context at the owner of the place: of a path at or below a mount point its owner, else this node.
+func (r *Router) create(ctx context.Context, who access.Principal, q *Request) (Response, error) {
+	entity := access.Entity{Path: q.Path, Kind: q.Kind}
+	if err := r.decide(who, entity, model.RightConfigure, true).Err(q.Op.String(), q.address()); err != nil {
+		return Response{}, err
+	}
+	if q.Path.IsRoot() {
+		return Response{}, model.Errorf(model.KindExists, "the root is always there")
+	}
+	if r.forward.Mounted(q.Path) {
+		return r.handOn(ctx, who, q, func(s *Response) bool { return r.reached(q.Path, s.Revision) && r.has(q.Path) })
+	}
+	kind, known := r.kinds[q.Kind]
+	if !known {
+		return Response{}, model.Errorf(model.KindInvalid, "this node has no kind %q", q.Kind)
+	}
+	if kind.Fixed {
+		return Response{}, model.Errorf(model.KindUnsupported, "contexts of the kind %s are made by the node itself", q.Kind)
+	}
+	if err := r.checkSettings(who, q, kind.Schema); err != nil {
+		return Response{}, err
+	}
+	if err := r.checkPlace(q.Path); err != nil {
+		return Response{}, err
+	}
+	return r.createOwn(ctx, who, q, &kind)
+}
+
+func (r *Router) has(path model.Path) bool {
+	_, there := r.tree.Lookup(path)
+	return there
+}
+
+// checkSettings checks names and types, and that each setting may be set by who asks.
+func (r *Router) checkSettings(who access.Principal, q *Request, schema *model.Schema) error {
+	seen := map[string]bool{}
+	for _, a := range q.Arguments {
+		at := schema.SettingIndex(a.Name)
+		switch {
+		case at < 0:
+			return model.Errorf(model.KindInvalid, "the kind %s has no setting %q", q.Kind, a.Name)
+		case seen[a.Name]:
+			return model.Errorf(model.KindInvalid, "setting %s is given twice", a.Name)
+		case !a.Value.IsNone() && a.Value.Type() != schema.Settings[at].Type:
+			return model.Errorf(model.KindInvalid, "setting %s is a %s, not a %s", a.Name, schema.Settings[at].Type, a.Value.Type())
+		}
+		seen[a.Name] = true
+		d := &schema.Settings[at]
+		entity := access.Entity{Path: q.Path, Kind: q.Kind, Name: a.Name, Secret: d.Secret, Local: d.Local}
+		if err := r.decide(who, entity, d.Right, true).Err(q.Op.String(), model.Address{Path: q.Path, Name: a.Name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkPlace refuses a place below a context whose inside is its own business.
+func (r *Router) checkPlace(path model.Path) error {
+	for above := path.Parent(); !above.IsRoot(); above = above.Parent() {
+		c, there := r.tree.Lookup(above)
+		if !there {
+			continue
+		}
+		if kind, known := r.kinds[c.Schema.Kind]; !known || kind.Whole {
+			return model.Errorf(model.KindUnsupported, "what is below %s is made by it", above)
+		}
+	}
+	return nil
+}
+
+func (r *Router) createOwn(ctx context.Context, who access.Principal, q *Request, kind *Kind) (Response, error) {
+	p := &Proposal{By: who, Op: OpCreate, Path: q.Path, Schema: kind.Schema, Settings: append([]model.Argument(nil), q.Arguments...)}
+	if err := kind.Controller.Check(ctx, p); err != nil {
+		return Response{}, err
+	}
+	id := r.commits.NewID()
+	result, err := r.confirm(ctx, who, q, []store.Change{
+		store.PutSchema{Schema: kind.Schema},
+		store.Create{ID: id, Path: q.Path, Label: q.Label, Schema: kind.Schema.Hash, Settings: toSettings(p.Settings)},
+	}, []byte(id.String()))
+	if err != nil {
+		return Response{}, err
+	}
+	if result.Replayed {
+		if id, err = model.ParseContextID(string(result.Recorded)); err != nil {
+			return Response{}, err
+		}
+	} else if p.Done != nil {
+		p.Done()
+	}
+	return Response{ID: id, Revision: result.Revision, Mirrored: true, Change: result.Change}, nil
+}

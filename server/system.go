@@ -1,0 +1,109 @@
+package server
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"time"
+
+	"banyan/model"
+	"banyan/tree"
+)
+
+// settingHosts names what the API's certificate is for.
+const settingHosts = "api_hosts"
+
+var nodeSchema = model.Schema{
+	Kind: KindNode, Description: "The node itself.",
+	Settings: []model.Setting{{
+		Name: settingHosts, Type: model.TypeString, Right: model.RightAdminister, Local: true, Default: model.String("localhost,127.0.0.1,::1"),
+		Description: "DNS names and IP addresses by which people reach the API, separated by commas: they stand in its certificate from the next start on.",
+	}},
+	Variables: []model.Variable{
+		variableName:       {Name: "name", Type: model.TypeString, Description: "What people call the node."},
+		variableVersion:    {Name: "version", Type: model.TypeString, Description: "Of the program."},
+		variableEpoch:      {Name: "epoch", Type: model.TypeString, Description: "This life of the node."},
+		variableStarted:    {Name: "started", Type: model.TypeTime, Description: "When it began."},
+		variableUptime:     {Name: "uptime", Type: model.TypeDuration, Description: "How long it has lasted."},
+		variableContexts:   {Name: "contexts", Type: model.TypeInt64, Description: "How many contexts the tree has, mounted ones included."},
+		variableSamples:    {Name: "samples", Type: model.TypeInt64, Description: "How many samples were published since the start, those of other nodes included."},
+		variableCommits:    {Name: "commits", Type: model.TypeInt64, Description: "How many commits were confirmed since the start."},
+		variableFollowers:  {Name: "followers", Type: model.TypeInt64, Description: "How many streams of the API follow or watch."},
+		variableSessions:   {Name: "sessions", Type: model.TypeInt64, Description: "How many people are logged in."},
+		variableGoroutines: {Name: "goroutines", Type: model.TypeInt64, Description: "How many goroutines the process has."},
+		variableMemory:     {Name: "memory", Type: model.TypeInt64, Unit: "B", Description: "What the program holds in memory, without SQLite."},
+	},
+}
+
+// The variables of a node.
+const (
+	variableName = iota
+	variableVersion
+	variableEpoch
+	variableStarted
+	variableUptime
+	variableContexts
+	variableSamples
+	variableCommits
+	variableFollowers
+	variableSessions
+	variableGoroutines
+	variableMemory
+)
+
+// systemEvery is how often a node measures itself.
+const systemEvery = 5 * time.Second
+
+// measureSelf publishes what the node is and how it is, until ctx ends.
+func (n *Node) measureSelf(ctx context.Context) error {
+	ticker := time.NewTicker(systemEvery)
+	defer ticker.Stop()
+	for {
+		if c, there := n.tree.Lookup(systemPath); there && c.Schema.Hash == n.kinds[KindNode].Schema.Hash {
+			n.publishSelf(&c)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (n *Node) publishSelf(c *tree.Context) {
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	now := n.cfg.Now()
+	contexts, _ := n.tree.Count()
+	values := [...]model.Value{
+		variableName: model.String(n.cfg.Name), variableVersion: model.String(n.cfg.Version), variableEpoch: model.String(n.store.Epoch().String()),
+		variableStarted: model.Instant(model.TimeOf(n.started)), variableUptime: model.Duration(now.Sub(n.started)),
+		variableContexts: model.Int64(int64(contexts)), variableSamples: model.Int64(int64(n.tree.Head())),
+		variableCommits: model.Int64(n.commits.done.Load()), variableFollowers: model.Int64(n.api.streams.Load()),
+		variableSessions: model.Int64(int64(n.sessions.count())), variableGoroutines: model.Int64(int64(runtime.NumGoroutine())),
+		variableMemory: model.Int64(int64(memory.Sys - memory.HeapReleased)),
+	}
+	var batch tree.Batch
+	for i, v := range values {
+		batch.Add(c.Slots.First+tree.Slot(i), model.Sample{Value: v, Source: model.TimeOf(now)})
+	}
+	n.tree.Publish(&batch)
+}
+
+// apiHosts are the names for the API's certificate.
+func apiHosts(t *tree.Tree) []string {
+	c, there := t.Lookup(systemPath)
+	if !there {
+		return []string{"localhost"}
+	}
+	var hosts []string
+	for host := range strings.SplitSeq(c.SettingNamed(settingHosts).Text(), ",") {
+		if host = strings.TrimSpace(host); host != "" {
+			hosts = append(hosts, host)
+		}
+	}
+	if len(hosts) == 0 {
+		return []string{"localhost"}
+	}
+	return hosts
+}
