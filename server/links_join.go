@@ -1,0 +1,325 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"strconv"
+	"strings"
+
+	"banyan/fault"
+	"banyan/model"
+	"banyan/pki"
+	"banyan/proto/linkv1"
+	"banyan/proto/modelv1"
+	"banyan/store"
+	"banyan/tree"
+)
+
+// given are the arguments of a call by name, text ones without the space around them.
+type given map[string]model.Value
+
+func argumentsOf(arguments []model.Argument) given {
+	g := make(given, len(arguments))
+	for _, a := range arguments {
+		g[a.Name] = a.Value
+	}
+	return g
+}
+
+func (g given) text(name, otherwise string) string {
+	if text := strings.TrimSpace(g[name].Text()); text != "" {
+		return text
+	}
+	return otherwise
+}
+
+// invite makes a link that nobody has joined yet, with what this node gives, and the token by which another node joins it.
+func (l *links) invite(ctx context.Context, arguments []model.Argument) ([]model.Argument, error) {
+	g := argumentsOf(arguments)
+	name := g.text("name", "")
+	path, err := linksPath.Child(name)
+	if err != nil {
+		return nil, model.Errorf(model.KindInvalid, "name of the link: %w", err)
+	}
+	role, dials := g.text("role", ""), g.text("dials", "joiner")
+	if role != roleConsumer && role != roleProvider {
+		return nil, model.Errorf(model.KindInvalid, "role %q: this node is consumer or provider", role)
+	}
+	if dials != "joiner" && dials != "inviter" {
+		return nil, model.Errorf(model.KindInvalid, "dials %q: joiner or inviter opens the connections", dials)
+	}
+	addresses := g.text("addresses", l.node.LinksAddress())
+	if err := checkAddresses(addresses); err != nil {
+		return nil, err
+	}
+	now := l.node.cfg.Now()
+	token := pki.Token{Addresses: splitList(addresses), Node: l.self.Node, JoinDials: dials == "joiner", Inviter: pki.RoleProvider}
+	if role == roleConsumer {
+		token.Inviter = pki.RoleConsumer
+	}
+	if d := g["expires"].Duration(); d != 0 {
+		token.Expires = now.Add(d)
+	}
+	if token, err = pki.NewToken(token, now); err != nil {
+		return nil, err
+	}
+	hash := token.Secret.Hash()
+	commit := l.linkCommit(path, []store.Setting{
+		{Name: settingRole, Value: model.String(role)}, {Name: settingDials, Value: model.Bool(dials == "inviter")},
+		{Name: settingInvitation, Value: model.Bytes(hash[:])}, {Name: settingInvitedTill, Value: model.Instant(model.TimeOf(token.Expires))},
+	})
+	if err := l.addSide(&commit, role, name, g); err != nil {
+		return nil, err
+	}
+	if _, err := l.commits.Do(ctx, commit); err != nil {
+		return nil, err
+	}
+	return []model.Argument{
+		{Name: "token", Value: model.String(token.Reveal())}, {Name: "expires", Value: model.Instant(model.TimeOf(token.Expires))},
+	}, nil
+}
+
+// linkCommit makes a link.
+func (l *links) linkCommit(path model.Path, settings []store.Setting) store.Commit {
+	schema := l.kinds[KindLink].Schema
+	return store.Commit{Changes: []store.Change{
+		store.PutSchema{Schema: schema},
+		store.Create{ID: l.commits.NewID(), Path: path, Schema: schema.Hash, Settings: settings},
+	}}
+}
+
+// addSide adds what this node gives or takes over the link: an export or a mount.
+func (l *links) addSide(commit *store.Commit, role, name string, g given) error {
+	if role == roleConsumer {
+		point := g.text("mount", "")
+		if point == "" {
+			return &model.Error{Kind: model.KindInvalid, Detail: "a consumer needs a mount point", Remedy: "give mount, like /sites/" + name}
+		}
+		path, _ := mountsPath.Child(name)
+		if err := l.checkMount(point, path); err != nil {
+			return err
+		}
+		l.addContext(commit, KindMount, path, []store.Setting{
+			{Name: settingLink, Value: model.String(name)}, {Name: settingPath, Value: model.String(point)},
+		})
+		return nil
+	}
+	settings := map[string]model.Value{
+		settingLink: model.String(name), settingPaths: model.String(g.text("paths", "/**")), settingRight: model.String(g.text("right", "view")),
+	}
+	schema := l.kinds[KindExport].Schema
+	_, _, err := readExport(name, func(setting string) model.Value {
+		if v, set := settings[setting]; set {
+			return v
+		}
+		return schema.Settings[schema.SettingIndex(setting)].Default
+	})
+	if err != nil {
+		return err
+	}
+	var list []store.Setting
+	for setting, v := range settings {
+		list = append(list, store.Setting{Name: setting, Value: v})
+	}
+	path, _ := exportsPath.Child(name)
+	l.addContext(commit, KindExport, path, list)
+	return nil
+}
+
+func (l *links) addContext(commit *store.Commit, kind string, path model.Path, settings []store.Setting) {
+	schema := l.kinds[kind].Schema
+	commit.Changes = append(commit.Changes,
+		store.PutSchema{Schema: schema}, store.Create{ID: l.commits.NewID(), Path: path, Schema: schema.Hash, Settings: settings})
+}
+
+// joining says whether anybody may join: nobody is heard where nobody was ever invited.
+func (l *links) joining() error {
+	for _, c := range directlyBelow(l.tree, linksPath) {
+		if c.SettingNamed(settingInvitedTill).Time() != 0 {
+			return nil
+		}
+	}
+	return pki.Refuse(pki.InvitationForeign, "nobody is invited")
+}
+
+// redeemTries is how often a redemption looks again after somebody else changed the link meanwhile.
+const redeemTries = 3
+
+// redeem lets a node join by an invitation: once, and again for the same node and the same attempt, whose answer may have been lost.
+func (l *links) redeem(ctx context.Context, candidate pki.Peer, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error) {
+	if err := model.CheckSegment(request.GetName()); err != nil {
+		return nil, model.Errorf(model.KindInvalid, "name of the joining node: %w", err)
+	}
+	if len(request.GetAttempt()) != sha256.Size {
+		return nil, model.Errorf(model.KindInvalid, "an attempt has %d bytes", sha256.Size)
+	}
+	if err := checkAddresses(strings.Join(request.GetAddresses(), ",")); err != nil {
+		return nil, err
+	}
+	for range redeemTries {
+		c, err := l.invited(ctx, request.GetSecret())
+		if err != nil {
+			return nil, err
+		}
+		used := c.SettingNamed(settingPeer).Text()
+		if used != "" && !fault.Planted(fault.InvitationTwice) {
+			return l.redeemedBefore(ctx, &c, used, candidate, request)
+		}
+		if l.node.cfg.Now().After(c.SettingNamed(settingInvitedTill).Time().Std()) {
+			return nil, pki.Refuse(pki.InvitationExpired, "the invitation expired at "+c.SettingNamed(settingInvitedTill).Time().String())
+		}
+		err = l.commitRedeemed(ctx, &c, candidate, request)
+		if model.KindOf(err) == model.KindConflict {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		l.log.Info("a node joined", "link", c.Path.Base(), "node", candidate.Node.Short(), "name", request.GetName(), "address", candidate.Address)
+		return l.redeemed(&c), nil
+	}
+	return nil, pki.Refuse(pki.InvitationUsed, "the invitation was used already")
+}
+
+func (l *links) commitRedeemed(ctx context.Context, c *tree.Context, candidate pki.Peer, request *linkv1.RedeemRequest) error {
+	settings := []store.Setting{
+		{Name: settingPeer, Value: model.String(candidate.Node.String())}, {Name: settingPeerName, Value: model.String(request.GetName())},
+		{Name: settingRoots, Value: model.Bytes(candidate.Root.Raw)}, {Name: settingAttempt, Value: model.Bytes(request.GetAttempt())},
+		{Name: settingAddresses, Value: model.String(strings.Join(request.GetAddresses(), ","))},
+	}
+	set := store.Set{Target: store.ByID(c.ID), Settings: settings, Expected: c.Version}
+	if fault.Planted(fault.InvitationTwice) {
+		set.Expected = model.Revision{}
+	}
+	_, err := l.commits.Do(ctx, store.Commit{Changes: []store.Change{set}})
+	return err
+}
+
+// invited finds the link that a secret invites to.
+func (l *links) invited(ctx context.Context, presented []byte) (tree.Context, error) {
+	for _, c := range directlyBelow(l.tree, linksPath) {
+		if c.SettingNamed(settingInvitedTill).Time() == 0 {
+			continue
+		}
+		kept, err := l.store.Secret(ctx, c.ID, settingInvitation)
+		if err != nil {
+			return tree.Context{}, err
+		}
+		var hash pki.SecretHash
+		if copy(hash[:], kept.Bytes()) == len(hash) && hash.Matches(presented) {
+			return c, nil
+		}
+	}
+	return tree.Context{}, pki.Refuse(pki.InvitationForeign, "the invitation was not made here, or was withdrawn")
+}
+
+// redeemedBefore answers again whoever redeemed by this attempt, and refuses everybody else.
+func (l *links) redeemedBefore(ctx context.Context, c *tree.Context, used string, candidate pki.Peer, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error) {
+	attempt, err := l.store.Secret(ctx, c.ID, settingAttempt)
+	if err != nil {
+		return nil, err
+	}
+	if used == candidate.Node.String() && subtle.ConstantTimeCompare(attempt.Bytes(), request.GetAttempt()) == 1 {
+		return l.redeemed(c), nil
+	}
+	return nil, pki.Refuse(pki.InvitationUsed, "the invitation was used already")
+}
+
+func (l *links) redeemed(c *tree.Context) *linkv1.RedeemResponse {
+	response := &linkv1.RedeemResponse{Link: c.Path.Base(), Name: l.self.Name, Roots: [][]byte{l.node.authority.Root().Raw}}
+	if e, there := l.usedBy(exportsPath, KindExport, c.Path.Base()); there {
+		if export, root, err := readExport(e.Path.Base(), e.SettingNamed); err == nil {
+			response.Terms = &linkv1.ExportTerms{Right: modelv1.Right(export.Right), Root: root.String()}
+			for _, p := range export.Paths {
+				response.Terms.Patterns = append(response.Terms.Patterns, p.String())
+			}
+		}
+	}
+	return response
+}
+
+// join redeems an invitation of another node and makes this node's side of the link.
+func (l *links) join(ctx context.Context, arguments []model.Argument) ([]model.Argument, error) {
+	g := argumentsOf(arguments)
+	token, err := pki.ParseToken(g["token"].Text())
+	if err != nil {
+		return nil, err
+	}
+	if err := token.CheckExpiry(l.node.cfg.Now()); err != nil {
+		return nil, err
+	}
+	role := roleConsumer
+	if token.Inviter == pki.RoleConsumer {
+		role = roleProvider
+	}
+	addresses := ""
+	if !token.JoinDials {
+		addresses = g.text("addresses", l.node.LinksAddress())
+	}
+	// What can be refused here is refused before the invitation is used.
+	if err := l.checkJoin(role, g); err != nil {
+		return nil, err
+	}
+	secret := token.Secret.Reveal()
+	attempt := sha256.Sum256(append(append([]byte("attempt"), l.self.Node[:]...), secret...))
+	request := &linkv1.RedeemRequest{
+		Secret: secret, Name: l.self.Name, Roots: [][]byte{l.node.authority.Root().Raw}, Attempt: attempt[:], Addresses: splitList(addresses),
+	}
+	response, who, _, err := l.hub.Join(ctx, token, request)
+	if err != nil {
+		return nil, err
+	}
+	if err := model.CheckSegment(response.GetName()); err != nil {
+		return nil, err
+	}
+	name := l.freeName(g.text("name", response.GetName()))
+	path, err := linksPath.Child(name)
+	if err != nil {
+		return nil, err
+	}
+	commit := l.linkCommit(path, []store.Setting{
+		{Name: settingRole, Value: model.String(role)}, {Name: settingDials, Value: model.Bool(token.JoinDials)},
+		{Name: settingAddresses, Value: model.String(strings.Join(token.Addresses, ","))},
+		{Name: settingPeer, Value: model.String(who.Node.String())}, {Name: settingPeerName, Value: model.String(response.GetName())},
+		{Name: settingRoots, Value: model.Bytes(who.Root.Raw)},
+	})
+	if err := l.addSide(&commit, role, name, g); err != nil {
+		return nil, err
+	}
+	if _, err := l.commits.Do(ctx, commit); err != nil {
+		return nil, err
+	}
+	return []model.Argument{{Name: "link", Value: model.String(name)}, {Name: "peer", Value: model.String(response.GetName())}}, nil
+}
+
+func (l *links) checkJoin(role string, g given) error {
+	trial := store.Commit{}
+	name := g.text("name", "trial")
+	path, err := linksPath.Child(name)
+	if err != nil {
+		return err
+	}
+	if _, there := l.tree.Lookup(path); there && g.text("name", "") != "" {
+		return &model.Error{Kind: model.KindExists, Detail: "there is a link called " + name + " already", Remedy: "give another name"}
+	}
+	return l.addSide(&trial, role, name, g)
+}
+
+// freeName is name, or name with a number behind it where it is taken.
+func (l *links) freeName(name string) string {
+	free := name
+	for n := 2; ; n++ {
+		taken := false
+		for _, folder := range []model.Path{linksPath, exportsPath, mountsPath} {
+			if path, err := folder.Child(free); err == nil {
+				_, there := l.tree.Lookup(path)
+				taken = taken || there
+			}
+		}
+		if !taken {
+			return free
+		}
+		free = name + "-" + strconv.Itoa(n)
+	}
+}

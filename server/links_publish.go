@@ -1,0 +1,97 @@
+package server
+
+import (
+	"banyan/model"
+	"banyan/peering"
+	"banyan/pki"
+	"banyan/tree"
+)
+
+// publish publishes how a link is.
+func (l *links) publish(name string, status peering.Status) {
+	path, err := linksPath.Child(name)
+	if err != nil {
+		return
+	}
+	c, there := l.tree.Lookup(path)
+	if !there || c.Schema.Kind != KindLink {
+		return
+	}
+	state := string(status.State)
+	if status.State == peering.StateDisabled && status.Detail == pki.Revoked.String() {
+		state = "revoked"
+	}
+	l.publishValues(&c, map[string]model.Value{
+		variableState: model.String(state), variableSince: model.Instant(status.Since), variableLag: model.Duration(status.Lag),
+		variableDetail: model.String(status.Detail), variableAddress: model.String(status.Address),
+	})
+	if m, mounted := l.usedBy(mountsPath, KindMount, name); mounted && roleOf(&c) == pki.RoleConsumer {
+		l.publishMount(&m, status)
+	}
+}
+
+func (l *links) publishMount(c *tree.Context, status peering.Status) {
+	path, err := model.ParsePath(c.SettingNamed(settingPath).Text())
+	if err != nil {
+		return
+	}
+	state, detail, since := "good", "", status.Since
+	if o, stale := l.tree.Staleness(path); stale && o.Before == 0 {
+		state, detail, since = "stale", o.Hop, o.Since
+	}
+	if status.Loop != "" {
+		state, detail = "loop", "loop: "+status.Loop
+	}
+	l.publishValues(c, map[string]model.Value{
+		variableState: model.String(state), variableSince: model.Instant(since),
+		variableMounted: model.Int64(int64(status.Contexts)), variableDetail: model.String(detail),
+	})
+}
+
+// publishValues publishes those values of an own context that changed.
+func (l *links) publishValues(c *tree.Context, values map[string]model.Value) {
+	now := model.TimeOf(l.node.cfg.Now())
+	var batch tree.Batch
+	for i := range c.Schema.Variables {
+		name := c.Schema.Variables[i].Name
+		value, given := values[name]
+		if !given {
+			continue
+		}
+		r, there := l.tree.Read(model.Address{Path: c.Path, Name: name})
+		if there && r.Sample.Value.Equal(value) && r.Sample.Quality == model.QualityGood && (name == variableSince || name == variableAddress) {
+			continue
+		}
+		batch.Add(c.Slots.First+tree.Slot(i), model.Sample{Value: value, Source: now})
+	}
+	l.tree.Publish(&batch)
+}
+
+// publishAll publishes how all links are.
+func (l *links) publishAll() {
+	for _, c := range directlyBelow(l.tree, linksPath) {
+		if c.Schema.Kind != KindLink {
+			continue
+		}
+		if status, there := l.hub.Status(c.Path.Base()); there {
+			l.publish(c.Path.Base(), status)
+			continue
+		}
+		state, detail := "invited", "nobody has joined yet"
+		if c.SettingNamed(settingPeer).Text() != "" {
+			state, detail = "incomplete", "the link has neither an export nor a mount"
+		}
+		l.publishValues(&c, map[string]model.Value{variableState: model.String(state), variableDetail: model.String(detail)})
+	}
+}
+
+// LinkStates counts links by state.
+func (l *links) LinkStates() map[string]int {
+	states := make(map[string]int)
+	for _, c := range directlyBelow(l.tree, linksPath) {
+		if status, there := l.hub.Status(c.Path.Base()); there {
+			states[string(status.State)]++
+		}
+	}
+	return states
+}

@@ -1,0 +1,227 @@
+package server
+
+import (
+	"context"
+
+	"banyan/access"
+	"banyan/model"
+	"banyan/proto"
+	"banyan/proto/linkv1"
+)
+
+// point is the mount point that a path lies at or below.
+func (l *links) point(path model.Path) (mountPoint, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, p := range l.points {
+		if p.path.Contains(path) {
+			return p, true
+		}
+	}
+	return mountPoint{}, false
+}
+
+// Mounted reports whether a path is a mount point or lies below one.
+func (l *links) Mounted(path model.Path) bool {
+	_, mounted := l.point(path)
+	return mounted
+}
+
+// Forward hands a request to the neighbour through which its path came.
+func (l *links) Forward(ctx context.Context, who access.Principal, q Request) (Response, error) {
+	p, mounted := l.point(q.Path)
+	if !mounted {
+		return Response{}, model.Errorf(model.KindUnavailable, "there is no link to the owner")
+	}
+	below, _ := p.path.Below(q.Path)
+	request := &linkv1.ExecuteRequest{Id: q.ID[:], Path: below.String(), Principal: l.principalOf(who)}
+	outward := func(v model.Value) model.Value {
+		return relocate(v, func(path model.Path) (model.Path, bool) { return p.path.Below(path) })
+	}
+	switch q.Op {
+	case OpSet:
+		request.Operation = &linkv1.ExecuteRequest_Set{Set: &linkv1.SetOperation{
+			Name: q.Name, Value: proto.FromValue(outward(q.Value)), Expected: proto.FromPosition(q.Expected),
+		}}
+	case OpCall:
+		request.Operation = &linkv1.ExecuteRequest_Call{Call: &linkv1.CallOperation{
+			Function: q.Name, Arguments: proto.FromArguments(relocateAll(q.Arguments, outward)),
+		}}
+	case OpCreate:
+		request.Operation = &linkv1.ExecuteRequest_Create{Create: &linkv1.CreateOperation{
+			Kind: q.Kind, Label: q.Label, Settings: proto.FromArguments(relocateAll(q.Arguments, outward)),
+		}}
+	case OpRemove:
+		request.Operation = &linkv1.ExecuteRequest_Remove{Remove: &linkv1.RemoveOperation{Expected: proto.FromPosition(q.Expected), Below: q.Below}}
+	}
+	answer, err := l.hub.Ask(ctx, p.link, request)
+	if err != nil {
+		return Response{}, err
+	}
+	if err := proto.ToError(answer.GetError()); err != nil {
+		return Response{}, err
+	}
+	results, err := proto.ToArguments(answer.GetResults())
+	if err != nil {
+		return Response{}, err
+	}
+	inward := func(v model.Value) model.Value {
+		return relocate(v, func(path model.Path) (model.Path, bool) {
+			joined, err := p.path.Join(path)
+			return joined, err == nil
+		})
+	}
+	return Response{
+		Revision: proto.ToPosition(answer.GetRevision()), Results: relocateAll(results, inward), Via: answer.GetVia(),
+	}, nil
+}
+
+// principalOf is who asks as the next node is told: the person, the node where they logged in, and the nodes that handed the request on before this one.
+func (l *links) principalOf(who access.Principal) *linkv1.Principal {
+	p := &linkv1.Principal{Person: who.Chain.Person.Name, Node: who.Chain.Person.Node}
+	if who.Link == "" {
+		p.Node = l.self.Name
+		return p
+	}
+	for _, hop := range who.Chain.Hops {
+		p.Relays = append(p.Relays, hop.Node)
+	}
+	return p
+}
+
+// serve does what a neighbour asks for over a link.
+func (l *links) serve(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
+	at, err := linksPath.Child(link)
+	if err != nil {
+		return nil, err
+	}
+	c, there := l.tree.Lookup(at)
+	export, exported := l.usedBy(exportsPath, KindExport, link)
+	if !there || !exported {
+		return nil, model.Errorf(model.KindDenied, "nothing is provided over this link")
+	}
+	_, root, err := readExport(export.Path.Base(), export.SettingNamed)
+	if err != nil {
+		return nil, err
+	}
+	who, err := neighbour(link, c.SettingNamed(settingPeerName).Text(), c.SettingNamed(settingPeer).Text(), request.GetPrincipal())
+	if err != nil {
+		return nil, err
+	}
+	inward := func(v model.Value) model.Value {
+		return relocate(v, func(path model.Path) (model.Path, bool) {
+			joined, err := root.Join(path)
+			return joined, err == nil
+		})
+	}
+	q, err := readRequest(request, root, inward)
+	if err != nil {
+		return nil, err
+	}
+	response, err := l.node.router.Execute(ctx, who, q)
+	if err != nil {
+		return nil, err
+	}
+	outward := func(v model.Value) model.Value { return relocate(v, root.Below) }
+	return &linkv1.ExecuteResponse{
+		Revision: proto.FromPosition(response.Revision), Results: proto.FromArguments(relocateAll(response.Results, outward)),
+		Via: append([]string{l.self.Name}, response.Via...), Change: response.Change,
+	}, nil
+}
+
+// neighbour is the principal of a request that came over a link: only the neighbour itself is proved, the names before it are its word.
+func neighbour(link, name, id string, p *linkv1.Principal) (access.Principal, error) {
+	node, err := model.ParseNodeID(id)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	if len(p.GetRelays()) >= access.MaxHops {
+		return access.Principal{}, model.Errorf(model.KindExhausted, "the request has passed %d nodes, at most %d are allowed", len(p.GetRelays()), access.MaxHops)
+	}
+	who := access.Principal{Link: link, Chain: access.Chain{Person: access.Person{Name: p.GetPerson(), Node: p.GetNode()}}}
+	for _, relay := range p.GetRelays() {
+		if err := model.CheckSegment(relay); err != nil {
+			return access.Principal{}, err
+		}
+		who.Chain.Hops = append(who.Chain.Hops, access.Hop{Node: relay})
+	}
+	who.Chain.Hops = append(who.Chain.Hops, access.Hop{Node: name, ID: node})
+	return who, nil
+}
+
+func readRequest(wire *linkv1.ExecuteRequest, root model.Path, inward func(model.Value) model.Value) (Request, error) {
+	var q Request
+	below, err := model.ParsePath(wire.GetPath())
+	if err != nil {
+		return q, err
+	}
+	if q.Path, err = root.Join(below); err != nil {
+		return q, err
+	}
+	if len(wire.GetId()) != len(q.ID) {
+		return q, model.Errorf(model.KindInvalid, "a request has an ID of %d bytes, received %d", len(q.ID), len(wire.GetId()))
+	}
+	copy(q.ID[:], wire.GetId())
+	switch operation := wire.GetOperation().(type) {
+	case *linkv1.ExecuteRequest_Set:
+		q.Op, q.Name, q.Expected = OpSet, operation.Set.GetName(), proto.ToPosition(operation.Set.GetExpected())
+		if q.Value, err = proto.ToValue(operation.Set.GetValue()); err != nil {
+			return q, err
+		}
+		q.Value = inward(q.Value)
+		return q, model.CheckName(q.Name)
+	case *linkv1.ExecuteRequest_Call:
+		q.Op, q.Name = OpCall, operation.Call.GetFunction()
+		if q.Arguments, err = proto.ToArguments(operation.Call.GetArguments()); err != nil {
+			return q, err
+		}
+		q.Arguments = relocateAll(q.Arguments, inward)
+		return q, model.CheckName(q.Name)
+	case *linkv1.ExecuteRequest_Create:
+		q.Op, q.Kind, q.Label = OpCreate, operation.Create.GetKind(), operation.Create.GetLabel()
+		if q.Arguments, err = proto.ToArguments(operation.Create.GetSettings()); err != nil {
+			return q, err
+		}
+		q.Arguments = relocateAll(q.Arguments, inward)
+		return q, model.CheckName(q.Kind)
+	case *linkv1.ExecuteRequest_Remove:
+		q.Op, q.Expected, q.Below = OpRemove, proto.ToPosition(operation.Remove.GetExpected()), operation.Remove.GetBelow()
+		return q, nil
+	default:
+		return q, model.Errorf(model.KindUnsupported, "received an operation that this version does not know")
+	}
+}
+
+// relocate translates references of a value to another node's tree; what has no place there is outside.
+func relocate(v model.Value, move func(model.Path) (model.Path, bool)) model.Value {
+	switch v.Type() {
+	case model.TypeRef:
+		to, inside := v.Ref()
+		path, known := move(to.Path)
+		if !inside || !known {
+			return model.RefOutside()
+		}
+		return model.Ref(model.Address{Path: path, Name: to.Name})
+	case model.TypeTable:
+		table := v.Table()
+		copied := &model.Table{Columns: table.Columns}
+		for _, row := range table.Rows {
+			cells := make([]model.Value, len(row))
+			for i, cell := range row {
+				cells[i] = relocate(cell, move)
+			}
+			copied.Rows = append(copied.Rows, cells)
+		}
+		return model.TableValue(copied)
+	default:
+		return v
+	}
+}
+
+func relocateAll(arguments []model.Argument, move func(model.Value) model.Value) []model.Argument {
+	moved := make([]model.Argument, len(arguments))
+	for i, a := range arguments {
+		moved[i] = model.Argument{Name: a.Name, Value: move(a.Value)}
+	}
+	return moved
+}

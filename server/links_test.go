@@ -1,0 +1,203 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"banyan/access"
+	"banyan/model"
+)
+
+// linkedNode is a running node of a test.
+type linkedNode struct {
+	*Node
+	t    *testing.T
+	dir  string
+	stop func()
+}
+
+var administrator = access.Principal{Chain: access.Chain{Person: access.Person{Name: AdminName}}}
+
+func makeNode(t *testing.T, name string) *linkedNode {
+	t.Helper()
+	n := &linkedNode{t: t, dir: t.TempDir()}
+	if _, err := Init(context.Background(), n.dir, name, nil); err != nil {
+		t.Fatal(err)
+	}
+	n.start(name)
+	return n
+}
+
+func (n *linkedNode) start(name string) {
+	n.t.Helper()
+	file := File{Name: name, Data: n.dir}
+	file.Listeners.API, file.Listeners.Links = "127.0.0.1:0", "127.0.0.1:0"
+	made, err := New(context.Background(), Config{File: file, Beat: 300 * time.Millisecond})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.Node = made
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- made.Run(ctx) }()
+	stopped := false
+	n.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			n.t.Errorf("%s ended with %v", name, err)
+		}
+	}
+	n.t.Cleanup(n.stop)
+}
+
+func (n *linkedNode) execute(q Request) (Response, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return n.Router().Execute(ctx, administrator, q)
+}
+
+func (n *linkedNode) call(path, function string, arguments ...model.Argument) map[string]model.Value {
+	n.t.Helper()
+	response, err := n.execute(Request{Op: OpCall, Path: model.MustPath(path), Name: function, Arguments: arguments})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	results := make(map[string]model.Value)
+	for _, r := range response.Results {
+		results[r.Name] = r.Value
+	}
+	return results
+}
+
+func textArgument(name, value string) model.Argument {
+	return model.Argument{Name: name, Value: model.String(value)}
+}
+
+// read is value and quality of a setting or a variable.
+func (n *linkedNode) read(address string) string {
+	a, err := model.ParseAddress(address)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	r, there := n.Tree().Read(a)
+	if !there {
+		return "absent"
+	}
+	return fmt.Sprint(r.Sample.Value, " ", r.Sample.Quality)
+}
+
+func (n *linkedNode) waits(address string, holds func(string) bool) {
+	n.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !holds(n.read(address)) {
+		if time.Now().After(deadline) {
+			n.t.Fatalf("%s stays %q", address, n.read(address))
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func is(want string) func(string) bool { return func(got string) bool { return got == want } }
+
+// linkUp lets lower join upper as its provider, lower dialling.
+func linkUp(lower, upper *linkedNode, name, mount, right string) {
+	lower.t.Helper()
+	invitation := upper.call("/links", "invite", textArgument("name", name), textArgument("role", "consumer"), textArgument("mount", mount))
+	lower.call("/links", "join", textArgument("token", invitation["token"].Text()), textArgument("right", right))
+}
+
+func TestThreeTiers(t *testing.T) {
+	hq, north, berlin := makeNode(t, "hq"), makeNode(t, "north"), makeNode(t, "berlin")
+	linkUp(north, hq, "north", "/regions/north", "configure")
+	linkUp(berlin, north, "berlin", "/sites/berlin", "configure")
+	if _, err := berlin.execute(Request{Op: OpCreate, Path: model.MustPath("/devices/sim"), Kind: "simulator", Arguments: []model.Argument{
+		{Name: "points", Value: model.Int64(10)}, {Name: "poll_interval", Value: model.Duration(time.Hour)},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	const device = "/regions/north/sites/berlin/devices/sim"
+	hq.waits(device+":all_bool", is("true good"))
+	hq.waits("/links/north:state", is("up good"))
+	hq.waits(device+":poll_interval", is("1h0m0s good"))
+
+	response, err := hq.execute(Request{Op: OpSet, Path: model.MustPath(device), Name: "poll_interval", Value: model.Duration(30 * time.Minute)})
+	if err != nil || !response.Mirrored || strings.Join(response.Via, " ") != "north berlin" {
+		t.Fatalf("set: %+v, %v", response, err)
+	}
+	for _, at := range []struct {
+		node    *linkedNode
+		address string
+	}{{berlin, "/devices/sim:poll_interval"}, {hq, device + ":poll_interval"}} {
+		if got := at.node.read(at.address); got != "30m0s good" {
+			t.Errorf("after set %s is %s", at.address, got)
+		}
+	}
+	results := hq.call(device, "echo", model.Argument{Name: "int64", Value: model.Int64(1<<62 + 1)},
+		model.Argument{Name: "ref", Value: model.Ref(model.Address{Path: model.MustPath(device), Name: "setpoint"})})
+	if results["int64"].Int64() != 1<<62+1 || results["ref"].String() != device+":setpoint" {
+		t.Errorf("echo answered %v", results)
+	}
+	if _, err := hq.execute(Request{Op: OpSet, Path: model.MustPath(device), Name: "setpoint", Value: model.Float64(4.5)}); err != nil {
+		t.Fatal(err)
+	}
+	hq.waits(device+":setpoint", is("4.5 good"))
+
+	berlin.stop()
+	hq.waits(device+":setpoint", is("4.5 uncertain/stale"))
+	if _, err := hq.execute(Request{Op: OpSet, Path: model.MustPath(device), Name: "setpoint", Value: model.Float64(5)}); model.KindOf(err) != model.KindUnavailable {
+		t.Errorf("set at an owner that is away: %v", err)
+	}
+	north.stop()
+	north.start("north")
+	if got := north.read("/sites/berlin/devices/sim:setpoint"); got != "4.5 uncertain/stale" {
+		t.Errorf("after a restart with berlin away: %s", got)
+	}
+}
+
+func TestInvitationIsUsedOnce(t *testing.T) {
+	hq, berlin, thief := makeNode(t, "hq"), makeNode(t, "berlin"), makeNode(t, "thief")
+	invitation := hq.call("/links", "invite", textArgument("name", "berlin"), textArgument("role", "consumer"), textArgument("mount", "/sites/berlin"))
+	token := textArgument("token", invitation["token"].Text())
+	berlin.call("/links", "join", token)
+	_, err := thief.execute(Request{Op: OpCall, Path: model.MustPath("/links"), Name: "join", Arguments: []model.Argument{token}})
+	if err == nil || !strings.Contains(err.Error(), "used already") {
+		t.Errorf("the second redemption: %v", err)
+	}
+	hq.waits("/sites/berlin/system:name", is("berlin good"))
+	hq.call("/links/berlin", "revoke")
+	berlin.waits("/links/hq:state", is("refused good"))
+	hq.waits("/links/berlin:state", is("revoked good"))
+	hq.waits("/sites/berlin/system:name", is("berlin uncertain/stale"))
+}
+
+func TestRightsEndAtTheOwner(t *testing.T) {
+	hq, berlin := makeNode(t, "hq"), makeNode(t, "berlin")
+	linkUp(berlin, hq, "berlin", "/sites/berlin", "configure")
+	rules := RulesValue([]access.Rule{{Pattern: model.Everything, Right: model.RightOperate}})
+	if _, err := berlin.execute(Request{Op: OpCreate, Path: model.MustPath("/users/alice-at-hq"), Kind: KindForeign, Arguments: []model.Argument{
+		textArgument("person", "admin@hq"), {Name: "rules", Value: rules},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := berlin.execute(Request{Op: OpCreate, Path: model.MustPath("/devices/sim"), Kind: "simulator"}); err != nil {
+		t.Fatal(err)
+	}
+	hq.waits("/sites/berlin/devices/sim:poll_interval", is("10s good"))
+	_, err := hq.execute(Request{Op: OpSet, Path: model.MustPath("/sites/berlin/devices/sim"), Name: "poll_interval", Value: model.Duration(time.Second)})
+	if err == nil || !strings.Contains(err.Error(), "denied by berlin, rule 1: admin@hq has operate, configure is needed") {
+		t.Errorf("refused with %v", err)
+	}
+	_, err = hq.execute(Request{Op: OpCall, Path: model.MustPath("/sites/berlin/links"), Name: "invite", Arguments: []model.Argument{
+		textArgument("name", "x"), textArgument("role", "provider"),
+	}})
+	if err == nil {
+		t.Error("links could be changed over a link")
+	}
+}
