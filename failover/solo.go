@@ -203,13 +203,11 @@ func (s *Solo) group(group []*pending) ([]answer, error) {
 	if fault.Planted(fault.AnswerBeforeCommit) {
 		s.answerEarly(group, results, answers)
 	}
-	steps, err := tx.Commit(first)
+	shown, err := tx.Commit(first)
 	if err != nil {
 		return answers, err
 	}
-	for _, step := range steps {
-		s.cfg.Numbers.Apply(step.Puts, step.Removals)
-	}
+	s.cfg.Numbers.Apply(shown.Puts, shown.Removals)
 	for i, result := range results {
 		if result != nil {
 			answers[i].result = *result

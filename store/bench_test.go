@@ -63,12 +63,8 @@ func BenchmarkMirror100k(b *testing.B) {
 				Change: change, Route: tree.Route{{Node: remoteNode, Name: "berlin"}},
 			}
 		}
-		for from := 0; from < len(rows); from += mostPending / 2 {
-			if err := m.Write(b.Context(), rows[from:min(from+mostPending/2, len(rows))], nil, remoteState(change)); err != nil {
-				b.Fatal(err)
-			}
-			m.flush()
-		}
+		m.Keep(nil, rows, remoteState(change))
+		m.flush()
 	}
 	b.Run("write", func(b *testing.B) {
 		for b.Loop() {

@@ -101,10 +101,12 @@ type Remove struct {
 	Expected model.Revision
 }
 
-// OpenEpoch begins a life: numbers count within it from here on. Change numbers begin at LeastChange or later.
+// OpenEpoch begins a life: numbers count within it from here on. Change numbers begin at LeastChange or later. Where LostFrom is not 0,
+// change numbers from there on were told in the epoch before and may be forgotten here.
 type OpenEpoch struct {
 	Epoch       model.Epoch
 	LeastChange uint64
+	LostFrom    uint64
 }
 
 // Trim bounds what is remembered. Tombstones, where it is not nil, says how many are kept. Horizon says that below this change number

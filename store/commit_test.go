@@ -29,7 +29,7 @@ func everyChange(t testing.TB) *Commit {
 			Set{Target: ByID(id), Settings: []Setting{{Name: "a"}}, Expected: at},
 			Move{Target: ByID(id), Path: model.MustPath("/b"), Label: &label, Expected: at}, Move{Target: At(model.Root)},
 			Rebind{Target: ByID(id), Schema: schema.Hash, Expected: at}, Remove{Target: ByID(id), Below: true, Expected: at},
-			OpenEpoch{Epoch: id.Epoch, LeastChange: 7}, Trim{Tombstones: &keep, Horizon: 3, RequestsBefore: 8}, Trim{},
+			OpenEpoch{Epoch: id.Epoch, LeastChange: 7, LostFrom: 5}, Trim{Tombstones: &keep, Horizon: 3, RequestsBefore: 8}, Trim{},
 		},
 		Start: &RequestStart{ID: RequestID{1}, Digest: []byte("d"), Expiry: 11}, Done: &RequestDone{ID: RequestID{1}, Result: []byte("r")},
 	}

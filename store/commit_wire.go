@@ -81,7 +81,7 @@ func fromChange(change Change) *storev1.Change {
 		}}}
 	case OpenEpoch:
 		return &storev1.Change{Kind: &storev1.Change_OpenEpoch{OpenEpoch: &storev1.OpenEpoch{
-			Epoch: wire.FromEpoch(c.Epoch), LeastChange: c.LeastChange,
+			Epoch: wire.FromEpoch(c.Epoch), LeastChange: c.LeastChange, LostFrom: c.LostFrom,
 		}}}
 	case Trim:
 		return &storev1.Change{Kind: &storev1.Change_Trim{Trim: &storev1.Trim{
@@ -209,7 +209,7 @@ func toChange(m *storev1.Change) (Change, error) {
 		target, err := toTarget(kind.Remove.GetTarget())
 		return Remove{target, kind.Remove.GetBelow(), wire.ToPosition(kind.Remove.GetExpected())}, err
 	case *storev1.Change_OpenEpoch:
-		return OpenEpoch{wire.ToEpoch(kind.OpenEpoch.GetEpoch()), kind.OpenEpoch.GetLeastChange()}, nil
+		return OpenEpoch{wire.ToEpoch(kind.OpenEpoch.GetEpoch()), kind.OpenEpoch.GetLeastChange(), kind.OpenEpoch.GetLostFrom()}, nil
 	case *storev1.Change_Trim:
 		return Trim{kind.Trim.Tombstones, kind.Trim.GetHorizon(), model.Time(kind.Trim.GetRequestsBefore())}, nil
 	default:

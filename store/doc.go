@@ -15,5 +15,5 @@
 // before its first number is given, also when the directory was copied or put back from a backup.
 //
 // mirrors/*.db and values.db are caches: they are written behind, may lag by what was in memory, and losing one costs a comparison with the
-// peer. Each is consistent in itself: the position that it names covers the rows that it has.
+// peer. Each is consistent in itself: it has all that the position says that it names.
 package store

@@ -37,15 +37,15 @@ func (t *Transaction) bury(row *contextRow) {
 	t.ops = append(t.ops, op{key: row.key, path: row.path, gone: &gone, by: t.now})
 }
 
-// Step is what to show in the live tree at once; steps are shown in order. There is a new one where a path is used again, since
-// tree.Tree.Apply does puts before removals.
-type Step struct {
+// Shown is what a transaction changed in the live tree, for tree.Tree.Apply: removals are of what was there before it, and puts are
+// what is there after it, so that removals come first.
+type Shown struct {
 	Puts     []tree.Put
 	Removals []tree.Removal
 }
 
 // number gives each op its change number, writes it, and collects what to show. first is the number of the first one.
-func (t *Transaction) number(first uint64) ([]Step, error) {
+func (t *Transaction) number(first uint64) (Shown, error) {
 	t.passOver()
 	next := first
 	for i := range t.ops {
@@ -63,7 +63,7 @@ func (t *Transaction) number(first uint64) ([]Step, error) {
 			err = t.exec("UPDATE contexts SET change = ?1 WHERE key = ?2", o.given, o.key)
 		}
 		if err != nil {
-			return nil, err
+			return Shown{}, err
 		}
 	}
 	for i := range t.ops {
@@ -74,7 +74,7 @@ func (t *Transaction) number(first uint64) ([]Step, error) {
 		}
 		o.of.Change = max(o.of.Change, shown.given)
 	}
-	return t.steps()
+	return t.shown()
 }
 
 // passOver leaves out what is overtaken within the transaction: of several puts of one context at one path all but the last, puts before
@@ -110,31 +110,23 @@ func (t *Transaction) writeTombstone(o *op) error {
 		o.given, id.Node[:], int64(id.Epoch.Ordinal), int64(id.Epoch.Random), id.Number, o.path.String(), o.by.Epoch.Ordinal, o.by.Number)
 }
 
-func (t *Transaction) steps() ([]Step, error) {
-	var steps []Step
-	var left map[model.Path]bool // in the current step
+func (t *Transaction) shown() (Shown, error) {
+	var shown Shown
 	for i := range t.ops {
 		o := &t.ops[i]
-		if o.later != nil || o.moot {
-			continue
+		switch {
+		case o.later != nil || o.moot:
+		case o.gone != nil:
+			shown.Removals = append(shown.Removals, tree.Removal{Path: o.path, Version: o.by, Number: o.given})
+		default:
+			put, err := t.read(o.key)
+			if err != nil {
+				return Shown{}, err
+			}
+			shown.Puts = append(shown.Puts, put)
 		}
-		if len(steps) == 0 || o.gone == nil && left[o.path] {
-			steps = append(steps, Step{})
-			left = map[model.Path]bool{}
-		}
-		step := &steps[len(steps)-1]
-		if o.gone != nil {
-			left[o.path] = true
-			step.Removals = append(step.Removals, tree.Removal{Path: o.path, Version: o.by, Number: o.given})
-			continue
-		}
-		put, err := t.read(o.key)
-		if err != nil {
-			return nil, err
-		}
-		step.Puts = append(step.Puts, put)
 	}
-	return steps, nil
+	return shown, nil
 }
 
 // read is a context as its rows now say.

@@ -50,22 +50,22 @@ func (c *chains) add(e model.Epoch, revision, change, number uint64) {
 
 // beginEpoch draws this life's epoch and makes it durable, by a commit like any other.
 func (s *Store) beginEpoch() error {
-	epoch := model.Epoch{Ordinal: s.state.chains.revision.Last().Epoch.Ordinal + 1, Random: s.cfg.Random()}
+	last := s.state.chains.revision.Last().Epoch.Ordinal
+	greatest, lost := s.mirrors.numbers(last)
+	open := OpenEpoch{Epoch: model.Epoch{Ordinal: last + 1, Random: s.cfg.Random()}, LeastChange: greatest + 1, LostFrom: lost}
 	tx, err := s.Begin()
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	_, err = tx.Apply(&Commit{
-		Class: ClassPeople, Time: s.cfg.Now(), Changes: []Change{OpenEpoch{Epoch: epoch, LeastChange: s.mirrors.greatestChange() + 1}},
-	})
-	if err != nil {
+	if _, err := tx.Apply(&Commit{Class: ClassPeople, Time: s.cfg.Now(), Changes: []Change{open}}); err != nil {
 		return err
 	}
 	if _, err := tx.Commit(0); err != nil {
 		return err
 	}
-	s.log.Info("epoch begun", "epoch", epoch, "revision", s.state.chains.revision.Last().First, "change", s.state.chains.change.Last().First)
+	s.firstChange = s.state.change + 1
+	s.log.Info("epoch begun", "epoch", open.Epoch, "revision", s.state.chains.revision.Last().First, "change", s.firstChange)
 	return nil
 }
 
@@ -80,11 +80,17 @@ func (t *Transaction) openEpoch(c OpenEpoch) error {
 		return model.Errorf(model.KindInvalid, "an epoch begins in a transaction of its own")
 	}
 	t.change = max(t.change, c.LeastChange-min(c.LeastChange, 1))
+	// What the chain says of change numbers begins where they are the same for everybody, which is earlier than the first new one where
+	// some were told and lost: whoever heard of those compares.
+	firstChange := t.change + 1
+	if c.LostFrom != 0 {
+		firstChange = min(firstChange, max(c.LostFrom, t.chains.change.Last().First))
+	}
 	next := t.chains.clone()
-	next.add(c.Epoch, t.revision+1, t.change+1, t.context+1)
+	next.add(c.Epoch, t.revision+1, firstChange, t.context+1)
 	t.chains = next
 	return t.exec("INSERT INTO epochs (ordinal, random, first_revision, first_change, first_context) VALUES (?1, ?2, ?3, ?4, ?5)",
-		int64(c.Epoch.Ordinal), int64(c.Epoch.Random), t.revision+1, t.change+1, t.context+1)
+		int64(c.Epoch.Ordinal), int64(c.Epoch.Random), t.revision+1, firstChange, t.context+1)
 }
 
 // clone is a copy that add does not share.
@@ -101,8 +107,8 @@ func (s *Store) RevisionChain() model.Chain { return slices.Clone(s.published.Lo
 // ChangeChain is RevisionChain for change numbers.
 func (s *Store) ChangeChain() model.Chain { return slices.Clone(s.published.Load().change) }
 
-// FirstChange is the first change number of this epoch, for tree.Config.
-func (s *Store) FirstChange() uint64 { return s.published.Load().change.Last().First }
+// FirstChange is the first change number that this epoch gives, for tree.Config.
+func (s *Store) FirstChange() uint64 { return s.firstChange }
 
 // NewID draws the ID of a context to be created. It is never drawn again, whether or not the context comes to be.
 func (s *Store) NewID() model.ContextID {

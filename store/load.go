@@ -65,9 +65,8 @@ func (s *Store) ownSettings(ctx context.Context, puts []tree.Put, at map[int64]i
 type Mount struct {
 	ID   model.ContextID // of the context that is the mount
 	Path model.Path
-	// Translate makes the settings of a row, with references as the provider tells them, those of the live tree. Nil leaves them as
-	// they are.
-	Translate func(*MirrorRow) []model.Value
+	// Each, where it is not nil, is told each row before it goes into the tree, for whoever goes on mirroring from there.
+	Each func(*MirrorRow)
 }
 
 // Tree is where Load puts what it reads. *tree.Tree is one.

@@ -20,8 +20,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// MirrorRow is a mirrored context as its provider told it, with this node's number of the change. Path is below the mount, and so are
-// references in Settings; Route begins with the provider.
+// MirrorRow is a mirrored context as it is in the live tree, but for its Path, which is below the mount, with the provider's number and this
+// node's number of the change.
 type MirrorRow struct {
 	ID             model.ContextID
 	Path           model.Path
@@ -48,11 +48,12 @@ type MirrorState struct {
 	Chain    model.Chain
 	Position uint64
 	View     uint64
-	Heard    model.Time // when the provider was last known to be there: values are stale since then
+	Epoch    model.Epoch // the provider's, in which it counted samples and handles
+	Heard    model.Time  // when the provider was last known to be there: values are stale since then
 }
 
-// Mirror is the file of one mount: a cache of what its provider told, so that after a restart under a cut link the tree is there. Write
-// hands changes over; Run writes them behind, each batch in one transaction with the state that it covers. What was handed over and not yet
+// Mirror is the file of one mount: a cache of what its provider told, so that after a restart under a cut link the tree is there. Keep
+// takes changes; Run writes them behind, each batch in one transaction with the state that it covers. What was handed over and not yet
 // written when the process ends is told again by the provider, since the state says so.
 type Mirror struct {
 	id   model.ContextID
@@ -64,12 +65,13 @@ type Mirror struct {
 	mu      sync.Mutex
 	pending mirrorBatch
 	givenUp bool
-	room    chan struct{} // closed and renewed when pending was taken
 	wake    chan struct{}
 
 	// io guards the file. It is taken before mu.
 	io       sync.Mutex
 	session  *session // nil once the file was given up
+	begun    bool     // there was no file before this start
+	closed   uint64   // ordinal of the epoch in which the file was last closed with all in it
 	state    MirrorState
 	change   uint64
 	horizon  uint64
@@ -93,12 +95,16 @@ func (s *mirrorSet) all() []*Mirror {
 	return all
 }
 
-func (s *mirrorSet) greatestChange() uint64 {
-	greatest := uint64(0)
+// numbers is the greatest change number that a mirror has, and the least that one may have had and lost, when the epoch before this one had
+// the ordinal last: a mirror that was not closed in it has all up to its own greatest. 0 for none lost.
+func (s *mirrorSet) numbers(last uint64) (greatest, lost uint64) {
 	for _, m := range s.all() {
 		greatest = max(greatest, m.change)
+		if m.closed != last && !m.begun && (lost == 0 || m.change+1 < lost) {
+			lost = m.change + 1
+		}
 	}
-	return greatest
+	return greatest, lost
 }
 
 // mirrorFile is the name of the file of a mount, which is a context of this node.
@@ -163,7 +169,7 @@ func (s *Store) DropMirror(mount model.ContextID) error {
 	if m == nil {
 		return nil
 	}
-	err := m.close()
+	err := m.close(0)
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if problem := os.Remove(m.file + suffix); problem != nil && !errors.Is(problem, os.ErrNotExist) {
 			err = errors.Join(err, problem)
@@ -176,11 +182,14 @@ func (s *Store) DropMirror(mount model.ContextID) error {
 func (s *Store) openMirror(ctx context.Context, id model.ContextID) (m *Mirror, lost bool, err error) {
 	m = &Mirror{
 		id: id, file: filepath.Join(s.cfg.Dir, "mirrors", mirrorFile(id)), log: s.log.Named("mirror").With("mount", id.Number),
-		room: make(chan struct{}), wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1),
 	}
 	path := model.Root
 	m.path.Store(&path)
 	m.pending.reset()
+	if _, err := os.Stat(m.file); errors.Is(err, os.ErrNotExist) {
+		m.begun = true
+	}
 	m.session, lost, err = openCache(ctx, m.file, "mirror", m.log, m.load)
 	return m, lost, err
 }
@@ -219,13 +228,14 @@ func setAside(file string) error {
 // load reads what the mirror covers and the small tables.
 func (m *Mirror) load(s *session) error {
 	m.state, m.change, m.horizon = MirrorState{}, 0, 0
+	var ordinal, random int64
 	err := s.query(func(rows *sql.Rows) error {
 		var chain sql.RawBytes
 		var view int64
-		if err := rows.Scan(&chain, &m.state.Position, &view, &m.state.Heard, &m.change, &m.horizon); err != nil {
+		if err := rows.Scan(&chain, &m.state.Position, &view, &ordinal, &random, &m.state.Heard, &m.change, &m.horizon, &m.closed); err != nil {
 			return err
 		}
-		m.state.View = uint64(view)
+		m.state.View, m.state.Epoch = uint64(view), model.Epoch{Ordinal: uint64(ordinal), Random: uint64(random)}
 		var encoded modelv1.Chain
 		if err := proto.Unmarshal(chain, &encoded); err != nil {
 			return err
@@ -233,7 +243,7 @@ func (m *Mirror) load(s *session) error {
 		var err error
 		m.state.Chain, err = wire.ToChain(&encoded)
 		return err
-	}, "SELECT chain, position, view, heard, change, horizon FROM state WHERE key = 1")
+	}, "SELECT chain, position, view, ordinal, random, heard, change, horizon, closed FROM state WHERE key = 1")
 	if err != nil {
 		return err
 	}
@@ -247,13 +257,22 @@ func (m *Mirror) State() MirrorState {
 	return m.state
 }
 
-func (m *Mirror) close() error {
+// close ends the use of the file. Where all that was applied is in it, it says so: else change numbers may have been told that nobody here
+// remembers, and the next epoch's chain says from where.
+func (m *Mirror) close(epoch uint64) error {
 	m.io.Lock()
 	defer m.io.Unlock()
+	m.mu.Lock()
+	whole := !m.givenUp && m.pending.state == nil
+	m.mu.Unlock()
 	if m.session == nil {
 		return nil
 	}
-	err := errors.Join(m.session.shorten(true), m.session.close())
+	var err error
+	if whole {
+		err = m.session.exec("UPDATE state SET closed = ?1 WHERE key = 1", epoch)
+	}
+	err = errors.Join(err, m.session.shorten(true), m.session.close())
 	m.session = nil
 	return err
 }

@@ -18,7 +18,7 @@ func (m *Mirror) read(ctx context.Context, mount Mount) (found *remembered, whol
 	}
 	found, err = m.readRows(mount)
 	if err == nil {
-		return found, !m.state.isEmpty(), nil
+		return found, !m.begun, nil
 	}
 	m.log.Warn("mirror is damaged and set aside", "file", m.file, "error", err)
 	if err := m.session.close(); err != nil {
@@ -31,9 +31,6 @@ func (m *Mirror) read(ctx context.Context, mount Mount) (found *remembered, whol
 	return &remembered{}, false, err
 }
 
-// isEmpty reports whether the mirror covers nothing.
-func (s *MirrorState) isEmpty() bool { return len(s.Chain) == 0 }
-
 func (m *Mirror) readRows(mount Mount) (*remembered, error) {
 	found := &remembered{}
 	err := m.session.query(func(rows *sql.Rows) error {
@@ -45,12 +42,11 @@ func (m *Mirror) readRows(mount Mount) (*remembered, error) {
 		if err != nil {
 			return nil //nolint:nilerr // the mount was moved to where this path is too long: it is not shown
 		}
-		settings := row.Settings
-		if mount.Translate != nil {
-			settings = mount.Translate(row)
+		if mount.Each != nil {
+			mount.Each(row)
 		}
 		found.puts = append(found.puts, tree.Put{
-			ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: settings, Version: row.Version, Route: row.Route, Number: row.Change,
+			ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route, Number: row.Change,
 		})
 		return nil
 	}, `SELECT path, origin, number, label, schema, settings, version_ordinal, version_random, version, provider_change, change, route

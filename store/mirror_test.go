@@ -59,12 +59,12 @@ func (m *mirrored) restart() *mirrored {
 	return openMirrored(m.t.(*testing.T), m.cfg.Dir, m.mount)
 }
 
-func remoteState(position uint64) *MirrorState {
-	return &MirrorState{Chain: model.Chain{{Epoch: remoteEpoch, First: 1}}, Position: position, View: 1 << 63, Heard: 1234}
+func remoteState(position uint64) MirrorState {
+	return MirrorState{Chain: model.Chain{{Epoch: remoteEpoch, First: 1}}, Position: position, View: 1 << 63, Epoch: remoteEpoch, Heard: 1234}
 }
 
 // receive applies a remote context to the tree and hands it to the mirror, as a link does.
-func (m *mirrored) receive(path string, number uint64, points int64, state *MirrorState) {
+func (m *mirrored) receive(path string, number uint64, points int64, state MirrorState) {
 	m.t.Helper()
 	row := MirrorRow{
 		ID:   model.ContextID{Node: remoteNode, Epoch: remoteEpoch, Number: number},
@@ -79,12 +79,10 @@ func (m *mirrored) receive(path string, number uint64, points int64, state *Mirr
 	row.Change = m.tree.Apply([]tree.Put{{
 		ID: row.ID, Path: whole, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route,
 	}}, nil)
-	if err := m.mirror.Write(m.t.Context(), []MirrorRow{row}, nil, state); err != nil {
-		m.t.Fatal(err)
-	}
+	m.mirror.Keep(nil, []MirrorRow{row}, state)
 }
 
-func (m *mirrored) lose(path string, number uint64, state *MirrorState) {
+func (m *mirrored) lose(path string, number uint64, state MirrorState) {
 	m.t.Helper()
 	gone := MirrorRemoval{
 		ID: model.ContextID{Node: remoteNode, Epoch: remoteEpoch, Number: number}, Path: model.MustPath(path),
@@ -92,22 +90,20 @@ func (m *mirrored) lose(path string, number uint64, state *MirrorState) {
 	}
 	whole, _ := m.mount.Path.Join(gone.Path)
 	gone.Change = m.tree.Apply(nil, []tree.Removal{{Path: whole, Version: gone.Version}})
-	if err := m.mirror.Write(m.t.Context(), nil, []MirrorRemoval{gone}, state); err != nil {
-		m.t.Fatal(err)
-	}
+	m.mirror.Keep([]MirrorRemoval{gone}, nil, state)
 }
 
 func TestMirrorComesBack(t *testing.T) {
 	m := newMirrored(t)
 	for i := range uint64(20) {
-		m.receive(fmt.Sprintf("/devices/d%d", i), i+1, int64(i), nil)
+		m.receive(fmt.Sprintf("/devices/d%d", i), i+1, int64(i), remoteState(0))
 		if i%5 == 0 {
 			m.create(fmt.Sprintf("/own%d", i), m.schema) // change numbers interleave with own ones
 		}
 	}
-	m.receive("/devices/d3", 4, -1, nil)
-	m.lose("/devices/d5", 6, nil)
-	m.receive("/devices/d5", 66, 5, nil)
+	m.receive("/devices/d3", 4, -1, remoteState(0))
+	m.lose("/devices/d5", 6, remoteState(0))
+	m.receive("/devices/d5", 66, 5, remoteState(0))
 	m.lose("/devices/d6", 7, remoteState(22))
 	want := dump(m.tree)
 	m.mirror.flush()
@@ -115,7 +111,7 @@ func TestMirrorComesBack(t *testing.T) {
 	if diff := cmp.Diff(want, dump(again.tree)); diff != "" {
 		t.Errorf("after a restart (-before +after):\n%s", diff)
 	}
-	if diff := cmp.Diff(*remoteState(22), again.mirror.State()); diff != "" {
+	if diff := cmp.Diff(remoteState(22), again.mirror.State()); diff != "" {
 		t.Errorf("the state (-want +got):\n%s", diff)
 	}
 	if again.FirstChange() <= m.tree.ChangeHead() {
@@ -139,15 +135,35 @@ func TestMirrorStateCoversItsRows(t *testing.T) {
 	if _, there := again.tree.Lookup(model.MustPath("/sites/berlin/b")); there {
 		t.Error("what was not written is there")
 	}
-	again.mirror.Clear()
+}
+
+// TestLostMirroredChanges: what was told further and not written shows in the chain, so that whoever heard of it compares, and nobody else.
+func TestLostMirroredChanges(t *testing.T) {
+	m := newMirrored(t)
+	m.receive("/a", 1, 1, remoteState(1))
+	m.mirror.flush()
+	kept := m.tree.ChangeHead()
+	m.receive("/b", 2, 1, remoteState(2))
+	told := m.tree.ChangeHead()
+	m.create("/own", m.schema) // is written, and has a greater number than what is not
+	head, before := m.tree.ChangeHead(), m.ChangeChain()
+	again := m.restart() // without flush
+	if first := again.FirstChange(); first <= head {
+		t.Errorf("change numbers begin at %d, %d was given", first, head)
+	}
+	for at, want := range map[uint64]uint64{kept: kept, told: kept, head: kept} {
+		if got := before.Common(at, again.ChangeChain()); got != want {
+			t.Errorf("one who is at %d has a common history up to %d, want %d", at, got, want)
+		}
+	}
+	// After a clean stop nobody needs to compare.
+	before = again.ChangeChain()
 	again.receive("/c", 3, 1, remoteState(3))
 	again.mirror.flush()
+	head = again.tree.ChangeHead()
 	last := again.restart()
-	if _, there := last.tree.Lookup(model.MustPath("/sites/berlin/a")); there {
-		t.Error("what was cleared is there")
-	}
-	if last.tree.Horizon() < 2 {
-		t.Error("what was cleared left no trace in the horizon")
+	if got := before.Common(head, last.ChangeChain()); got != head {
+		t.Errorf("after a clean stop the common history ends at %d of %d", got, head)
 	}
 }
 
@@ -255,17 +271,14 @@ func TestMirrorIsWrittenBehind(t *testing.T) {
 	m.receive("/a", 1, 0, remoteState(1))
 	row := m.mirror.pending.rows[model.MustPath("/a")]
 	synctest.Test(t, func(t *testing.T) {
-		// The queue's channels were made outside; those of this bubble take their place.
-		m.mirror.wake, m.mirror.room = make(chan struct{}, 1), make(chan struct{})
+		m.mirror.wake = make(chan struct{}, 1) // the one that was made outside of this bubble cannot be waited for in it
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- m.mirror.Run(ctx) }()
 		write := func(points int64, position uint64) {
 			next := row
 			next.Settings = []model.Value{{}, model.Int64(points)}
-			if err := m.mirror.Write(ctx, []MirrorRow{next}, nil, remoteState(position)); err != nil {
-				t.Fatal(err)
-			}
+			m.mirror.Keep(nil, []MirrorRow{next}, remoteState(position))
 		}
 		for i := range uint64(100) {
 			write(int64(i), i+2)
@@ -290,25 +303,19 @@ func TestMirrorIsWrittenBehind(t *testing.T) {
 	}
 }
 
-func TestFullMirrorQueueWaits(t *testing.T) {
+// TestFloodOfRemovals: beside a disk that hangs, what comes and goes does not fill the memory.
+func TestFloodOfRemovals(t *testing.T) {
 	m := newMirrored(t)
-	rows := make([]MirrorRow, mostPending)
-	for i := range rows {
-		rows[i] = MirrorRow{ID: model.ContextID{Node: remoteNode, Epoch: remoteEpoch, Number: uint64(i + 1)}, Path: model.MustPath(fmt.Sprintf("/d%d", i)), Schema: m.schema}
-	}
-	if err := m.mirror.Write(t.Context(), rows, nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := m.mirror.Write(ctx, rows[:1], nil, nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("a full queue took more: %v", err)
-	}
-	written := make(chan error)
-	go func() { written <- m.mirror.Write(t.Context(), rows[:1], nil, nil) }()
+	m.receive("/a", 1, 1, remoteState(1))
 	m.mirror.flush()
-	if err := <-written; err != nil {
-		t.Error(err)
+	m.mirror.Keep(make([]MirrorRemoval, mostGone+1), nil, remoteState(5))
+	m.receive("/b", 2, 1, remoteState(6))
+	if m.mirror.pending.size() != 0 {
+		t.Errorf("%d still wait", m.mirror.pending.size())
+	}
+	m.mirror.flush()
+	if got := m.restart().mirror.State().Position; got != 1 {
+		t.Errorf("the state is at %d, want 1", got)
 	}
 }
 

@@ -13,19 +13,21 @@ import (
 )
 
 const (
-	// mostPending is how many contexts may wait to be written before Write waits: about a second of writing.
-	mostPending = 65_536
 	// mirrorDelay is how long changes gather before they are written, so that what changes often is written once.
 	mirrorDelay = 200 * time.Millisecond
+	// mostPending is how many contexts may wait before they are written at once.
+	mostPending = 32_768
+	// mostGone is how many removals may wait. Rows are at most as many as contexts; removals of what comes and goes beside a disk that
+	// hangs are not.
+	mostGone = 1_000_000
 	// mostMirrorTombstones is how many removals a mirror remembers.
 	mostMirrorTombstones = 100_000
 	// mostMirrorLog is how long a mirror's write-ahead log may get before it is moved into the file, bytes.
 	mostMirrorLog = 4 << 20
 )
 
-// mirrorBatch is what waits to be written, in this order: everything goes; removals; of each path the latest row; the state.
+// mirrorBatch is what waits to be written, in this order: removals; of each path the latest row; the state.
 type mirrorBatch struct {
-	cleared  bool
 	removals []MirrorRemoval
 	rows     map[model.Path]MirrorRow
 	state    *MirrorState
@@ -35,55 +37,36 @@ func (b *mirrorBatch) reset() { *b = mirrorBatch{rows: map[model.Path]MirrorRow{
 
 func (b *mirrorBatch) size() int { return len(b.rows) + len(b.removals) }
 
-// Write hands over what was applied to the live tree, rows before removals as there, and the state that is reached with it: nil leaves it
-// as it was, as in the middle of a listing. It waits only while very much waits to be written already.
-func (m *Mirror) Write(ctx context.Context, rows []MirrorRow, removals []MirrorRemoval, state *MirrorState) error {
-	for {
-		m.mu.Lock()
-		if m.pending.size() < mostPending || m.givenUp {
-			break
-		}
-		room := m.room
-		m.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// Keep hands over what was applied to the live tree, removals before rows as there, and the state that they make true. It never waits: what
+// is not yet written is held, of each context the latest.
+func (m *Mirror) Keep(removals []MirrorRemoval, rows []MirrorRow, state MirrorState) {
+	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.givenUp {
-		return nil
+	if len(m.pending.removals)+len(removals) > mostGone {
+		m.log.Warn("mirror is not written fast enough; after the next start its provider is asked for what is missing")
+		m.stopKeeping()
 	}
-	for i := range rows {
-		m.pending.rows[rows[i].Path] = rows[i]
+	if m.givenUp {
+		return
 	}
 	for _, removal := range removals {
 		delete(m.pending.rows, removal.Path)
 		m.pending.removals = append(m.pending.removals, removal)
 	}
-	if state != nil {
-		reached := *state
-		m.pending.state = &reached
+	for i := range rows {
+		m.pending.rows[rows[i].Path] = rows[i]
 	}
-	m.signal()
-	return nil
-}
-
-// Clear forgets everything, before a listing that has nothing in common with what is there.
-func (m *Mirror) Clear() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.pending.reset()
-	m.pending.cleared = true
-	m.signal()
-}
-
-func (m *Mirror) signal() {
+	m.pending.state = &state
 	select {
 	case m.wake <- struct{}{}:
 	default:
 	}
+}
+
+// stopKeeping lets the file stay as it is. mu is held.
+func (m *Mirror) stopKeeping() {
+	m.givenUp = true
+	m.pending.reset()
 }
 
 // Run writes what is handed over until ctx ends, and what is left then. A file that cannot be written is given up until the next start: it
@@ -109,7 +92,7 @@ func (m *Mirror) Run(ctx context.Context) error {
 func (m *Mirror) few() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.pending.size() < mostPending/2
+	return m.pending.size() < mostPending
 }
 
 // flush writes all that waits in one transaction.
@@ -119,10 +102,8 @@ func (m *Mirror) flush() {
 	m.mu.Lock()
 	batch := m.pending
 	m.pending.reset()
-	close(m.room)
-	m.room = make(chan struct{})
 	m.mu.Unlock()
-	if m.session == nil || batch.size() == 0 && batch.state == nil && !batch.cleared {
+	if m.session == nil || batch.state == nil {
 		return
 	}
 	err := m.session.transaction(func() error { return m.write(&batch) })
@@ -138,7 +119,7 @@ func (m *Mirror) flush() {
 func (m *Mirror) giveUp(cause error) {
 	m.log.Warn("mirror can no longer be written; after the next start its provider is asked for what is missing", "error", cause)
 	m.mu.Lock()
-	m.givenUp = true
+	m.stopKeeping()
 	m.mu.Unlock()
 	problem := m.session.close()
 	m.session = nil
@@ -159,14 +140,6 @@ func (m *Mirror) keepLogShort() error {
 
 // write applies a batch within a transaction.
 func (m *Mirror) write(b *mirrorBatch) error {
-	if b.cleared {
-		for _, table := range []string{"contexts", "tombstones", "samples"} {
-			if err := m.session.exec("DELETE FROM " + table); err != nil {
-				return err
-			}
-		}
-		m.state, m.horizon = MirrorState{}, m.change+1
-	}
 	for i := range b.removals {
 		if err := m.writeRemoval(&b.removals[i]); err != nil {
 			return err
@@ -182,15 +155,14 @@ func (m *Mirror) write(b *mirrorBatch) error {
 			return err
 		}
 	}
-	if b.state != nil {
-		m.state = *b.state
-	}
+	m.state = *b.state
 	chain, err := proto.Marshal(wire.FromChain(m.state.Chain))
 	if err != nil {
 		return err
 	}
-	return m.session.exec("UPDATE state SET chain = ?1, position = ?2, view = ?3, heard = ?4, change = ?5, horizon = ?6 WHERE key = 1",
-		notNil(chain), m.state.Position, int64(m.state.View), int64(m.state.Heard), m.change, m.horizon)
+	return m.session.exec(`UPDATE state SET chain = ?1, position = ?2, view = ?3, ordinal = ?4, random = ?5, heard = ?6, change = ?7, horizon = ?8
+		WHERE key = 1`, notNil(chain), m.state.Position, int64(m.state.View), int64(m.state.Epoch.Ordinal), int64(m.state.Epoch.Random),
+		int64(m.state.Heard), m.change, m.horizon)
 }
 
 // notNil makes an empty blob of nil, which would be NULL.

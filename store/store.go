@@ -85,6 +85,7 @@ type Store struct {
 	}
 	writing sync.Mutex // held by the one Transaction
 
+	firstChange uint64
 	nextContext atomic.Uint64
 	epoch       atomic.Pointer[model.Epoch]
 	published   atomic.Pointer[chains]
@@ -166,7 +167,7 @@ func (s *Store) checkOwner(ctx context.Context) error {
 func (s *Store) Close() error {
 	var problems []error
 	for _, m := range s.mirrors.all() {
-		problems = append(problems, m.close())
+		problems = append(problems, m.close(s.state.chains.revision.Last().Epoch.Ordinal))
 	}
 	if s.values != nil {
 		problems = append(problems, s.values.close())

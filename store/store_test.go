@@ -130,13 +130,11 @@ func (n *node) submit(commits ...Commit) ([]*Result, []error) {
 		first = n.tree.Reserve(tx.Changes())
 		defer n.tree.Release()
 	}
-	steps, err := tx.Commit(first)
+	shown, err := tx.Commit(first)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	for _, step := range steps {
-		n.tree.Apply(step.Puts, step.Removals)
-	}
+	n.tree.Apply(shown.Puts, shown.Removals)
 	return results, problems
 }
 

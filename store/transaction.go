@@ -210,27 +210,27 @@ func (t *Transaction) Changes() int { return len(t.ops) }
 // Commit writes the change numbers, which begin at first, and makes everything durable. It returns what to show in the live tree. After
 // an error nothing may be shown and no number of these is given again: the caller rolls back, and unless the error is a Failure with
 // Full it ends.
-func (t *Transaction) Commit(first uint64) ([]Step, error) {
+func (t *Transaction) Commit(first uint64) (Shown, error) {
 	if len(t.ops) > 0 && first <= t.change {
-		return nil, model.Errorf(model.KindInternal, "change number %d was given before: the greatest is %d", first, t.change)
+		return Shown{}, model.Errorf(model.KindInternal, "change number %d was given before: the greatest is %d", first, t.change)
 	}
-	steps, err := t.number(first)
+	shown, err := t.number(first)
 	if err != nil {
-		return nil, err
+		return Shown{}, err
 	}
 	err = t.exec("UPDATE counters SET revision = ?1, change = ?2, context = ?3, horizon = ?4 WHERE key = 1", t.revision, t.change, t.context, t.horizon)
 	if err != nil {
-		return nil, err
+		return Shown{}, err
 	}
 	if err := t.step("commit", "COMMIT"); err != nil {
-		return nil, failure("committing", err)
+		return Shown{}, failure("committing", err)
 	}
 	s := t.store
 	s.state.counters, s.state.chains = t.counters, t.chains
 	s.publish()
 	t.ended = true
 	s.writing.Unlock()
-	return steps, nil
+	return shown, nil
 }
 
 // publish lets others see the epoch and the chains.

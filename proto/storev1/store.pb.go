@@ -836,6 +836,7 @@ type OpenEpoch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         *modelv1.Epoch         `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	LeastChange   uint64                 `protobuf:"varint,2,opt,name=least_change,json=leastChange,proto3" json:"least_change,omitempty"` // the first change number is at least this
+	LostFrom      uint64                 `protobuf:"varint,3,opt,name=lost_from,json=lostFrom,proto3" json:"lost_from,omitempty"`          // change numbers from this one on were told and may be forgotten, 0 for none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -880,6 +881,13 @@ func (x *OpenEpoch) GetEpoch() *modelv1.Epoch {
 func (x *OpenEpoch) GetLeastChange() uint64 {
 	if x != nil {
 		return x.LeastChange
+	}
+	return 0
+}
+
+func (x *OpenEpoch) GetLostFrom() uint64 {
+	if x != nil {
+		return x.LostFrom
 	}
 	return 0
 }
@@ -1312,10 +1320,11 @@ const file_banyan_store_v1_store_proto_rawDesc = "" +
 	"\rRemoveContext\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.banyan.store.v1.TargetR\x06target\x12\x14\n" +
 	"\x05below\x18\x02 \x01(\bR\x05below\x125\n" +
-	"\bexpected\x18\x03 \x01(\v2\x19.banyan.model.v1.PositionR\bexpected\"\\\n" +
+	"\bexpected\x18\x03 \x01(\v2\x19.banyan.model.v1.PositionR\bexpected\"y\n" +
 	"\tOpenEpoch\x12,\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x16.banyan.model.v1.EpochR\x05epoch\x12!\n" +
-	"\fleast_change\x18\x02 \x01(\x04R\vleastChange\"}\n" +
+	"\fleast_change\x18\x02 \x01(\x04R\vleastChange\x12\x1b\n" +
+	"\tlost_from\x18\x03 \x01(\x04R\blostFrom\"}\n" +
 	"\x04Trim\x12#\n" +
 	"\n" +
 	"tombstones\x18\x01 \x01(\rH\x00R\n" +

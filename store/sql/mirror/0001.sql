@@ -6,11 +6,14 @@ CREATE TABLE state (
     chain    BLOB NOT NULL,            -- banyan.model.v1.Chain of the provider's change numbers
     position INTEGER NOT NULL,         -- every change of the provider's up to this one is here
     view     INTEGER NOT NULL,         -- the view that they are of
+    ordinal  INTEGER NOT NULL,         -- the provider's epoch, in which it counted samples and handles
+    random   INTEGER NOT NULL,
     heard    INTEGER NOT NULL,         -- when the provider was last known to be there, nanoseconds since 1970-01-01 UTC
     change   INTEGER NOT NULL,         -- the greatest of this node's change numbers here
-    horizon  INTEGER NOT NULL          -- below this one not all removals are known
+    horizon  INTEGER NOT NULL,         -- below this one not all removals are known
+    closed   INTEGER NOT NULL          -- in which of this node's epochs, by ordinal, all that was applied was last written to the end
 ) STRICT;
-INSERT INTO state (key, chain, position, view, heard, change, horizon) VALUES (1, x'', 0, 0, 0, 0, 0);
+INSERT INTO state (key, chain, position, view, ordinal, random, heard, change, horizon, closed) VALUES (1, x'', 0, 0, 0, 0, 0, 0, 0, 0);
 
 -- Who created contexts, and in which epoch.
 CREATE TABLE origins (

@@ -6,7 +6,8 @@ CREATE TABLE meta (
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The lives of this node in order, each with the first number that it may give in each sequence.
+-- The lives of this node in order, each with the first number of each sequence that counts as its own. Of change numbers that may be one of
+-- the life before, from which on what it told was not all kept.
 CREATE TABLE epochs (
     ordinal        INTEGER PRIMARY KEY,
     random         INTEGER NOT NULL,   -- 64 bits, as a signed number
