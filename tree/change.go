@@ -32,6 +32,7 @@ type Tombstone struct {
 	Index   Index // that it had, none after a restart
 	ID      model.ContextID
 	Path    model.Path
+	Kind    string // of its schema, empty where that is not known any more
 	Version model.Version
 	Change  uint64
 }
@@ -116,8 +117,7 @@ func (t *Tree) put(p *Put) {
 	r := &c.records[i]
 	key := idKey{c.internOrigin(p.ID), p.ID.Number}
 	if r.schema != nil && (idKey{r.origin, r.number}) != key {
-		t.clear(i)
-		t.changes.live--
+		t.replace(i, p)
 	}
 	if r.schema == nil {
 		c.count++
@@ -134,6 +134,22 @@ func (t *Tree) put(p *Put) {
 	r.change = t.number(p.Number)
 	p.Number, p.Slots = r.change, r.slots
 	t.log(logEntry{number: r.change, index: i})
+}
+
+// replace makes room for another context at the path of one that nobody removed. Readers are told of its removal like of any other, but
+// where the other keeps a number from before a restart: then the tombstone does, too.
+func (t *Tree) replace(i Index, by *Put) {
+	r := &t.contexts.records[i]
+	if by.Number == 0 {
+		t.bury(&Tombstone{Index: i, ID: t.contexts.id(r), Path: r.path, Kind: r.schema.Kind, Version: by.Version, Change: t.number(0)})
+	}
+	t.clear(i)
+	t.changes.live--
+}
+
+func (t *Tree) bury(stone *Tombstone) {
+	t.changes.tombstones++
+	t.log(logEntry{number: stone.Change, tombstone: stone})
 }
 
 // bind gives a record the slots of a schema, new ones, since a handle of the old ones must not reach them.
@@ -179,12 +195,12 @@ func (t *Tree) remove(m *Removal) {
 		return
 	}
 	m.Number = t.number(m.Number)
-	stone := &Tombstone{Index: i, ID: c.id(&c.records[i]), Path: m.Path, Version: m.Version, Change: m.Number}
+	r := &c.records[i]
+	stone := &Tombstone{Index: i, ID: c.id(r), Path: m.Path, Kind: r.schema.Kind, Version: m.Version, Change: m.Number}
 	t.clear(i)
 	t.changes.live--
 	c.prune(i)
-	t.changes.tombstones++
-	t.log(logEntry{number: stone.Change, tombstone: stone})
+	t.bury(stone)
 }
 
 // Bury restores tombstones from before a restart.
@@ -192,8 +208,7 @@ func (t *Tree) Bury(stones []Tombstone, horizon uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range stones {
-		t.changes.tombstones++
-		t.log(logEntry{number: stones[i].Change, tombstone: &stones[i]})
+		t.bury(&stones[i])
 	}
 	t.changes.horizon = max(t.changes.horizon, horizon)
 }
@@ -238,6 +253,7 @@ type Delta struct {
 	Tombstones []Tombstone
 	Through    uint64 // everything up to this number was told
 	Head       uint64 // everything up to this number could be told
+	Horizon    uint64 // removals with a lesser number are not all among them
 }
 
 // ChangesSince tells what changed after number, in the order of change numbers, at most most contexts and tombstones at a time;
@@ -246,7 +262,7 @@ func (t *Tree) ChangesSince(number uint64, most int, keep func(*Context) bool) D
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	l := &t.changes
-	d := Delta{Head: l.visible()}
+	d := Delta{Head: l.visible(), Horizon: l.horizon}
 	d.Through = d.Head
 	at := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].number > number })
 	for ; at < len(l.entries) && l.entries[at].number <= d.Head; at++ {

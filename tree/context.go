@@ -96,6 +96,7 @@ type contextTable struct {
 	epochs    []model.Epoch
 	epochOf   map[model.Epoch]uint32
 	routes    []Route
+	routeOf   map[string]uint32
 	schemas   map[model.SchemaHash]*model.Schema
 	schemaUse map[model.SchemaHash]int
 }
@@ -108,6 +109,7 @@ func newContextTable() contextTable {
 		originOf:  make(map[origin]uint32),
 		epochOf:   make(map[model.Epoch]uint32),
 		routes:    []Route{nil},
+		routeOf:   map[string]uint32{"": 0},
 		schemas:   make(map[model.SchemaHash]*model.Schema),
 		schemaUse: make(map[model.SchemaHash]int),
 	}
@@ -135,13 +137,17 @@ func (c *contextTable) internEpoch(e model.Epoch) uint32 {
 }
 
 func (c *contextTable) internRoute(r Route) uint32 {
-	for i := len(c.routes) - 1; i >= 0; i-- {
-		if slices.Equal(c.routes[i], r) {
-			return uint32(i)
-		}
+	var text []byte
+	for _, hop := range r {
+		text = append(append(append(text, hop.Node[:]...), hop.Name...), 0)
 	}
-	c.routes = append(c.routes, slices.Clone(r))
-	return uint32(len(c.routes) - 1)
+	i, known := c.routeOf[string(text)]
+	if !known {
+		i = uint32(len(c.routes))
+		c.routes = append(c.routes, slices.Clone(r))
+		c.routeOf[string(text)] = i
+	}
+	return i
 }
 
 func (c *contextTable) internSchema(s *model.Schema) *model.Schema {

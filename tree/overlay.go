@@ -97,6 +97,25 @@ func (t *Tree) OverlaysSince(generation uint64) (all []Overlay, now uint64, chan
 	return all, now, t.changes.visible(), t.ring.head.Load()
 }
 
+// OverlayGeneration is the generation of the overlays that lie now.
+func (t *Tree) OverlayGeneration() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.overlays.generation
+}
+
+// before is the position up to which the overlays at and above path make samples stale. Tree.mu is held.
+func (s *overlaySet) before(path model.Path) (position uint64) {
+	for len(s.laid) > 0 {
+		position = max(position, s.laid[overlayKey{path, true}].Before)
+		if path.IsRoot() {
+			break
+		}
+		path = path.Parent()
+	}
+	return position
+}
+
 // staleness is the overlay that holds at path for a sample with the given position + 1: of several on the way up the one that has
 // been stale longest. Tree.mu is held.
 func (t *Tree) staleness(path model.Path, version uint64) (Overlay, bool) {

@@ -20,6 +20,8 @@ type Run struct {
 	Boxed   []model.Value
 	Lapped  bool
 	Skipped uint64
+
+	Positions []uint64 // of each sample, of a lapped run and of Latest; those of others follow from First. 0 in Latest: never published
 }
 
 // Whole reports whether the run is a whole chunk of the ring, the unit in which encoded batches are shared.
@@ -30,6 +32,7 @@ func (r *Run) Whole() bool { return !r.Lapped && len(r.Slots) == chunkSamples }
 type Reader struct {
 	tree     *Tree
 	position uint64
+	conflate bool // the next run is the latest of each slot, though the ring may hold all
 	wake     chan struct{}
 	idle     atomic.Bool
 }
@@ -88,9 +91,12 @@ func (r *Reader) Next() (Run, bool) {
 	}
 	t.samples.Lock()
 	c := t.ring.at(r.position)
-	if c == nil {
+	if c == nil || r.conflate {
 		run := t.changedSince(r.position)
 		t.samples.Unlock()
+		if r.conflate {
+			run.Skipped, r.conflate = 0, false // it may have seen them
+		}
 		r.position = run.Next
 		return run, true
 	}
@@ -131,6 +137,7 @@ func (t *Tree) appendLatest(run *Run, p *page, slot Slot) {
 	run.Source = append(run.Source, p.source[s])
 	run.Owner = append(run.Owner, p.owner[s])
 	run.Quality = append(run.Quality, p.quality[s])
+	run.Positions = append(run.Positions, max(p.version[s], 1)-1)
 	if run.Boxed != nil || !p.kind[s].IsScalar() {
 		for len(run.Boxed) < len(run.Slots)-1 {
 			run.Boxed = append(run.Boxed, model.Value{})
@@ -150,23 +157,59 @@ func (t *Tree) Latest(runs []SlotRun) Run {
 	defer t.samples.Unlock()
 	run := Run{Next: t.ring.head.Load()}
 	for _, r := range runs {
-		for slot := r.First; slot < r.First+Slot(r.Count) && slot < t.slots.next; slot++ {
-			p, s := t.slots.page(slot)
-			restored := p.version[s] == 0
-			if restored && p.quality[s]&flagNone != 0 {
-				continue
-			}
-			t.appendLatest(&run, p, slot)
-			if last := len(run.Quality) - 1; restored && run.Quality[last] == 0 {
-				run.Quality[last] = model.QualityStale.Code()
-			}
+		t.appendRun(&run, r, 0)
+	}
+	return run
+}
+
+// LatestIn is Latest for contexts. A sample that an overlay makes stale up to a position stays stale until the next one, wherever it is told: it
+// comes as stale.
+func (t *Tree) LatestIn(contexts []Index) Run {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	t.samples.Lock()
+	defer t.samples.Unlock()
+	run := Run{Next: t.ring.head.Load()}
+	for _, i := range contexts {
+		if int(i) < len(t.contexts.records) && t.contexts.records[i].schema != nil {
+			record := &t.contexts.records[i]
+			t.appendRun(&run, record.slots, t.overlays.before(record.path))
 		}
 	}
 	return run
 }
 
+// appendRun appends the latest samples of a run of slots. Those before a position, and those restored, are stale. Tree.samples is held.
+func (t *Tree) appendRun(run *Run, slots SlotRun, before uint64) {
+	for slot := slots.First; slot < slots.First+Slot(slots.Count) && slot < t.slots.next; slot++ {
+		p, s := t.slots.page(slot)
+		if p.version[s] == 0 && p.quality[s]&flagNone != 0 {
+			continue
+		}
+		t.appendLatest(run, p, slot)
+		if last := len(run.Quality) - 1; p.version[s] <= before && run.Quality[last] == 0 {
+			run.Quality[last] = model.QualityStale.Code()
+		}
+	}
+}
+
 // ReadFrom sets the reader to a position of this process, so that it is told what came since.
 func (r *Reader) ReadFrom(position uint64) { r.position = min(position, r.tree.ring.head.Load()) }
+
+// ConflateFrom is ReadFrom for whoever may have seen some of the samples after position: it is told the latest of each slot first, so that
+// nothing it is told is older than what it has.
+func (r *Reader) ConflateFrom(position uint64) {
+	r.ReadFrom(position)
+	r.conflate = r.position != r.tree.ring.head.Load()
+}
+
+// Holds reports whether the ring still holds every sample from position on. As long as it does, no slot of theirs was given to another
+// context.
+func (t *Tree) Holds(position uint64) bool {
+	t.samples.Lock()
+	defer t.samples.Unlock()
+	return position >= t.ring.oldest()
+}
 
 // SlotRun is the consecutive slots of one context.
 type SlotRun struct {
