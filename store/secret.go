@@ -9,14 +9,12 @@ import (
 	"banyan/model"
 )
 
-// Sealer encrypts values with the node's key. What was sealed opens only with the same context, so that a sealed value moved to
-// another setting is found out.
+// Sealer encrypts values with the node's key. What was sealed opens only for the same setting of the same context, so that a sealed value
+// moved to another one is found out. *pki.Sealer is one.
 type Sealer interface {
-	Seal(plain, context []byte) ([]byte, error)
-	Open(sealed, context []byte) ([]byte, error)
+	Seal(plain []byte, context model.ContextID, setting string) []byte
+	Open(sealed []byte, context model.ContextID, setting string) ([]byte, error)
 }
-
-func sealContext(id model.ContextID, name string) []byte { return []byte(id.String() + ":" + name) }
 
 // Prepare seals the values of secret settings in a commit that was made here, since a sealed value comes out differently each time and
 // so is decided before the commit. It returns the commit to hand on; c is left as it is. The target of a Set with a secret is from
@@ -111,9 +109,7 @@ func (s *Store) seal(id model.ContextID, schema *model.Schema, settings []Settin
 			sealed = slices.Clone(settings)
 		}
 		sealed[i].Value = model.Value{}
-		if sealed[i].Sealed, err = s.cfg.Sealer.Seal(plain, sealContext(id, setting.Name)); err != nil {
-			return nil, model.Errorf(model.KindInternal, "sealing setting %s: %w", setting.Name, err)
-		}
+		sealed[i].Sealed = s.cfg.Sealer.Seal(plain, id, setting.Name)
 	}
 	if sealed == nil {
 		return settings, nil
@@ -178,7 +174,7 @@ func (s *Store) Secret(ctx context.Context, id model.ContextID, name string) (mo
 	if s.cfg.Sealer == nil {
 		return model.Value{}, model.Errorf(model.KindUnsupported, "this node has no key to open secrets with")
 	}
-	plain, err := s.cfg.Sealer.Open(sealed, sealContext(id, name))
+	plain, err := s.cfg.Sealer.Open(sealed, id, name)
 	if err != nil {
 		return model.Value{}, &model.Error{
 			Kind: model.KindCorrupt, Path: row.path, Name: name, Detail: "the secret cannot be opened with this node's key", Err: err,

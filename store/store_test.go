@@ -47,17 +47,17 @@ func deviceSchema(t testing.TB) *model.Schema {
 // xorSealer is no cipher; it only shows whether values went through it, and for which setting.
 type xorSealer struct{}
 
-func (xorSealer) Seal(plain, context []byte) ([]byte, error) {
-	sum := sha256.Sum256(context)
+func (xorSealer) Seal(plain []byte, context model.ContextID, setting string) []byte {
+	sum := sha256.Sum256([]byte(context.String() + ":" + setting))
 	sealed := append([]byte{}, sum[:8]...)
 	for _, b := range plain {
 		sealed = append(sealed, b^0x5a)
 	}
-	return sealed, nil
+	return sealed
 }
 
-func (xorSealer) Open(sealed, context []byte) ([]byte, error) {
-	sum := sha256.Sum256(context)
+func (xorSealer) Open(sealed []byte, context model.ContextID, setting string) ([]byte, error) {
+	sum := sha256.Sum256([]byte(context.String() + ":" + setting))
 	if len(sealed) < 8 || !bytes.Equal(sealed[:8], sum[:8]) {
 		return nil, fmt.Errorf("sealed for something else")
 	}
