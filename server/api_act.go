@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"time"
 
 	"banyan/access"
 	"banyan/model"
@@ -13,6 +14,21 @@ import (
 
 	"google.golang.org/protobuf/types/known/structpb"
 )
+
+// mostMargin is how long before the caller's deadline an answer is due.
+const mostMargin = 250 * time.Millisecond
+
+// execute carries out a request. It ends a little before the caller's deadline, so that the caller hears what did not answer, and where, instead
+// of nothing.
+func (a *api) execute(ctx context.Context, who access.Principal, q Request) (Response, error) {
+	if deadline, limited := ctx.Deadline(); limited {
+		left := time.Until(deadline)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, left-min(mostMargin, left/10))
+		defer cancel()
+	}
+	return a.router.Execute(ctx, who, q)
+}
 
 // Set sets a setting or a writable variable at its owner.
 func (a *api) Set(ctx context.Context, q *apiv1.SetRequest) (*apiv1.SetResponse, error) {
@@ -42,7 +58,7 @@ func (a *api) Set(ctx context.Context, q *apiv1.SetRequest) (*apiv1.SetResponse,
 	if request.ID, err = parseID(q.GetId()); err != nil {
 		return nil, err
 	}
-	done, err := a.router.Execute(ctx, who, request)
+	done, err := a.execute(ctx, who, request)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +109,7 @@ func (a *api) Call(ctx context.Context, q *apiv1.CallRequest) (*apiv1.CallRespon
 	if request.ID, err = parseID(q.GetId()); err != nil {
 		return nil, err
 	}
-	done, err := a.router.Execute(ctx, who, request)
+	done, err := a.execute(ctx, who, request)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +199,7 @@ func (a *api) Create(ctx context.Context, q *apiv1.CreateRequest) (*apiv1.Create
 	if request.ID, err = parseID(q.GetId()); err != nil {
 		return nil, err
 	}
-	done, err := a.router.Execute(ctx, who, request)
+	done, err := a.execute(ctx, who, request)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +249,7 @@ func (a *api) Remove(ctx context.Context, q *apiv1.RemoveRequest) (*apiv1.Remove
 	if request.ID, err = parseID(q.GetId()); err != nil {
 		return nil, err
 	}
-	done, err := a.router.Execute(ctx, callerOf(ctx).Principal, request)
+	done, err := a.execute(ctx, callerOf(ctx).Principal, request)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func Init(ctx context.Context, dir, name string, hosts []string) (InitResult, er
 	if err != nil {
 		return InitResult{}, err
 	}
-	s, err := store.Open(ctx, store.Config{Dir: dir, Node: authority.ID(), Name: name, Sealer: sealer{seal}})
+	s, err := store.Open(ctx, store.Config{Dir: dir, Node: authority.ID(), Name: name, Sealer: seal})
 	if err != nil {
 		return InitResult{}, err
 	}

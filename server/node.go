@@ -66,7 +66,7 @@ func (n *Node) openStore(ctx context.Context) error {
 		return err
 	}
 	n.store, err = store.Open(ctx, store.Config{
-		Dir: n.cfg.Data, Node: n.authority.ID(), Name: n.cfg.Name, Sealer: sealer{key}, Logger: n.log.Named("store"),
+		Dir: n.cfg.Data, Node: n.authority.ID(), Name: n.cfg.Name, Sealer: key, Logger: n.log.Named("store"),
 		Now: func() model.Time { return model.TimeOf(n.cfg.Now()) },
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"strconv"
 
 	"banyan/access"
 	"banyan/model"
@@ -23,7 +24,12 @@ const (
 var opNames = [...]string{"", "set", "call", "create", "remove"}
 
 // String is the operation's name in messages.
-func (o Op) String() string { return opNames[o] }
+func (o Op) String() string {
+	if int(o) < len(opNames) {
+		return opNames[o]
+	}
+	return "operation-" + strconv.Itoa(int(o))
+}
 
 // Request is something that somebody wants done: by a person who is logged in here, or by a neighbour on behalf of one. It is carried out by the
 // owner of Path, and the same request has the same ID wherever it passes.
@@ -66,7 +72,7 @@ type Response struct {
 // address is what the request is about, as messages name it.
 func (q *Request) address() model.Address { return model.Address{Path: q.Path, Name: q.Name} }
 
-// recorded says that the request is remembered with its outcome: its ID came with it, so that it may come again.
+// draw gives a request without an ID one, and says whether it did: nobody can send such a request again.
 func (q *Request) draw() (drawn bool) {
 	if q.ID != [16]byte{} {
 		return false

@@ -129,10 +129,13 @@ func (r *Router) may(who access.Principal, op Op, c *tree.Context, name string, 
 // handOn forwards a request, and waits a moment for the effect to show here.
 func (r *Router) handOn(ctx context.Context, who access.Principal, q *Request, shown func(*Response) bool) (Response, error) {
 	response, err := r.forward.Forward(ctx, who, *q)
+	switch model.KindOf(err) {
+	case model.KindNotFound:
+		return Response{}, access.NotFound(q.Op.String(), q.address())
+	case model.KindTimeout:
+		return Response{}, r.lateOwner(err, q)
+	}
 	if err != nil {
-		if model.KindOf(err) == model.KindNotFound {
-			err = access.NotFound(q.Op.String(), q.address())
-		}
 		return Response{}, err
 	}
 	wait, cancel := context.WithTimeout(ctx, mirrorWait)
@@ -140,6 +143,17 @@ func (r *Router) handOn(ctx context.Context, who access.Principal, q *Request, s
 	response.Mirrored = shown == nil || r.pulse.until(wait, func() bool { return shown(&response) })
 	response.Change = r.tree.ChangeHead()
 	return response, nil
+}
+
+// lateOwner says who did not answer in time, where the owner could not say so itself.
+func (r *Router) lateOwner(err error, q *Request) error {
+	var told *model.Error
+	c, there := r.tree.Lookup(q.Path)
+	if errors.As(err, &told) && told.Node != "" || !there || own(&c) {
+		return err
+	}
+	owner := c.Route[len(c.Route)-1].Name
+	return &model.Error{Kind: model.KindTimeout, Node: owner, Detail: owner + " did not answer in time", Err: err}
 }
 
 // reached reports whether a context shows a revision of its owner, or a later one.
