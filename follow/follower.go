@@ -2,6 +2,7 @@ package follow
 
 import (
 	"math"
+	"slices"
 
 	"banyan/model"
 	"banyan/proto"
@@ -10,29 +11,32 @@ import (
 
 // Follower is one reader of a view: how far it has come, and what it is to be told next. What it is told of contexts comes in the order of
 // change numbers; samples of a context come only after Acknowledge said that its definition has arrived, its latest sample first. A follower that
-// falls behind the ring gets the latest sample of each changed variable, and the number of those left out. It is for one goroutine.
+// falls behind the ring gets the latest sample of each changed variable, and the number of those left out. No variable's samples ever go
+// backwards. It is for one goroutine.
 type Follower struct {
 	view   *View
 	reader *tree.Reader
 	at     uint64 // samples were told up to this position of the ring
 
-	through   uint64 // told up to this change number
-	acked     uint64 // acknowledged up to this one
-	listed    uint64 // when acked has reached this, the first listing has arrived
-	told      []toldContext
-	fresh     map[tree.Index]bool // to be told their latest samples
-	skipped   map[tree.Index]bool // had samples while they could not be told
-	known     map[model.ContextID]Known
-	overlays  uint64 // generation of those that were told
+	through uint64 // told up to this change number
+	acked   uint64 // acknowledged up to this one
+	settled uint64 // acknowledged up to this one, and the latest samples were told
+	listed  uint64 // when acked has reached this, the first listing has arrived
+	lost    bool   // removals that it was not told are not known any more
+	told    []toldContext
+	fresh   map[tree.Index]bool // to be told their latest samples
+	skipped map[tree.Index]bool // had samples while they could not be told
+	known   map[model.Path]Known
+
+	overlays uint64       // generation of those that were told
+	omitted  []model.Path // overlays that were not told, since nothing below them was shown
+	retell   bool         // something is shown there now
+	stops    []uint64     // positions at which a batch must end
+
+	ready     []Batch // translated, to be told before all else
 	conflated uint64
 	scratch   proto.Samples
 	encoded   []byte
-	rest      tree.Run // of a run too large for one batch
-	stops     []uint64 // positions at which a batch must end
-
-	// Slots whose latest sample was told before the ring's samples up to a position, which are therefore old news.
-	ahead      map[tree.Slot]uint64
-	aheadUntil uint64
 }
 
 type toldContext struct {
@@ -43,31 +47,35 @@ type toldContext struct {
 // never is the generation of overlays before the first were told, so that also "none" is told once.
 const never = math.MaxUint64
 
-// Known is what a follower says that it has of a context, to be compared.
+// Known is what a follower says that it has at a path below the view's root, to be compared. A zero Version is one of which it knows nothing but that
+// it is there: it is told anew.
 type Known struct {
+	ID      model.ContextID
 	Version model.Version
-	Path    model.Path // below the view's root
 }
 
-// Start says from where a follower follows.
+// Start says from where a follower follows. The zero one has nothing, and is told the latest of everything.
 type Start struct {
-	Changes uint64                    // it has every change up to this number
-	Samples uint64                    // and every sample up to this position of this process; 0: of none
-	Known   map[model.ContextID]Known // and these contexts, to be compared; may be nil
+	Changes  uint64               // it has every change up to this number
+	Samples  uint64               // and every sample up to this position of this process; 0: of none
+	Conflate bool                 // it may have later samples, too: the latest of each variable is told first
+	Known    map[model.Path]Known // and these contexts, to be compared; may be nil
 }
 
 // NewFollower makes a follower of the view. Close it when done.
 func (v *View) NewFollower(start Start) *Follower {
 	f := &Follower{
-		view: v, reader: v.tree.NewReader(), through: start.Changes, acked: start.Changes, known: start.Known,
+		view: v, reader: v.tree.NewReader(), through: start.Changes, acked: start.Changes, settled: start.Changes, known: start.Known,
 		fresh: make(map[tree.Index]bool), skipped: make(map[tree.Index]bool), overlays: never,
 	}
-	f.listed = v.tree.ChangeHead()
-	f.reader.ReadFrom(start.Samples)
-	f.at = f.reader.Position()
-	if f.listed < f.through {
-		f.listed = f.through
+	f.listed = max(start.Changes, v.tree.ChangeHead())
+	switch {
+	case start.Conflate:
+		f.reader.ConflateFrom(start.Samples)
+	case start.Changes > 0 || start.Samples > 0 || start.Known != nil:
+		f.reader.ReadFrom(start.Samples)
 	}
+	f.at = f.reader.Position()
 	return f
 }
 
@@ -86,6 +94,7 @@ type Entry struct {
 	Path    model.Path    // below the view's root
 	Schema  *model.Schema // as shown
 	Setting []Setting     // those that are set and shown
+	Defined uint64        // change number that gave it this identity and schema
 }
 
 // Setting is the value of the setting at an index of the shown schema.
@@ -119,13 +128,20 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 		return Changes{}, false
 	}
 	d := v.tree.ChangesSince(f.through, most, v.shows)
+	if f.known == nil && f.through > 0 && f.through+1 < d.Horizon {
+		f.lost = true
+		return Changes{}, false
+	}
 	changes := Changes{Through: d.Through, Head: d.Head}
 	for i := range d.Contexts {
 		f.tell(&changes, &d.Contexts[i])
 	}
 	for _, stone := range d.Tombstones {
 		below, inside := v.Root.Below(stone.Path)
-		if _, compared := f.known[stone.ID]; !compared && inside && v.selection.Selects(stone.Path, "") {
+		if k, compared := f.known[below]; compared && k.ID == stone.ID {
+			continue // settle tells it
+		}
+		if inside && v.selection.Selects(stone.Path, stone.Kind) {
 			changes.Gone = append(changes.Gone, Gone{stone.ID, below, stone.Change})
 		}
 	}
@@ -143,17 +159,17 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 		return
 	}
 	below, _ := v.Root.Below(c.Path)
-	if k, compared := f.known[c.ID]; compared {
-		delete(f.known, c.ID)
-		if k.Version == c.Version && k.Path == below {
+	if k, compared := f.known[below]; compared {
+		delete(f.known, below)
+		if k.ID == c.ID && k.Version == c.Version {
 			return
 		}
-		if k.Path != below {
-			changes.Gone = append(changes.Gone, Gone{c.ID, k.Path, 0})
+		if k.ID != c.ID {
+			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0})
 		}
 	}
 	m := &v.members[c.Index]
-	entry := Entry{Context: *c, Path: below, Schema: m.schema}
+	entry := Entry{Context: *c, Path: below, Schema: m.schema, Defined: m.definedAt}
 	for i := range c.Settings {
 		definition := &m.full.Settings[i]
 		if c.Settings[i].IsNone() || definition.Secret {
@@ -162,6 +178,9 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 		if at := shownIndex(m, i); at >= 0 {
 			entry.Setting = append(entry.Setting, Setting{at, v.Relative(c.Settings[i])})
 		}
+	}
+	for _, path := range f.omitted {
+		f.retell = f.retell || path.Contains(c.Path)
 	}
 	changes.Entries = append(changes.Entries, entry)
 	f.told = append(f.told, toldContext{c.Change, c.Index})
@@ -179,31 +198,32 @@ func (f *Follower) settle(changes *Changes) {
 	v := f.view
 	left := f.known
 	f.known = nil
-	for id, k := range left {
-		path, err := v.Root.Join(k.Path)
+	for below, k := range left {
+		path, err := v.Root.Join(below)
 		if err != nil {
+			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0})
 			continue
 		}
 		c, there := v.tree.Lookup(path)
-		if !there || c.ID != id || !v.shows(&c) {
-			changes.Gone = append(changes.Gone, Gone{id, k.Path, 0})
-			continue
+		if !there || c.ID != k.ID || !v.shows(&c) {
+			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0})
 		}
-		if c.Version != k.Version {
+		if there && v.shows(&c) && (c.ID != k.ID || c.Version != k.Version) {
 			f.tell(changes, &c)
 		}
 	}
 }
 
+// Lost reports whether the follower has fallen so far behind that removals it was not told are forgotten: only a comparison helps.
+func (f *Follower) Lost() bool { return f.lost }
+
 // Acknowledge says that everything told up to a change number has arrived.
 func (f *Follower) Acknowledge(changes uint64) {
-	if changes <= f.acked {
-		return
-	}
-	f.acked = min(changes, f.through)
+	changes = min(changes, f.through)
+	f.acked = max(f.acked, changes)
 	kept := f.told[:0]
 	for _, t := range f.told {
-		if t.change <= f.acked {
+		if t.change <= changes {
 			f.fresh[t.index] = true
 		} else {
 			kept = append(kept, t)
@@ -229,171 +249,12 @@ func (f *Follower) active(m *member) bool {
 	return m.change <= f.acked
 }
 
-// Batch is samples to tell, encoded. It is true until the next call.
-type Batch struct {
-	Encoded   []byte // a banyan.model.v1.Samples; empty where only Through moved
-	Samples   int
-	Through   uint64
-	Conflated uint64
-}
-
-// maxBatch is how many samples go into one batch; one of fresh contexts may exceed it by those of one context.
-const maxBatch = 4096
-
-// Samples returns the next batch, and false where there is nothing to tell. It may need bindings that were not told yet: they are to be told
-// before it.
-func (f *Follower) Samples() (Batch, bool) {
-	for len(f.fresh) > 0 {
-		if b, some := f.freshSamples(); some {
-			return b, true
-		}
+// Settled is the change number up to which everything was acknowledged and its latest samples were told.
+func (f *Follower) Settled() uint64 {
+	if len(f.fresh) == 0 && len(f.ready) == 0 {
+		f.settled = f.acked
 	}
-	run := f.rest
-	f.rest = tree.Run{}
-	if len(run.Slots) == 0 {
-		next, some := f.reader.Next()
-		if !some {
-			return Batch{}, false
-		}
-		run = next
-		f.conflated += run.Skipped
-	}
-	run = f.stopAt(run)
-	if run.Whole() {
-		if b, shared := f.sharedSamples(&run); shared {
-			f.at = b.Through
-			return b, true
-		}
-	}
-	b := f.encode(cut(&run, &f.rest))
-	f.at = b.Through
-	return b, true
-}
-
-// stopAt ends a run at the position before which something is stale, so that whoever is told has exactly the samples before it.
-func (f *Follower) stopAt(run tree.Run) tree.Run {
-	for _, stop := range f.stops {
-		if run.Lapped || stop <= run.First || stop >= run.Next {
-			continue
-		}
-		n := int(stop - run.First)
-		front, back := run, run
-		front.Next, back.First = stop, stop
-		front.Slots, back.Slots = run.Slots[:n], run.Slots[n:]
-		front.Bits, back.Bits = run.Bits[:n], run.Bits[n:]
-		front.Source, back.Source = run.Source[:n], run.Source[n:]
-		front.Owner, back.Owner = run.Owner[:n], run.Owner[n:]
-		front.Quality, back.Quality = run.Quality[:n], run.Quality[n:]
-		if run.Boxed != nil {
-			front.Boxed, back.Boxed = run.Boxed[:n], run.Boxed[n:]
-		}
-		f.rest = back
-		run = front
-	}
-	return run
-}
-
-// cut takes at most maxBatch samples off the front of a run. The position after it is reached only with the last part.
-func cut(run, rest *tree.Run) *tree.Run {
-	if len(run.Slots) <= maxBatch {
-		return run
-	}
-	front, back := *run, *run
-	front.Next = run.First
-	front.Slots, back.Slots = run.Slots[:maxBatch], run.Slots[maxBatch:]
-	front.Bits, back.Bits = run.Bits[:maxBatch], run.Bits[maxBatch:]
-	front.Source, back.Source = run.Source[:maxBatch], run.Source[maxBatch:]
-	front.Owner, back.Owner = run.Owner[:maxBatch], run.Owner[maxBatch:]
-	front.Quality, back.Quality = run.Quality[:maxBatch], run.Quality[maxBatch:]
-	if len(run.Boxed) > maxBatch {
-		front.Boxed, back.Boxed = run.Boxed[:maxBatch], run.Boxed[maxBatch:]
-	} else {
-		back.Boxed = nil
-	}
-	*rest = back
-	return &front
-}
-
-// freshSamples tells the latest samples of contexts whose definition has just arrived.
-func (f *Follower) freshSamples() (Batch, bool) {
-	var runs []tree.SlotRun
-	count := uint32(0)
-	f.view.mu.RLock()
-	for index := range f.fresh {
-		if count >= maxBatch {
-			break
-		}
-		delete(f.fresh, index)
-		if m := &f.view.members[index]; m.schema != nil {
-			runs = append(runs, m.slots)
-			count += m.slots.Count
-		}
-	}
-	f.view.mu.RUnlock()
-	run := f.view.tree.Latest(runs)
-	if len(run.Slots) == 0 {
-		return Batch{}, false
-	}
-	if f.ahead == nil {
-		f.ahead = make(map[tree.Slot]uint64)
-	}
-	for _, slot := range run.Slots {
-		f.ahead[slot] = run.Next
-	}
-	f.aheadUntil = run.Next
-	run.Lapped, run.First, run.Next = true, run.Next, f.at
-	return f.encode(&run), true
-}
-
-// sharedSamples encodes a whole chunk once for all followers that may be told all of it.
-func (f *Follower) sharedSamples(run *tree.Run) (Batch, bool) {
-	v := f.view
-	v.mu.RLock()
-	all := v.newest <= f.acked && f.acked >= f.listed && len(v.reborn) == 0 && len(f.ahead) == 0
-	v.mu.RUnlock()
-	if !all {
-		return Batch{}, false
-	}
-	encoded, samples, there := v.batches.find(run.First)
-	if !there {
-		b := f.encode(run)
-		encoded, samples = append([]byte(nil), b.Encoded...), b.Samples
-		v.batches.keep(run.First, encoded, samples)
-	}
-	return Batch{encoded, samples, run.Next, f.takeConflated()}, true
-}
-
-func (f *Follower) takeConflated() uint64 {
-	n := f.conflated
-	f.conflated = 0
-	return n
-}
-
-// encode translates and encodes a run, giving keys where they are missing.
-func (f *Follower) encode(run *tree.Run) Batch {
-	v := f.view
-	if f.ahead != nil && run.First >= f.aheadUntil && !run.Lapped {
-		f.ahead = nil
-	}
-	for {
-		f.scratch.Reset()
-		v.mu.RLock()
-		missing, inactive := f.translate(run)
-		v.mu.RUnlock()
-		if len(missing) == 0 {
-			for _, index := range inactive {
-				f.skipped[index] = true
-			}
-			break
-		}
-		v.mu.Lock()
-		for _, index := range missing {
-			v.bind(index)
-		}
-		v.mu.Unlock()
-	}
-	f.encoded = f.scratch.Append(f.encoded[:0])
-	return Batch{f.encoded, len(f.scratch.Keys), run.Next, f.takeConflated()}
+	return f.settled
 }
 
 // Stale is an overlay as it is told.
@@ -407,20 +268,25 @@ type Stale struct {
 // Overlays returns all that is stale in the view when that changed since the last call, and the heads at which it takes effect: it is to be told
 // after them. Staleness of all of the root is told at the root.
 func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed bool) {
-	all, generation, changes, samples := f.view.tree.OverlaysSince(f.overlays)
-	if generation == f.overlays {
+	from := f.overlays
+	if f.retell {
+		from = never
+	}
+	all, generation, changes, samples := f.view.tree.OverlaysSince(from)
+	if generation == from {
 		return nil, 0, 0, false
 	}
-	f.overlays = generation
-	f.stops = f.stops[:0]
+	f.overlays, f.retell = generation, false
+	f.stops, f.omitted = f.stops[:0], f.omitted[:0]
 	for _, o := range all {
 		below, inside := f.view.Root.Below(o.Path)
-		if !inside {
-			if !o.Path.Contains(f.view.Root) {
-				continue
-			}
+		switch {
+		case !inside && !o.Path.Contains(f.view.Root):
+			continue
+		case !inside:
 			below = model.Root
-		} else if !f.view.mayShow(o.Path) {
+		case !f.view.mayShow(o.Path):
+			f.omitted = append(f.omitted, o.Path)
 			continue
 		}
 		stale = append(stale, Stale{below, o.Since, o.Hop, o.Before})
@@ -428,6 +294,7 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 			f.stops = append(f.stops, o.Before)
 		}
 	}
+	slices.Sort(f.stops)
 	return stale, changes, samples, true
 }
 

@@ -1,6 +1,8 @@
 package follow
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"banyan/model"
@@ -8,13 +10,235 @@ import (
 	"banyan/tree"
 )
 
-// translate puts the samples of a run that the follower may be told into its scratch columns, and says which shown contexts have no key yet and which
+// Batch is samples to tell, encoded. It is true until the next call.
+type Batch struct {
+	Encoded   []byte // a banyan.model.v1.Samples; empty where only Through moved
+	Samples   int
+	Through   uint64
+	Conflated uint64
+}
+
+// maxBatch is how many samples go into one batch at most.
+const maxBatch = 4096
+
+// Samples returns the next batch, and false where there is nothing to tell, or where overlays are to be told first. It may need bindings that were not told
+// yet: they are to be told before it.
+func (f *Follower) Samples() (Batch, bool) {
+	for len(f.ready) == 0 {
+		if len(f.fresh) > 0 {
+			f.takeFresh()
+			continue
+		}
+		run, some := f.reader.Next()
+		if !some {
+			return Batch{}, false
+		}
+		if f.overlays != never && f.view.tree.OverlayGeneration() != f.overlays {
+			f.reader.Unread(&run) // what these samples confirm, or do not, is said by the overlays
+			return Batch{}, false
+		}
+		f.take(&run)
+	}
+	b := f.ready[0]
+	f.ready = f.ready[1:]
+	f.at = b.Through
+	if b.Samples > 0 {
+		b.Conflated, f.conflated = f.conflated, 0
+	}
+	return b, true
+}
+
+// take makes batches of a run.
+func (f *Follower) take(run *tree.Run) {
+	oldest := run.First
+	if run.Lapped {
+		oldest = run.Next
+	}
+	cuts := f.cuts(run)
+	shared := run.Whole() && len(cuts) == 1
+	if shared {
+		if b, there := f.sharedBatch(run); there {
+			f.ready = append(f.ready, b)
+			return
+		}
+	}
+	newest, all := f.encode(run, cuts)
+	if !f.view.tree.Holds(oldest) {
+		// Meanwhile the ring has moved past the run: a slot of it can have been another context's when it was translated.
+		f.ready = nil
+		f.reader.Unread(run)
+		return
+	}
+	f.conflated += run.Skipped
+	if shared && all {
+		b := &f.ready[0]
+		b.Encoded = slices.Clone(b.Encoded)
+		f.view.batches.keep(run.First, newest, b)
+	}
+}
+
+// takeFresh makes batches of the latest samples of contexts whose definition has just arrived: those that the ring has been read past, since the
+// later ones come from there.
+func (f *Follower) takeFresh() {
+	var contexts []tree.Index
+	count := uint32(0)
+	f.view.mu.RLock()
+	for index := range f.fresh {
+		if count >= maxBatch {
+			break
+		}
+		delete(f.fresh, index)
+		if m := &f.view.members[index]; m.schema != nil {
+			contexts = append(contexts, index)
+			count += m.slots.Count
+		}
+	}
+	f.view.mu.RUnlock()
+	run := f.view.tree.LatestIn(contexts)
+	head := run.Next
+	keepUpTo(&run, f.at)
+	if len(run.Slots) == 0 {
+		return
+	}
+	run.Lapped, run.First, run.Next = true, f.at, f.at
+	f.encode(&run, f.cuts(&run))
+	if !f.view.tree.Holds(head) {
+		f.ready = nil
+		for _, index := range contexts {
+			f.fresh[index] = true
+		}
+	}
+}
+
+// keepUpTo takes the samples out of a run that have a position of at least at.
+func keepUpTo(run *tree.Run, at uint64) {
+	n := 0
+	for i := range run.Slots {
+		if run.Versions[i] > at {
+			continue
+		}
+		run.Slots[n], run.Bits[n], run.Source[n], run.Owner[n] = run.Slots[i], run.Bits[i], run.Source[i], run.Owner[i]
+		run.Quality[n], run.Versions[n] = run.Quality[i], run.Versions[i]
+		if i < len(run.Boxed) {
+			run.Boxed[n] = run.Boxed[i]
+		}
+		n++
+	}
+	run.Slots, run.Bits, run.Source, run.Owner = run.Slots[:n], run.Bits[:n], run.Source[:n], run.Owner[:n]
+	run.Quality, run.Versions = run.Quality[:n], run.Versions[:n]
+	run.Boxed = run.Boxed[:min(n, len(run.Boxed))]
+}
+
+// cut is where a batch of a run ends.
+type cut struct {
+	end     int    // index in the run
+	through uint64 // told with it
+}
+
+// cuts says how a run is cut into batches: at every position before which something is stale, so that whoever is told has exactly the samples before
+// it, and where a batch is full.
+func (f *Follower) cuts(run *tree.Run) []cut {
+	var list []cut
+	last := cut{0, run.First}
+	add := func(end int, through uint64) {
+		for end-last.end > maxBatch {
+			last = cut{last.end + maxBatch, last.through}
+			if !run.Lapped {
+				last.through = run.First + uint64(last.end)
+			}
+			list = append(list, last)
+		}
+		last = cut{end, through}
+		list = append(list, last)
+	}
+	sorted := false
+	for _, stop := range f.stops {
+		switch {
+		case stop <= run.First || stop >= run.Next || stop == last.through:
+		case !run.Lapped:
+			add(int(stop-run.First), stop)
+		default:
+			if !sorted {
+				sortByPosition(run)
+				sorted = true
+			}
+			end, _ := slices.BinarySearch(run.Versions, stop+1)
+			add(end, stop)
+		}
+	}
+	add(len(run.Slots), run.Next)
+	return list
+}
+
+// sortByPosition puts a lapped run into the order of publication.
+func sortByPosition(run *tree.Run) {
+	order := make([]int, len(run.Slots))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(run.Versions[a], run.Versions[b]) })
+	run.Slots, run.Bits, run.Source, run.Owner = ordered(run.Slots, order), ordered(run.Bits, order), ordered(run.Source, order), ordered(run.Owner, order)
+	run.Quality, run.Versions = ordered(run.Quality, order), ordered(run.Versions, order)
+	if len(run.Boxed) > 0 {
+		boxed := make([]model.Value, len(order))
+		copy(boxed, run.Boxed)
+		run.Boxed = ordered(boxed, order)
+	}
+}
+
+func ordered[T any](column []T, order []int) []T {
+	to := make([]T, len(order))
+	for i, from := range order {
+		to[i] = column[from]
+	}
+	return to
+}
+
+// encode translates a run, giving keys where they are missing, and makes a batch ready for each cut. all says that nothing was left out, of which the
+// follower has not the definition, with newest as the newest of the view's definitions.
+func (f *Follower) encode(run *tree.Run, cuts []cut) (newest uint64, all bool) {
+	v := f.view
+	v.refresh()
+	f.encoded = f.encoded[:0]
+	if len(cuts) > 1 {
+		f.encoded = nil // the batches share it until they are told
+	}
+	from := 0
+	for _, c := range cuts {
+		for {
+			f.scratch.Reset()
+			v.mu.RLock()
+			missing, inactive := f.translate(run, from, c.end)
+			newest = v.newest
+			all = len(inactive) == 0 && newest <= f.acked && f.acked >= f.listed
+			v.mu.RUnlock()
+			if len(missing) == 0 {
+				for _, index := range inactive {
+					f.skipped[index] = true
+				}
+				break
+			}
+			v.mu.Lock()
+			for _, index := range missing {
+				v.bind(index)
+			}
+			v.mu.Unlock()
+		}
+		start := len(f.encoded)
+		f.encoded = f.scratch.Append(f.encoded)
+		f.ready = append(f.ready, Batch{Encoded: f.encoded[start:len(f.encoded):len(f.encoded)], Samples: len(f.scratch.Keys), Through: c.through})
+		from = c.end
+	}
+	return newest, all
+}
+
+// translate puts a part of a run, as far as the follower may be told it, into its scratch columns, and says which shown contexts have no key yet and which
 // ones may not be told yet. View.mu is held for reading.
-func (f *Follower) translate(run *tree.Run) (missing, inactive []tree.Index) {
+func (f *Follower) translate(run *tree.Run, from, end int) (missing, inactive []tree.Index) {
 	v, to := f.view, &f.scratch
 	all := v.newest <= f.acked && f.acked >= f.listed
-	plain := all && len(v.reborn) == 0 && len(f.ahead) == 0 && run.Boxed == nil
-	for i, slot := range run.Slots {
+	for i := from; i < end; i++ {
+		slot := run.Slots[i]
 		if int(slot>>pageBits) >= len(v.pages) {
 			continue
 		}
@@ -26,17 +250,12 @@ func (f *Follower) translate(run *tree.Run) (missing, inactive []tree.Index) {
 			}
 			continue
 		}
-		if !plain {
-			if !run.Lapped && f.outdated(slot, run.First+uint64(i)) {
-				continue
-			}
-			if !all && !f.active(&v.members[p.member[s]]) {
-				inactive = appendNew(inactive, p.member[s])
-				continue
-			}
-			if len(run.Boxed) > i && run.Quality[i]&tree.NoValue == 0 && !run.Boxed[i].IsNone() {
-				to.Boxed = append(to.Boxed, proto.Boxed{Index: len(to.Keys), Value: v.Relative(run.Boxed[i])})
-			}
+		if !all && !f.active(&v.members[p.member[s]]) {
+			inactive = appendNew(inactive, p.member[s])
+			continue
+		}
+		if len(run.Boxed) > i && run.Quality[i]&tree.NoValue == 0 && !run.Boxed[i].IsNone() {
+			to.Boxed = append(to.Boxed, proto.Boxed{Index: len(to.Keys), Value: v.Relative(run.Boxed[i])})
 		}
 		to.Keys = append(to.Keys, key)
 		to.Bits = append(to.Bits, run.Bits[i])
@@ -45,12 +264,6 @@ func (f *Follower) translate(run *tree.Run) (missing, inactive []tree.Index) {
 		to.Quality = append(to.Quality, run.Quality[i])
 	}
 	return missing, inactive
-}
-
-// outdated reports whether the sample at a position was of a context that had the slot before, or is older than what was told already.
-func (f *Follower) outdated(slot tree.Slot, position uint64) bool {
-	born, changed := f.view.reborn[slot]
-	return changed && position < born || position < f.ahead[slot]
 }
 
 func appendNew(list []tree.Index, index tree.Index) []tree.Index {
@@ -75,10 +288,35 @@ func (v *View) Relative(value model.Value) model.Value {
 func (v *View) relativeRef(value model.Value) model.Value {
 	to, inside := value.Ref()
 	below, contained := v.Root.Below(to.Path)
-	if !inside || !contained || !v.selection.Selects(to.Path, "") {
+	if !inside || !contained || !v.mayName(to) {
 		return model.RefOutside()
 	}
 	return model.Ref(model.Address{Path: below, Name: to.Name})
+}
+
+// mayName reports whether an address is one of what is shown, or of nothing that there is.
+func (v *View) mayName(to model.Address) bool {
+	c, there := v.tree.Lookup(to.Path)
+	if !there {
+		return v.selection.Selects(to.Path, "")
+	}
+	if !v.selection.Selects(to.Path, c.Schema.Kind) {
+		return false
+	}
+	if to.Name == "" {
+		return true
+	}
+	shown := v.schemas[c.Schema.Hash]
+	if shown == nil {
+		var err error
+		if shown, err = v.selection.Schema(c.Schema); err != nil {
+			return false
+		}
+	}
+	has := func(s *model.Schema) bool {
+		return s.SettingIndex(to.Name) >= 0 || s.VariableIndex(to.Name) >= 0 || s.FunctionIndex(to.Name) >= 0
+	}
+	return has(shown) || !has(c.Schema)
 }
 
 func (v *View) relativeTable(value model.Value) model.Value {
@@ -101,26 +339,40 @@ func (v *View) relativeTable(value model.Value) model.Value {
 	return model.TableValue(copied)
 }
 
-// batchCache keeps the encoded form of whole chunks of the ring, so that followers of equal interest share it.
+// sharedBatch is what another follower made of a whole chunk, where this one may be told all of it.
+func (f *Follower) sharedBatch(run *tree.Run) (Batch, bool) {
+	v := f.view
+	v.refresh()
+	v.mu.RLock()
+	newest := v.newest
+	v.mu.RUnlock()
+	if newest > f.acked || f.acked < f.listed {
+		return Batch{}, false
+	}
+	b, there := v.batches.find(run.First, newest)
+	return b, there
+}
+
+// batchCache keeps the encoded form of whole chunks of the ring, so that followers of equal interest share it. It is as good as the definitions
+// that the view had.
 type batchCache struct {
 	mu      sync.Mutex
 	entries [64]struct {
-		first   uint64
-		encoded []byte
-		samples int
+		first, newest uint64
+		batch         Batch
 	}
 }
 
-func (c *batchCache) find(first uint64) ([]byte, int, bool) {
+func (c *batchCache) find(first, newest uint64) (Batch, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := &c.entries[first/pageSize%uint64(len(c.entries))]
-	return e.encoded, e.samples, e.encoded != nil && e.first == first
+	return e.batch, e.batch.Encoded != nil && e.first == first && e.newest == newest
 }
 
-func (c *batchCache) keep(first uint64, encoded []byte, samples int) {
+func (c *batchCache) keep(first, newest uint64, b *Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := &c.entries[first/pageSize%uint64(len(c.entries))]
-	e.first, e.encoded, e.samples = first, encoded, samples
+	e.first, e.newest, e.batch = first, newest, *b
 }

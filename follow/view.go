@@ -35,7 +35,6 @@ type View struct {
 	pages    []*keyPage
 	bindings []tree.Index // in the order of keys; none where the context is gone
 	nextKey  uint32
-	reborn   map[tree.Slot]uint64 // slots that changed hands, with the ring's head at that time
 	batches  batchCache
 	schemas  map[model.SchemaHash]*model.Schema // what is shown of each schema
 }
@@ -43,6 +42,7 @@ type View struct {
 // member is a context of the tree as the view sees it; its schema is nil where it does not.
 type member struct {
 	id        model.ContextID
+	path      model.Path    // below the view's root
 	schema    *model.Schema // as shown
 	full      *model.Schema // as it is
 	slots     tree.SlotRun
@@ -72,7 +72,7 @@ const (
 func NewView(t *tree.Tree, root model.Path, selection Selection) *View {
 	return &View{
 		ID: viewID(root, selection), Root: root, tree: t, selection: selection, nextKey: unbound + 1,
-		reborn: make(map[tree.Slot]uint64), schemas: make(map[model.SchemaHash]*model.Schema),
+		schemas: make(map[model.SchemaHash]*model.Schema),
 	}
 }
 
@@ -85,7 +85,12 @@ func viewID(root model.Path, selection Selection) uint64 {
 
 // advance takes in what changed in the tree. View.mu is held.
 func (v *View) advance() {
-	d := v.tree.ChangesSince(v.seen, 1<<31-1, nil)
+	const all = 1<<31 - 1
+	d := v.tree.ChangesSince(v.seen, all, nil)
+	if v.seen > 0 && v.seen+1 < d.Horizon {
+		d = v.tree.ChangesSince(0, all, nil)
+		v.dropMissing(d.Contexts)
+	}
 	for i := range d.Tombstones {
 		if at := d.Tombstones[i].Index; int(at) < len(v.members) && v.members[at].id == d.Tombstones[i].ID {
 			v.drop(at)
@@ -95,6 +100,32 @@ func (v *View) advance() {
 		v.take(&d.Contexts[i])
 	}
 	v.seen = d.Head
+}
+
+// dropMissing drops the members that are none of the tree's contexts, where their tombstones are not remembered any more. View.mu is held.
+func (v *View) dropMissing(contexts []tree.Context) {
+	there := make(map[tree.Index]model.ContextID, len(contexts))
+	for i := range contexts {
+		there[contexts[i].Index] = contexts[i].ID
+	}
+	for i := range v.members {
+		if index := tree.Index(i); v.members[i].schema != nil && there[index] != v.members[i].id {
+			v.drop(index)
+		}
+	}
+}
+
+// refresh advances the view where the tree has moved on.
+func (v *View) refresh() {
+	v.mu.RLock()
+	current := v.seen >= v.tree.ChangeHead()
+	v.mu.RUnlock()
+	if current {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.advance()
 }
 
 // take makes the context a member, or keeps it one, or drops it.
@@ -117,7 +148,8 @@ func (v *View) take(c *tree.Context) {
 		if err != nil {
 			return // a schema that cannot be derived is not shown
 		}
-		*m = member{id: c.ID, schema: shown, full: c.Schema, slots: c.Slots, definedAt: c.Change}
+		below, _ := v.Root.Below(c.Path)
+		*m = member{id: c.ID, path: below, schema: shown, full: c.Schema, slots: c.Slots, definedAt: c.Change}
 		v.newest = max(v.newest, c.Change)
 		v.mark(c.Index, m)
 	}
@@ -147,9 +179,6 @@ func (v *View) mark(index tree.Index, m *member) {
 			v.pages = append(v.pages, &keyPage{})
 		}
 		p := v.pages[slot>>pageBits]
-		if p.member[slot&pageMask] != 0 {
-			v.reborn[slot] = v.tree.Head()
-		}
 		p.member[slot&pageMask] = index
 		p.key[slot&pageMask] = hidden
 		if m.schema == m.full || m.schema.VariableIndex(m.full.Variables[i].Name) >= 0 {
@@ -193,8 +222,11 @@ func (v *View) bind(index tree.Index) {
 
 // Binding is a context and the key of its first variable.
 type Binding struct {
-	ID  model.ContextID
-	Key uint32
+	ID      model.ContextID
+	Key     uint32
+	Defined uint64     // change number of the definition that the key is for
+	Path    model.Path // below the view's root
+	Several bool       // the context is at several paths of the tree: its ID does not say which one is meant
 }
 
 // Bindings are the bindings after the first ones, in the order of keys. A context that is gone since has no ID.
@@ -207,9 +239,16 @@ func (v *View) Bindings(after int) []Binding {
 	list := make([]Binding, 0, len(v.bindings)-after)
 	for _, index := range v.bindings[after:] {
 		m := &v.members[index]
-		list = append(list, Binding{m.id, m.key})
+		list = append(list, Binding{m.id, m.key, m.definedAt, m.path, m.schema != nil && len(v.tree.ByID(m.id)) > 1})
 	}
 	return list
+}
+
+// Bound is how many bindings there are.
+func (v *View) Bound() int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return len(v.bindings)
 }
 
 // Keys gives keys to entries that were just told, for a follower whose reader learns definitions and keys in one. An entry that the view no longer
@@ -220,6 +259,9 @@ func (v *View) Keys(entries []Entry) []uint32 {
 	defer v.mu.Unlock()
 	for i := range entries {
 		e := &entries[i]
+		if int(e.Context.Index) >= len(v.members) {
+			continue
+		}
 		m := &v.members[e.Context.Index]
 		if m.id != e.Context.ID || m.schema != e.Schema {
 			continue

@@ -30,7 +30,8 @@ type links struct {
 	kinds   Kinds
 	hub     *peering.Hub
 	leaf    *pki.Leaf
-	wake    chan struct{} // capacity 1: links, exports or mounts changed
+	wake    chan struct{}      // capacity 1: links, exports or mounts changed
+	settled chan chan struct{} // somebody waits until what is set runs
 
 	// kept are the rows of mirrors that were loaded, until their mounts are made. For Mounts and the first reconcile.
 	kept map[model.ContextID][]peering.Row
@@ -69,7 +70,7 @@ func (n *Node) newPeers() (Peers, error) {
 	}
 	l := &links{
 		node: n, self: tree.Hop{Node: n.authority.ID(), Name: n.cfg.Name}, tree: n.tree, store: n.store, commits: n.commits,
-		log: n.log.Named("links"), leaf: leaf, wake: make(chan struct{}, 1), kept: make(map[model.ContextID][]peering.Row),
+		log: n.log.Named("links"), leaf: leaf, wake: make(chan struct{}, 1), settled: make(chan chan struct{}), kept: make(map[model.ContextID][]peering.Row),
 		mounts: make(map[model.ContextID]*mount), roots: make(map[model.NodeID][]*x509.Certificate), views: make(map[uint64]*follow.View),
 	}
 	l.hub = peering.NewHub(peering.HubConfig{
@@ -92,12 +93,11 @@ func (l *links) Mounts(puts []tree.Put) []store.Mount {
 		if err != nil {
 			continue
 		}
-		mounts = append(mounts, store.Mount{ID: put.ID, Path: path, Translate: func(row *store.MirrorRow) []model.Value {
+		mounts = append(mounts, store.Mount{ID: put.ID, Path: path, Each: func(row *store.MirrorRow) {
 			l.kept[put.ID] = append(l.kept[put.ID], peering.Row{
 				ID: row.ID, Path: row.Path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version,
 				Change: row.ProviderChange, Local: row.Change, Route: row.Route,
 			})
-			return row.Settings
 		}})
 	}
 	return mounts
@@ -145,6 +145,9 @@ func (l *links) Run(ctx context.Context) error {
 		l.reconcile(ctx)
 		select {
 		case <-l.wake:
+		case waiting := <-l.settled:
+			l.reconcile(ctx)
+			close(waiting)
 		case <-ticker.C:
 			l.publishAll()
 		case <-ctx.Done():
@@ -159,6 +162,20 @@ func (l *links) Run(ctx context.Context) error {
 			}
 			return nil
 		}
+	}
+}
+
+// settle waits until what is set runs, so that whoever was told of a link finds it.
+func (l *links) settle(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case l.settled <- done:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
 }
 
@@ -277,7 +294,7 @@ func (l *links) newMount(ctx context.Context, id model.ContextID, path model.Pat
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m := &mount{path: path, link: cfg.Name, peer: cfg.Peer, store: kept, cancel: cancel, done: make(chan struct{})}
 	state := kept.State()
-	at := peering.Place{View: state.View, Epoch: state.Chain.Last().Epoch, Chain: state.Chain, Changes: state.Position, Heard: state.Heard}
+	at := peering.Place{View: state.View, Epoch: state.Epoch, Chain: state.Chain, Changes: state.Position, Heard: state.Heard}
 	rows := l.kept[id]
 	delete(l.kept, id)
 	if len(rows) == 0 {
@@ -357,7 +374,7 @@ func (l *links) hasLink(name string) bool {
 // keeper hands what a mirror learns to the store.
 type keeper struct{ to *store.Mirror }
 
-// Keep hands over. It waits only while very much waits to be written already.
+// Keep hands over.
 func (k keeper) Keep(gone []peering.Gone, rows []peering.Row, at peering.Place) {
 	removals := make([]store.MirrorRemoval, len(gone))
 	for i, g := range gone {
@@ -370,11 +387,7 @@ func (k keeper) Keep(gone []peering.Gone, rows []peering.Row, at peering.Place) 
 			ProviderChange: r.Change, Change: r.Local, Route: r.Route,
 		}
 	}
-	ctx := context.Background()
-	if len(removals) > 0 {
-		_ = k.to.Write(ctx, nil, removals, nil)
-	}
-	_ = k.to.Write(ctx, kept, nil, &store.MirrorState{Chain: at.Chain, Position: at.Changes, View: at.View, Heard: at.Heard})
+	k.to.Keep(removals, kept, store.MirrorState{Chain: at.Chain, Position: at.Changes, View: at.View, Epoch: at.Epoch, Heard: at.Heard})
 }
 
 // selection is an export as package follow asks for it.

@@ -176,6 +176,7 @@ func (l *links) redeem(ctx context.Context, candidate pki.Peer, request *linkv1.
 		if err != nil {
 			return nil, err
 		}
+		l.settle(ctx)
 		l.log.Info("a node joined", "link", c.Path.Base(), "node", candidate.Node.Short(), "name", request.GetName(), "address", candidate.Address)
 		return l.redeemed(&c), nil
 	}

@@ -134,6 +134,9 @@ func (d *device) Stream(ctx context.Context, publish devices.Publisher) error {
 	}
 }
 
+// leastPause is the shortest wait between batches: at high rates waiting for each update would cost more than the update.
+const leastPause = 500 * time.Microsecond
+
 // pacer hands out updates at a rate. Who falls behind by more than a second does not catch up: it is not a queue.
 type pacer struct {
 	rate  int64 // a second; -1 has no limit
@@ -161,7 +164,8 @@ func (p *pacer) take(ctx context.Context, most int) (int, error) {
 			p.taken += count
 			return int(count), nil
 		}
-		timer := time.NewTimer(time.Duration(float64(p.taken+1)/float64(p.rate)*float64(time.Second)) - elapsed + time.Microsecond)
+		next := time.Duration(float64(p.taken+1)/float64(p.rate)*float64(time.Second)) - elapsed
+		timer := time.NewTimer(max(next, leastPause) + time.Microsecond)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

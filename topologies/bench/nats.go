@@ -152,7 +152,7 @@ type published struct {
 }
 
 // runNATSSubscriber counts what arrives until nothing does any more, and how long each took.
-func runNATSSubscriber(address string, measureLatency bool) error {
+func runNATSSubscriber(address string, measureLatency bool, lasts time.Duration) error {
 	conn, err := nats.Connect("nats://" + address)
 	if err != nil {
 		return err
@@ -172,5 +172,5 @@ func runNATSSubscriber(address string, measureLatency bool) error {
 		return err
 	}
 	fmt.Println("ready")
-	return seen.report(context.Background())
+	return seen.report(context.Background(), lasts)
 }

@@ -15,10 +15,10 @@ type tally struct {
 	count  atomic.Uint64
 	missed atomic.Uint64
 	first  atomic.Int64 // nanoseconds
-	last   atomic.Int64
 
-	mu        sync.Mutex // guards latencies
+	mu        sync.Mutex // guards what follows
 	latencies []int64
+	buckets   []uint64 // arrivals in each tenth of a second since the first
 	measure   bool
 }
 
@@ -26,25 +26,52 @@ func newTally(measure bool) *tally { return &tally{measure: measure} }
 
 // add counts n arrivals that were sent at sentAt, nanoseconds.
 func (t *tally) add(n uint64, sentAt int64) {
-	if !t.measure && t.count.Add(n)%1024 != n%1024 && n == 1 {
-		return // the clock is read for one in 1,024 only
+	count := t.count.Add(n)
+	if !t.measure && n == 1 {
+		if count%clockEvery != 1 {
+			return
+		}
+		n = clockEvery
 	}
 	now := time.Now().UnixNano()
 	t.first.CompareAndSwap(0, now)
-	t.last.Store(now)
-	if t.measure {
-		t.count.Add(n)
-		t.mu.Lock()
-		t.latencies = append(t.latencies, now-sentAt)
-		t.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	bucket := int(time.Duration(now-t.first.Load()) / bucketTime)
+	for len(t.buckets) <= bucket {
+		t.buckets = append(t.buckets, 0)
 	}
+	t.buckets[bucket] += n
+	if t.measure {
+		t.latencies = append(t.latencies, now-sentAt)
+	}
+}
+
+const (
+	// clockEvery is of how many single arrivals one reads the clock.
+	clockEvery = 256
+	bucketTime = 100 * time.Millisecond
+)
+
+// rate is the arrivals a second: the median over the tenths of seconds in the middle half of the time that rates were held.
+func (t *tally) rate(lasts time.Duration) float64 {
+	n := int(lasts / bucketTime)
+	if len(t.buckets) < n {
+		n = len(t.buckets)
+	}
+	middle := slices.Clone(t.buckets[n/4 : n-n/4])
+	if len(middle) == 0 {
+		return 0
+	}
+	slices.Sort(middle)
+	return float64(middle[len(middle)/2]) / bucketTime.Seconds()
 }
 
 // arrived is what a watcher says at its end.
 type arrived struct {
 	Count    uint64
 	Missed   uint64
-	Seconds  float64 // between the first and the last arrival
+	Rate     float64 // arrivals a second while the rate was held
 	P50, P99 float64 // microseconds, where they were measured
 }
 
@@ -52,7 +79,7 @@ type arrived struct {
 const quietTime = 1500 * time.Millisecond
 
 // report waits until nothing arrives any more, and tells.
-func (t *tally) report(ctx context.Context) error {
+func (t *tally) report(ctx context.Context, lasts time.Duration) error {
 	before := uint64(0)
 	for {
 		select {
@@ -66,9 +93,9 @@ func (t *tally) report(ctx context.Context) error {
 		}
 		before = now
 	}
-	a := arrived{Count: t.count.Load(), Missed: t.missed.Load(), Seconds: float64(t.last.Load()-t.first.Load()) / 1e9}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	a := arrived{Count: t.count.Load(), Missed: t.missed.Load(), Rate: t.rate(lasts)}
 	slices.Sort(t.latencies)
 	if n := len(t.latencies); n > 0 {
 		a.P50, a.P99 = float64(t.latencies[n/2])/1e3, float64(t.latencies[n*99/100])/1e3

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/pprof"
+	"syscall"
+	"time"
+
+	"banyan/proto/apiv1"
+	"banyan/proto/apiv1/apiv1connect"
+	"banyan/server"
+
+	"connectrpc.com/connect"
+)
+
+// listening is what a node's process says when it serves.
+type listening struct{ API, Links string }
+
+// runNode runs the node in dir.
+func runNode(dir, name, profile string) error {
+	if profile != "" {
+		file, err := os.Create(filepath.Join(profile, name+".pprof"))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = file.Close() }()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	file := server.File{Name: name, Data: dir}
+	file.Listeners.API, file.Listeners.Links = "127.0.0.1:0", "127.0.0.1:0"
+	node, err := server.New(context.Background(), server.Config{File: file, Logger: server.NewLogger(server.LogOptions{Level: "warn"}, name)})
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(listening{node.APIAddress(), node.LinksAddress()}); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return node.Run(ctx)
+}
+
+// node is a node's process with a session of its administrator.
+type node struct {
+	*process
+	name  string
+	dir   string
+	at    listening
+	trees apiv1connect.TreeServiceClient
+}
+
+func startNode(ctx context.Context, parent, name, profile string) (*node, error) {
+	n := &node{name: name, dir: filepath.Join(parent, name)}
+	made, err := server.Init(ctx, n.dir, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	if n.process, err = start("node", "-dir", n.dir, "-name", name, "-profile", profile); err != nil {
+		return nil, err
+	}
+	if err := n.result(&n.at); err != nil {
+		return nil, err
+	}
+	if err := reachable(n.at.API); err != nil {
+		return nil, err
+	}
+	ca, err := os.ReadFile(filepath.Join(n.dir, "ca.pem"))
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}, ForceAttemptHTTP2: true,
+	}}
+	session, err := apiv1connect.NewSessionServiceClient(client, "https://"+n.at.API).Login(ctx, &apiv1.LoginRequest{Name: made.AdminName, Password: made.Password})
+	if err != nil {
+		return nil, err
+	}
+	bearer := connect.WithInterceptors(connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+			request.Header().Set("Authorization", "Bearer "+session.GetToken())
+			return next(ctx, request)
+		}
+	}))
+	n.trees = apiv1connect.NewTreeServiceClient(client, "https://"+n.at.API, bearer)
+	return n, os.WriteFile(filepath.Join(n.dir, "token"), []byte(session.GetToken()), 0o600)
+}
+
+func (n *node) call(ctx context.Context, path, function string, texts map[string]string) (map[string]string, error) {
+	response, err := n.trees.Call(ctx, &apiv1.CallRequest{Path: path, Function: function, Texts: texts})
+	if err != nil {
+		return nil, fmt.Errorf("%s: call %s:%s: %w", n.name, path, function, err)
+	}
+	results := make(map[string]string)
+	for _, r := range response.GetResults() {
+		results[r.GetName()] = r.GetValue().GetStringValue()
+	}
+	return results, nil
+}
+
+// pair is an edge node that is linked to a centre.
+type pair struct{ edge, centre *node }
+
+const (
+	loadDevice = "/devices/load"
+	edgeMount  = "/edge"
+)
+
+func startPair(ctx context.Context, dir string, variables int, profile string) (*pair, error) {
+	p := &pair{}
+	var err error
+	if p.centre, err = startNode(ctx, dir, "centre", profile); err != nil {
+		return nil, err
+	}
+	if p.edge, err = startNode(ctx, dir, "edge", profile); err != nil {
+		p.centre.stop()
+		return nil, err
+	}
+	if err := p.link(ctx, variables); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *pair) stop() {
+	p.edge.stop()
+	p.centre.stop()
+}
+
+func (p *pair) link(ctx context.Context, variables int) error {
+	invitation, err := p.centre.call(ctx, "/links", "invite", map[string]string{"name": "edge", "role": "consumer", "mount": edgeMount})
+	if err != nil {
+		return err
+	}
+	if _, err := p.edge.call(ctx, "/links", "join", map[string]string{"token": invitation["token"]}); err != nil {
+		return err
+	}
+	_, err = p.edge.trees.Create(ctx, &apiv1.CreateRequest{Path: loadDevice, Kind: "simulator", Texts: map[string]string{
+		"points": fmt.Sprint(variables), "poll_interval": "1h",
+	}})
+	if err != nil {
+		return err
+	}
+	last := fmt.Sprintf("%s%s/group-%03d:p000", edgeMount, loadDevice, (variables-1)/1000)
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := p.centre.trees.Get(ctx, &apiv1.GetRequest{Address: last}); err == nil {
+			return nil
+		} else if time.Since(began) > 60*time.Second {
+			return fmt.Errorf("the centre does not have %s: %w", last, err)
+		}
+	}
+}
+
+// trial publishes at a rate at the edge and counts over the public interface of the centre.
+func (p *pair) trial(ctx context.Context, rate int, lasts time.Duration, latency bool) (arrived, time.Duration, error) {
+	var seen arrived
+	watcher, err := start("watcher", "-address", p.centre.at.API, "-dir", p.centre.dir, "-path", edgeMount+loadDevice, fmt.Sprintf("-latency=%v", latency), "-for", lasts.String())
+	if err != nil {
+		return seen, 0, err
+	}
+	defer watcher.stop()
+	if _, err := watcher.line(); err != nil {
+		return seen, 0, err
+	}
+	processes := []int{p.edge.pid(), p.centre.pid(), watcher.pid()}
+	before, err := cpuOf(processes...)
+	if err != nil {
+		return seen, 0, err
+	}
+	for _, r := range []int{rate, 0} {
+		if _, err := p.edge.trees.Set(ctx, &apiv1.SetRequest{Address: loadDevice + ":rate", Text: fmt.Sprint(r)}); err != nil {
+			return seen, 0, err
+		}
+		if r != 0 {
+			time.Sleep(lasts)
+		}
+	}
+	if err := watcher.result(&seen); err != nil {
+		return seen, 0, err
+	}
+	after, err := cpuOf(processes...)
+	return seen, after - before, err
+}
+
+func measureNodes(ctx context.Context, dir string, want map[string]bool, lasts time.Duration, variables int, profile string) (result, error) {
+	p, err := startPair(ctx, dir, variables, profile)
+	if err != nil {
+		return result{}, err
+	}
+	defer p.stop()
+	var r result
+	if want["P1"] || want["P3"] {
+		if r, err = p.highest(ctx, lasts); err != nil {
+			return r, err
+		}
+	}
+	if want["P2"] {
+		seen, _, err := p.trial(ctx, 1000, 5*time.Second, true)
+		if err != nil {
+			return r, err
+		}
+		r.p50, r.p99 = seen.P50, seen.P99
+	}
+	return r, nil
+}
+
+// highest looks for the highest rate at which no count is missed: upwards in large steps, then between the last that passed and the first that did not.
+func (p *pair) highest(ctx context.Context, lasts time.Duration) (result, error) {
+	var best result
+	passed, failed := 0.0, 0.0
+	for rate, step := 1e6, 0; step < 10 && (failed == 0 || failed/passed > 1.1); step++ {
+		seen, used, err := p.trial(ctx, int(rate), lasts, false)
+		if err != nil {
+			return best, err
+		}
+		achieved := seen.Rate
+		fmt.Fprintf(os.Stderr, "  asked for %.0f/s: %.0f/s, %d missed, %d ns processor time each\n", rate, achieved, seen.Missed, used.Nanoseconds()/int64(max(1, seen.Count)))
+		if seen.Missed == 0 && achieved > rate*0.8 {
+			passed = rate
+			if achieved > best.rate {
+				best = result{rate: achieved, cpu: used / time.Duration(seen.Count)}
+			}
+		} else {
+			failed = rate
+		}
+		switch {
+		case failed == 0:
+			rate *= 2
+		case passed == 0:
+			rate /= 2
+		default:
+			rate = (passed + failed) / 2
+		}
+	}
+	if best.rate == 0 {
+		return best, fmt.Errorf("some updates were missed at every rate")
+	}
+	return best, nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"time"
+
+	"banyan/proto"
+	"banyan/proto/apiv1"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	pb "google.golang.org/protobuf/proto"
+)
+
+// runWatcher follows everything below a path of a node over its public interface, and counts samples: each variable is a counter that
+// grows by one, so that a missing one shows.
+func runWatcher(address, caFile, tokenFile, path string, measureLatency bool, lasts time.Duration) error {
+	ca, err := os.ReadFile(caFile)
+	if err != nil {
+		return err
+	}
+	token, err := os.ReadFile(tokenFile)
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	conn, err := grpc.NewClient(address,
+		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13})),
+		grpc.WithInitialWindowSize(8<<20), grpc.WithInitialConnWindowSize(8<<20),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec{}), grpc.MaxCallRecvMsgSize(8<<20)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx := metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer "+strings.TrimSpace(string(token)))
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, apiv1.TreeService_Follow_FullMethodName)
+	if err != nil {
+		return err
+	}
+	if err := stream.SendMsg(&apiv1.FollowRequest{Path: path}); err != nil {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	w := &watcher{tally: newTally(measureLatency)}
+	go func() {
+		if err := w.receive(stream); err != nil {
+			fmt.Fprintln(os.Stderr, "watcher:", err)
+			os.Exit(1)
+		}
+	}()
+	return w.tally.report(context.Background(), lasts)
+}
+
+// watcher checks counters.
+type watcher struct {
+	tally   *tally
+	last    []float64 // by key; below 0 before the first
+	columns proto.Samples
+	ready   bool
+}
+
+func (w *watcher) receive(stream grpc.ClientStream) error {
+	raw := &proto.RawFrame{}
+	for {
+		if err := stream.RecvMsg(raw); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		samples, conflated, ok := raw.FollowSamples()
+		if !ok {
+			if err := w.define(raw.Bytes); err != nil {
+				return err
+			}
+			continue
+		}
+		w.tally.missed.Add(conflated)
+		if err := w.count(samples); err != nil {
+			return err
+		}
+	}
+}
+
+// define learns which keys are counters.
+func (w *watcher) define(encoded []byte) error {
+	response := &apiv1.FollowResponse{}
+	if err := pb.Unmarshal(encoded, response); err != nil {
+		return err
+	}
+	for _, c := range response.GetDefinitions().GetContexts() {
+		if !strings.Contains(c.GetPath(), "/group-") {
+			continue
+		}
+		for i := range c.GetVariables() {
+			key := c.GetKey() + uint32(i)
+			for len(w.last) <= int(key) {
+				w.last = append(w.last, math.NaN())
+			}
+			w.last[key] = -1
+		}
+	}
+	if response.GetDefinitions().GetListed() && !w.ready {
+		w.ready = true
+		fmt.Println("ready")
+	}
+	return nil
+}
+
+func (w *watcher) count(samples []byte) error {
+	if err := w.columns.Decode(samples); err != nil {
+		return err
+	}
+	counted, at := uint64(0), int64(0)
+	for i, key := range w.columns.Keys {
+		if int(key) >= len(w.last) || w.last[key] != w.last[key] {
+			continue
+		}
+		value := math.Float64frombits(w.columns.Bits[i])
+		if before := w.last[key]; before >= 0 && value > before+1 {
+			w.tally.missed.Add(uint64(value - before - 1))
+		}
+		w.last[key] = value
+		counted++
+		at = int64(w.columns.Source[i])
+	}
+	if counted > 0 {
+		w.tally.add(counted, at)
+	}
+	return nil
+}
