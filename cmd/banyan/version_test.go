@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 )
@@ -17,21 +18,31 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{"no command shows help", nil, 0, "version", ""},
 		{"version", []string{"version"}, 0, "banyan devel (go", ""},
-		{"version takes no argument", []string{"version", "x"}, 1, "", `unknown command "x"`},
-		{"unknown command", []string{"frobnicate"}, 1, "", `banyan: unknown command "frobnicate"`},
-		{"unknown flag", []string{"version", "--nope"}, 1, "", "banyan: unknown flag: --nope"},
-		{"an error says what to do next", []string{"frobnicate"}, 1, "", "Run 'banyan --help'"},
+		{"version takes no argument", []string{"version", "x"}, 2, "", `unknown command "x"`},
+		{"unknown command", []string{"frobnicate"}, 2, "", `banyan: unknown command "frobnicate"`},
+		{"unknown flag", []string{"version", "--nope"}, 2, "", "banyan: unknown flag: --nope"},
+		{"an error says what to do next", []string{"frobnicate"}, 2, "", "Run 'banyan --help'"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if code := run(test.args, &stdout, &stderr); code != test.code {
+			if code := runIn(t, test.args, "", &stdout, &stderr); code != test.code {
 				t.Errorf("exit code %d, want %d", code, test.code)
 			}
 			checkOutput(t, "stdout", stdout.String(), test.stdout)
 			checkOutput(t, "stderr", stderr.String(), test.stderr)
 		})
 	}
+}
+
+// runIn runs one command line away from the profiles and the environment of who runs the tests.
+func runIn(t *testing.T, args []string, in string, stdout, stderr io.Writer) int {
+	t.Helper()
+	t.Setenv("BANYAN_CONFIG", t.TempDir())
+	for _, name := range []string{"BANYAN_NET", "BANYAN_NODE", "BANYAN_USER", "BANYAN_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	return run(t.Context(), args, strings.NewReader(in), stdout, stderr)
 }
 
 func checkOutput(t *testing.T, name, got, want string) {
@@ -46,7 +57,7 @@ func checkOutput(t *testing.T, name, got, want string) {
 
 func TestVersionJSON(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := run([]string{"version", "--json"}, &stdout, &stderr); code != 0 {
+	if code := runIn(t, []string{"version", "--json"}, "", &stdout, &stderr); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr.String())
 	}
 	var info versionInfo
@@ -64,7 +75,7 @@ func TestVersionJSON(t *testing.T) {
 // would take the cut output for the whole.
 func TestWriteErrorFails(t *testing.T) {
 	var stderr bytes.Buffer
-	if code := run([]string{"version"}, brokenPipe{}, &stderr); code != 1 {
+	if code := runIn(t, []string{"version"}, "", brokenPipe{}, &stderr); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
 }

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"banyan/model"
+	"banyan/server"
+
+	"github.com/spf13/cobra"
+)
+
+// configName is the configuration file that init writes into a node's directory.
+const configName = "node.yaml"
+
+func newInit(c *cli) *cobra.Command {
+	var dir, name, api, links string
+	var hosts []string
+	cmd := &cobra.Command{
+		Use:   "init --dir DIR --name NAME",
+		Short: "Make a node, and print the administrator's password",
+		Long: `Make the directory of a node: its identity, its database, its first administrator ("admin"), and node.yaml for "banyan
+serve". The administrator's password is drawn and shown once, alone on standard output. --host names how people
+reach the node: its certificate is for these names and addresses.`,
+		Example: `  banyan init --dir /var/lib/banyan --name berlin --host berlin.example
+  banyan init --dir ./hq --name hq --api 0.0.0.0:8443 --links 0.0.0.0:7443 --host hq.example --host 10.0.0.5`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dir == "" || name == "" {
+				return usagef(cmd, "a node needs --dir DIR and --name NAME")
+			}
+			for _, address := range []string{api, links} {
+				if _, err := server.ParseFile("--api, --links", nodeFile(name, address, address)); err != nil {
+					return usagef(cmd, "%v", err)
+				}
+			}
+			return c.init(cmd, dir, name, hosts, nodeFile(name, api, links))
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&dir, "dir", "", "directory to make the node in")
+	flags.StringVar(&name, "name", "", "what people call the node")
+	flags.StringSliceVar(&hosts, "host", nil, "name or address by which the API is reached (default this machine only); may be repeated")
+	flags.StringVar(&api, "api", "127.0.0.1:8443", "where the API listens")
+	flags.StringVar(&links, "links", "127.0.0.1:7443", "where links of other nodes are accepted")
+	return cmd
+}
+
+// nodeFile is a configuration whose data is the folder that it lies in.
+func nodeFile(name, api, links string) []byte {
+	return fmt.Appendf(nil, "name: %s\ndata: .\nlisteners:\n  api: %s\n  links: %s\n", strconv.Quote(name), strconv.Quote(api), strconv.Quote(links))
+}
+
+func (c *cli) init(cmd *cobra.Command, dir, name string, hosts []string, content []byte) error {
+	made, err := server.Init(cmd.Context(), dir, name, hosts)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, configName)
+	if err := writeNew(file, content); err != nil {
+		return model.Errorf(model.KindInternal, "the node is made, but %s could not be written: %w", file, err)
+	}
+	if c.json {
+		return c.printJSON(struct {
+			Name     string `json:"name"`
+			ID       string `json:"id"`
+			Config   string `json:"config"`
+			User     string `json:"user"`
+			Password string `json:"password"`
+		}{name, made.NodeID.String(), file, made.AdminName, made.Password})
+	}
+	c.note("Node %s (%s) is made in %s. `banyan serve --dir %s` runs it; then", clean(name), made.NodeID.Short(), clean(dir), clean(dir))
+	c.note("  banyan login %s --ca %s --name %s", clean(loginAddress(content, hosts)), clean(filepath.Join(dir, "ca.pem")), made.AdminName)
+	c.note("with this password, which is shown once and kept nowhere:")
+	return c.printf("%s\n", made.Password)
+}
+
+// loginAddress is how people reach the API.
+func loginAddress(content []byte, hosts []string) string {
+	file, err := server.ParseFile(configName, content)
+	if err != nil {
+		return "URL"
+	}
+	at := file.Listeners.API
+	if len(hosts) > 0 {
+		port := at[strings.LastIndexByte(at, ':'):]
+		return "https://" + hosts[0] + port
+	}
+	return "https://" + at
+}
+
+// writeNew writes a file that is not there yet; one that is there stays as it is.
+func writeNew(name string, content []byte) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	return err
+}

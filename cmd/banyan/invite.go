@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"banyan/model"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// texts collects what is not empty.
+func texts(pairs ...string) map[string]string {
+	given := map[string]string{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			given[pairs[i]] = pairs[i+1]
+		}
+	}
+	return given
+}
+
+func newInvite(c *cli) *cobra.Command {
+	var as, mount, right, dials string
+	var exports, addresses []string
+	var expires time.Duration
+	cmd := &cobra.Command{
+		Use:   "invite NAME --as consumer|provider",
+		Short: "Invite another node to a link",
+		Long: `Make a link called NAME and an invitation to it, which another node redeems once with "banyan join". As consumer this
+node will see the other's tree at --mount; as provider it shows its own, as far as --export and --right say. The
+other side adds what it gives. The token alone goes to standard output, the explanation to standard error.`,
+		Example: `  banyan invite berlin --as consumer --mount /sites/berlin --right configure
+  banyan invite hq --as provider --export '/devices/**,/sites/**' --right operate --dials inviter
+  banyan --profile north invite berlin --as consumer --mount /sites/berlin | ssh berlin banyan join -`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case as != "consumer" && as != "provider":
+				return usagef(cmd, "--as is consumer (this node sees the other's tree) or provider (it shows its own)")
+			case as == "consumer" && mount == "":
+				return usagef(cmd, "a consumer needs --mount PATH: where the other's tree is to hang")
+			case as == "consumer" && len(exports) > 0:
+				return usagef(cmd, "--export goes with --as provider; as consumer this node shows nothing")
+			case as == "provider" && mount != "":
+				return usagef(cmd, "--mount goes with --as consumer; as provider this node mounts nothing")
+			}
+			given := named{texts: texts("name", args[0], "role", as, "mount", mount, "paths", strings.Join(exports, ","), "right", right,
+				"dials", dials, "addresses", strings.Join(addresses, ","))}
+			if cmd.Flags().Changed("expires") {
+				given.texts["expires"] = expires.String()
+			}
+			ctx, at, stop, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			answer, err := at.call(ctx, model.Address{Path: linksPath, Name: "invite"}, given)
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(struct {
+					Token   string `json:"token"`
+					Expires string `json:"expires"`
+				}{result(answer, "token"), result(answer, "expires")})
+			}
+			ends := result(answer, "expires")
+			c.note("This token joins the other node to link %s, once, until %s (%s). At the other node:\n  banyan join -%s", clean(args[0]), clean(ends),
+				clean(span(-ageOf(ends))), joinHint(as))
+			return c.printf("%s\n", clean(result(answer, "token")))
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&as, "as", "", "this node's part: consumer or provider")
+	flags.StringVar(&mount, "mount", "", "as consumer: where the other's tree is to hang")
+	flags.StringVar(&right, "right", "", "as provider: the highest right that is granted (default view); as consumer: the one asked for")
+	flags.StringSliceVar(&exports, "export", nil, "as provider: patterns of what is shown (default /**)")
+	flags.StringVar(&dials, "dials", "", "who opens the connections: joiner (default) or inviter")
+	flags.DurationVar(&expires, "expires", 15*time.Minute, "how long the invitation holds")
+	flags.StringSliceVar(&addresses, "address", nil, "HOST:PORT at which the other node reaches this one (default where it listens)")
+	completeWords(cmd, "as", "consumer", "provider")
+	completeWords(cmd, "dials", "joiner", "inviter")
+	completeWords(cmd, "right", rightNames...)
+	return cmd
+}
+
+// joinHint is what the other node adds.
+func joinHint(as string) string {
+	if as == "consumer" {
+		return " --export '/**' --right view    (what it shows, and up to which right this node may act on it)"
+	}
+	return " --mount PATH    (where this node's tree is to hang)"
+}
+
+// ageOf is how long ago an instant was, 0 where it is none.
+func ageOf(instant string) time.Duration {
+	at, err := model.ParseTime(instant)
+	if err != nil || at == 0 {
+		return 0
+	}
+	return time.Since(at.Std())
+}
+
+var rightNames = []string{"view", "operate", "configure", "administer"}
+
+func newJoin(c *cli) *cobra.Command {
+	var name, mount, right string
+	var exports, addresses []string
+	cmd := &cobra.Command{
+		Use:   "join TOKEN | join -",
+		Short: "Redeem another node's invitation",
+		Long: `Redeem the invitation that "banyan invite" printed at another node. With - the token comes from standard input, so that
+no list of processes shows it. Where the other node consumes, --export and --right say what this one shows and how
+far the other may act on it; where it provides, --mount says where its tree is to hang here.`,
+		Example: `  banyan join - < token.txt
+  banyan join TOKEN --export '/devices/**' --right configure
+  banyan join TOKEN --mount /regions/north --name north`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			token := args[0]
+			if token == "-" {
+				var err error
+				if token, err = c.readInput(); err != nil {
+					return err
+				}
+			}
+			if token = strings.TrimSpace(token); token == "" {
+				return usagef(cmd, "the token is empty")
+			}
+			given := named{
+				texts: texts("name", name, "mount", mount, "right", right, "paths", strings.Join(exports, ","), "addresses", strings.Join(addresses, ",")),
+				// As JSON, so that nothing of it is mistaken for something else.
+				values: map[string]*structpb.Value{"token": structpb.NewStringValue(token)},
+			}
+			ctx, at, stop, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			answer, err := at.call(ctx, model.Address{Path: linksPath, Name: "join"}, given)
+			if err != nil {
+				return err
+			}
+			link, peer := result(answer, "link"), result(answer, "peer")
+			if c.json {
+				return c.printJSON(struct {
+					Link string `json:"link"`
+					Peer string `json:"peer"`
+				}{link, peer})
+			}
+			return c.printf("%s\n", clean(fmt.Sprintf("linked with %s, link %s; `banyan links` shows how it is", peer, link)))
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&name, "name", "", "what the link is called here (default the other node's name)")
+	flags.StringVar(&mount, "mount", "", "as consumer: where the other's tree is to hang")
+	flags.StringVar(&right, "right", "", "as provider: the highest right that is granted (default view)")
+	flags.StringSliceVar(&exports, "export", nil, "as provider: patterns of what is shown (default /**)")
+	flags.StringSliceVar(&addresses, "address", nil, "HOST:PORT at which the inviter reaches this node, where the inviter dials")
+	completeWords(cmd, "right", rightNames...)
+	return cmd
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"banyan/model"
+	"banyan/server"
+
+	"github.com/spf13/cobra"
+)
+
+var (
+	linksPath   = model.MustPath("/links")
+	exportsPath = model.MustPath("/exports")
+	mountsPath  = model.MustPath("/mounts")
+)
+
+func newLinks(c *cli) *cobra.Command {
+	list := listing{linksPath, []string{server.KindLink}, "LINK", []column{
+		{head: "PEER", name: "peer_name"}, {head: "ROLE", name: "role"}, {head: "DIALS", name: "dials"}, {head: "STATE", name: "state"},
+		{head: "SINCE", name: "since", text: since}, {head: "LAG", name: "lag"}, {head: "ADDRESS", name: "address"}, {head: "DETAIL", name: "detail"},
+	}}
+	cmd := list.command(c, "links", "Show the links to other nodes",
+		"Show the links of a node to other nodes. ROLE is this node's part: a consumer sees the other's tree, a provider shows\nits own. DIALS says whether this node opens the connections; LAG is how long a heartbeat takes both ways.",
+		"  banyan links\n  banyan links revoke berlin")
+	cmd.AddCommand(newRevoke(c))
+	return cmd
+}
+
+func newRevoke(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:               "revoke NAME",
+		Short:             "End a link for good",
+		Long:              "End a link for good: its connections end at once, and the other node is refused from then on.",
+		Example:           "  banyan links revoke berlin",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeChild(linksPath),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := linksPath.Child(args[0])
+			if err != nil {
+				return usagef(cmd, "%v", err)
+			}
+			ctx, at, stop, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			address := model.Address{Path: path, Name: "revoke"}
+			answer, err := at.call(ctx, address, named{})
+			if err != nil {
+				return err
+			}
+			return c.printDone("revoked "+path.String(), doneJSON{Mirrored: true, Via: answer.GetVia()})
+		},
+	}
+}
+
+func newExports(c *cli) *cobra.Command {
+	list := listing{exportsPath, []string{server.KindExport}, "EXPORT", []column{
+		{head: "LINK", name: "link"}, {head: "PATHS", name: "paths"}, {head: "RIGHT", name: "right"}, {head: "ROOT", name: "root"},
+		{head: "KINDS", name: "kinds"}, {head: "EXCEPT", name: "except_kinds"}, {head: "SECRETS", name: "secrets"}, {head: "PEOPLE", name: "people"},
+	}}
+	return list.command(c, "exports", "Show what is shown to other nodes, and up to which right",
+		"Show what a node shows to others over its links, and up to which right they may act on it. An export is changed\nlike everything else, with \"banyan set /exports/NAME:paths ...\".",
+		"  banyan exports\n  banyan set /exports/north:right operate")
+}
+
+func newMounts(c *cli) *cobra.Command {
+	list := listing{mountsPath, []string{server.KindMount}, "MOUNT", []column{
+		{head: "LINK", name: "link"}, {head: "PATH", name: "path"}, {head: "STATE", name: "state"},
+		{head: "SINCE", name: "since", text: since}, {head: "CONTEXTS", name: "contexts"}, {head: "DETAIL", name: "detail"},
+	}}
+	return list.command(c, "mounts", "Show where the trees of other nodes hang",
+		"Show where the trees of other nodes hang in a node's own. Of a loop, DETAIL names the nodes that it goes through.", "  banyan mounts")
+}

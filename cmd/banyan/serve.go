@@ -1,0 +1,44 @@
+package main
+
+import (
+	"path/filepath"
+
+	"banyan/server"
+
+	"github.com/spf13/cobra"
+)
+
+func newServe(c *cli) *cobra.Command {
+	var config, dir string
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE | serve --dir DIR",
+		Short: "Run a node",
+		Long: `Run a node in the foreground until SIGTERM or SIGINT, which stop it cleanly within ten seconds; a second start goes on
+where it stopped. --dir DIR is short for --config DIR/node.yaml, which "banyan init" writes. The log goes to
+standard error.`,
+		Example: `  banyan serve --dir /var/lib/banyan
+  banyan serve --config /etc/banyan/node.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (config == "") == (dir == "") {
+				return usagef(cmd, "give --config FILE or --dir DIR, and one of them only")
+			}
+			if dir != "" {
+				config = filepath.Join(dir, configName)
+			}
+			file, err := server.LoadFile(config)
+			if err != nil {
+				return err
+			}
+			log := server.NewLogger(file.Log, file.Name)
+			node, err := server.New(cmd.Context(), server.Config{File: file, Version: version, Logger: log})
+			if err != nil {
+				return err
+			}
+			return node.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&config, "config", "", "configuration file of the node")
+	cmd.Flags().StringVar(&dir, "dir", "", "directory that banyan init made")
+	return cmd
+}
