@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"banyan/model"
+	"banyan/server"
 )
 
 // check finds what contradicts itself. What could not be read is reported already and is not in the topology.
@@ -171,7 +172,7 @@ func (p *parser) checkUser(u *User, names []string, linked bool) {
 		p.add(u.at, "write "+u.Name, "%s logs in here, at %s: the name is not foreign", u, u.Node)
 		return
 	}
-	people := []string{adminName}
+	people := []string{server.AdminName}
 	for i := range p.topology.Users {
 		if other := &p.topology.Users[i]; other.Node == u.Home && !other.Foreign() {
 			people = append(people, other.Name)

@@ -80,8 +80,8 @@ func TestThreeTier(t *testing.T) {
 	if l.Dialer() != "region-north" || l.Listener() != "hq" || l.Export.Right != model.RightConfigure || l.Mount != model.MustPath("/regions/north") {
 		t.Errorf("first link: %+v", l)
 	}
-	if topology.LinkName(l, "hq") != "region-north" || topology.LinkName(l, "region-north") != "hq" {
-		t.Errorf("its names: %s, %s", topology.LinkName(l, "hq"), topology.LinkName(l, "region-north"))
+	if provider, consumer := topology.Ends(l); provider != (End{"region-north", "hq"}) || consumer != (End{"hq", "region-north"}) {
+		t.Errorf("its ends: %v, %v", provider, consumer)
 	}
 	if len(topology.Users) != 2 || topology.Users[1].String() != "alice@hq" || topology.Users[1].Context() != "alice-at-hq" || len(topology.Users[1].Rules) != 1 {
 		t.Errorf("users: %+v", topology.Users)
@@ -126,10 +126,10 @@ links:
 	}
 	var names []string
 	for i := range topology.Links {
-		l := &topology.Links[i]
-		names = append(names, topology.LinkName(l, l.Provider), topology.LinkName(l, l.Consumer))
+		provider, consumer := topology.Ends(&topology.Links[i])
+		names = append(names, provider.Link, consumer.Link)
 	}
-	if want := []string{"two-consumer", "one-provider", "one-consumer", "two-provider", "two-provider", "two-provider"}; !slices.Equal(names, want) {
+	if want := []string{"two-consumer", "one-provider", "one-consumer", "two-provider", "two-consumer", "two-provider"}; !slices.Equal(names, want) {
 		t.Errorf("names of links: %v, want %v", names, want)
 	}
 }

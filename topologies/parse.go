@@ -8,6 +8,7 @@ import (
 	"banyan/access"
 	"banyan/devices"
 	"banyan/model"
+	"banyan/server"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -199,18 +200,20 @@ func (p *parser) checkDevice(kind mark, d *Device) {
 		names[i] = s.Name
 	}
 	given, marks := devices.Settings{}, map[string]mark{}
-	for _, s := range d.Settings {
+	for i := range d.Settings {
+		s := &d.Settings[i]
 		at := schema.SettingIndex(s.Name)
 		if at < 0 {
 			p.add(s.at, didYouMean(s.Name, names), "a %s has no setting %q", d.Kind, s.Name)
 			return
 		}
-		value, err := model.ParseText(schema.Settings[at].Type, s.Text)
+		var err error
+		s.Value, err = model.ParseText(schema.Settings[at].Type, s.Text)
 		if err != nil {
 			p.fault(s.value, typeRemedy(schema.Settings[at].Type), &model.Error{Detail: s.Name, Err: err})
 			return
 		}
-		given[s.Name], marks[s.Name] = value, s.value
+		given[s.Name], marks[s.Name] = s.Value, s.value
 	}
 	if err := openOnce(driver, schema, given); err != nil {
 		at := d.at
@@ -273,8 +276,8 @@ func (p *parser) user(node, person entry) {
 	if !p.checkName(u.at, u.Name, "a user's name") {
 		return
 	}
-	if u.Name == adminName && !u.Foreign() {
-		p.add(u.at, "choose another name", "every node has the user %s already, its first administrator", adminName)
+	if u.Name == server.AdminName && !u.Foreign() {
+		p.add(u.at, "choose another name", "every node has the user %s already, its first administrator", server.AdminName)
 	}
 	rules, ok := p.list(person.value, "rules")
 	for _, rule := range rules {

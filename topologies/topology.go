@@ -41,9 +41,10 @@ type Device struct {
 	at mark
 }
 
-// Setting is one setting as a person types it.
+// Setting is one setting, as the file writes it and as it is.
 type Setting struct {
 	Name, Text string
+	Value      model.Value
 
 	at, value mark
 }
@@ -63,7 +64,7 @@ type Link struct {
 
 type linkMarks struct{ link, provider, consumer, mount mark }
 
-// Dialer is the node that opens the connections, and Listener the one that it dials.
+// Dialer is the node that opens the connections.
 func (l *Link) Dialer() string {
 	if l.ConsumerDials {
 		return l.Consumer
@@ -137,20 +138,19 @@ func (t *Topology) Names() []string {
 	return names
 }
 
-// LinkName is what a link is called at one of its ends: as the node at the other end. Where two nodes provide for each other, both links of
-// a pair would have that name, so that it also says what the other end is.
-func (t *Topology) LinkName(l *Link, at string) string {
-	peer, role := l.Consumer, "consumer"
-	if at == l.Consumer {
-		peer, role = l.Provider, "provider"
-	}
+// End is one end of a link: a node, and what the link is called there.
+type End struct{ Node, Link string }
+
+// Ends are both ends of a link. It is called as the node at the other end, and where that would be said of two links, since two nodes provide
+// for each other or one for itself, also what the other end is.
+func (t *Topology) Ends(l *Link) (provider, consumer End) {
+	provider, consumer = End{l.Provider, l.Consumer}, End{l.Consumer, l.Provider}
 	for i := range t.Links {
-		if other := &t.Links[i]; l.Provider == l.Consumer || other.Provider == l.Consumer && other.Consumer == l.Provider {
-			return peer + "-" + role
+		if other := &t.Links[i]; other.Provider == l.Consumer && other.Consumer == l.Provider {
+			provider.Link += "-consumer"
+			consumer.Link += "-provider"
+			break
 		}
 	}
-	return peer
+	return provider, consumer
 }
-
-// adminName is the first administrator of every node.
-const adminName = "admin"

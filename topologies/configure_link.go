@@ -1,0 +1,224 @@
+package topologies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"banyan/model"
+	"banyan/proto/apiv1"
+)
+
+var (
+	linksPath   = model.MustPath("/links")
+	exportsPath = model.MustPath("/exports")
+	mountsPath  = model.MustPath("/mounts")
+)
+
+func child(of model.Path, name string) model.Path { return model.MustPath(of.String() + "/" + name) }
+
+// link joins two nodes, or settles what they have joined already. The node that is dialled invites and the one that dials joins, since
+// only it has to reach the other.
+func (c *configurer) link(ctx context.Context, l *Link) error {
+	inviter, joiner := c.inviteAndJoin(l)
+	agreed, err := c.agreed(ctx, l)
+	if err != nil {
+		return err
+	}
+	if !agreed {
+		for _, end := range []End{inviter, joiner} {
+			if err := c.removeLink(ctx, c.nodes[end.Node], end.Link); err != nil {
+				return err
+			}
+		}
+		if err := c.join(ctx, l, inviter, joiner); err != nil {
+			return err
+		}
+		c.say("%s shows itself to %s, at %s there", l.Provider, l.Consumer, l.Mount)
+	}
+	for _, end := range []End{inviter, joiner} {
+		c.nodes[end.Node].made[child(linksPath, end.Link).String()] = true
+	}
+	if err := c.address(ctx, l); err != nil {
+		return err
+	}
+	return c.sides(ctx, l)
+}
+
+// inviteAndJoin are the ends by who does what.
+func (c *configurer) inviteAndJoin(l *Link) (inviter, joiner End) {
+	provider, consumer := c.topology.Ends(l)
+	if l.ConsumerDials {
+		return provider, consumer
+	}
+	return consumer, provider
+}
+
+// agreed reports whether both ends know each other in these parts already.
+func (c *configurer) agreed(ctx context.Context, l *Link) (bool, error) {
+	provider, consumer := c.topology.Ends(l)
+	for _, end := range []struct {
+		End
+		peer, role string
+		dials      bool
+	}{{provider, l.Consumer, "provider", !l.ConsumerDials}, {consumer, l.Provider, "consumer", l.ConsumerDials}} {
+		info, there, err := c.nodes[end.Node].client.there(ctx, child(linksPath, end.Link))
+		if err != nil || !there {
+			return false, err
+		}
+		id, err := c.nodes[end.peer].nodeID(ctx)
+		if err != nil {
+			return false, err
+		}
+		if text(info, "peer") != id || text(info, "role") != end.role || truth(info, "dials") != end.dials || truth(info, "revoked") {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func text(info *apiv1.ContextInfo, setting string) string {
+	r, _ := settingOf(info, setting)
+	return valueOf(r).Text()
+}
+
+func truth(info *apiv1.ContextInfo, setting string) bool {
+	r, _ := settingOf(info, setting)
+	return valueOf(r).Bool()
+}
+
+func (n *configured) nodeID(ctx context.Context) (string, error) {
+	if n.id == "" {
+		info, err := ask(ctx, n.client, n.client.Node.Info, &apiv1.InfoRequest{})
+		if err != nil {
+			return "", err
+		}
+		n.id = info.GetId()
+	}
+	return n.id, nil
+}
+
+// join invites at one end and redeems at the other.
+func (c *configurer) join(ctx context.Context, l *Link, inviter, joiner End) error {
+	invite := map[string]string{"name": inviter.Link, "role": "consumer", "addresses": c.nodes[inviter.Node].links}
+	redeem := map[string]string{"name": joiner.Link}
+	consumer, provider := invite, redeem
+	if l.ConsumerDials {
+		invite["role"] = "provider"
+		consumer, provider = redeem, invite
+	}
+	consumer["mount"] = l.Mount.String()
+	provider["right"], provider["paths"] = l.Export.Right.String(), patterns(&l.Export)
+	if l.Export.narrowed() {
+		provider["paths"] = "/" // until all is set that narrows it
+	}
+	invitation, err := c.nodes[inviter.Node].client.call(ctx, linksPath, "invite", invite)
+	if err != nil {
+		return err
+	}
+	redeem["token"] = invitation["token"]
+	_, err = c.nodes[joiner.Node].client.call(ctx, linksPath, "join", redeem)
+	return err
+}
+
+func (e *Export) narrowed() bool {
+	return !e.Root.IsRoot() || len(e.Kinds) > 0 || len(e.ExceptKinds) > 0
+}
+
+// removeLink removes a link with what is given and taken over it.
+func (c *configurer) removeLink(ctx context.Context, at *configured, name string) error {
+	for _, folder := range []model.Path{exportsPath, mountsPath, linksPath} {
+		if err := at.client.remove(ctx, child(folder, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// address tells the one that dials where the other listens now.
+func (c *configurer) address(ctx context.Context, l *Link) error {
+	inviter, joiner := c.inviteAndJoin(l)
+	at := c.nodes[joiner.Node]
+	info, err := at.client.describe(ctx, child(linksPath, joiner.Link))
+	if err != nil {
+		return err
+	}
+	return c.settle(ctx, at, info, map[string]model.Value{"addresses": model.String(c.nodes[inviter.Node].links)})
+}
+
+// sides makes export and mount what the file says; paths come last, after all that narrows them.
+func (c *configurer) sides(ctx context.Context, l *Link) error {
+	provider, consumer := c.topology.Ends(l)
+	at := c.nodes[provider.Node]
+	info, err := at.client.describe(ctx, child(exportsPath, provider.Link))
+	if err != nil {
+		return err
+	}
+	e := &l.Export
+	for _, step := range []map[string]model.Value{{
+		"right": model.String(e.Right.String()), "root": model.String(e.Root.String()), "kinds": model.String(strings.Join(e.Kinds, ",")),
+		"except_kinds": model.String(strings.Join(e.ExceptKinds, ",")), "secrets": model.Bool(e.Secrets), "people": model.Bool(e.People),
+	}, {"paths": model.String(patterns(e))}} {
+		if err := c.settle(ctx, at, info, step); err != nil {
+			return err
+		}
+	}
+	at = c.nodes[consumer.Node]
+	if info, err = at.client.describe(ctx, child(mountsPath, consumer.Link)); err != nil {
+		return err
+	}
+	return c.settle(ctx, at, info, map[string]model.Value{"path": model.String(l.Mount.String())})
+}
+
+// linkLooking is how often it is looked whether a link is up.
+const linkLooking = 50 * time.Millisecond
+
+// linked waits until every link is up at both ends.
+func (c *configurer) linked(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for i := range c.topology.Links {
+		l := &c.topology.Links[i]
+		provider, consumer := c.topology.Ends(l)
+		for _, end := range []End{provider, consumer} {
+			if err := c.up(ctx, end, otherEnd(l, end.Node)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *configurer) up(ctx context.Context, end End, peer string) error {
+	last := "nothing is known of it"
+	for {
+		info, err := c.nodes[end.Node].client.describe(ctx, child(linksPath, end.Link))
+		switch {
+		case err == nil && variableOf(info, "state").Text() == "up":
+			return nil
+		case err == nil:
+			last = strings.TrimSpace(variableOf(info, "state").Text() + " " + variableOf(info, "detail").Text())
+		case ctx.Err() == nil:
+			return fmt.Errorf("%s: %w", end.Node, err)
+		}
+		sleep(ctx, linkLooking)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return &model.Error{
+				Kind: model.KindTimeout, Detail: fmt.Sprintf("%s: the link to %s does not come up: %s", end.Node, peer, last),
+				Remedy: "look into the logs of both nodes",
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func otherEnd(l *Link, node string) string {
+	if node == l.Provider {
+		return l.Consumer
+	}
+	return l.Provider
+}
