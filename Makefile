@@ -88,8 +88,12 @@ endif
 
 # ---- checking -------------------------------------------------------------
 
+.PHONY: faults
+faults: ## plant each fault and prove that its test turns red
+	@tools/planted-faults
+
 .PHONY: check
-check: lint gen-check test ## all that must hold before a commit; what CI runs
+check: lint gen-check test faults ## all that must hold before a commit; what CI runs
 
 .PHONY: lint
 lint: bin/tools/golangci-lint bin/tools/buf ## check format, vet, lint

@@ -6,12 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"banyan/access"
 	"banyan/follow"
 	"banyan/model"
 	"banyan/peering"
 	"banyan/pki"
-	"banyan/proto"
 	"banyan/store"
 	"banyan/tree"
 
@@ -49,17 +47,6 @@ type mountPoint struct {
 	link string
 }
 
-// mount is a mirror in use.
-type mount struct {
-	path   model.Path
-	link   string
-	peer   model.NodeID
-	mirror *peering.Mirror
-	store  *store.Mirror
-	cancel context.CancelFunc
-	done   chan struct{}
-}
-
 var _ Peers = (*links)(nil)
 
 // newPeers makes the node's links.
@@ -78,29 +65,6 @@ func (n *Node) newPeers() (Peers, error) {
 		Logger: n.log, Beat: n.cfg.Beat, Dial: n.cfg.Dial, Execute: l.serve, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
 	})
 	return l, nil
-}
-
-// Mounts are the mirrors to load.
-func (l *links) Mounts(puts []tree.Put) []store.Mount {
-	var mounts []store.Mount
-	for i := range puts {
-		put := &puts[i]
-		if put.Schema.Kind != KindMount {
-			continue
-		}
-		c := tree.Context{Schema: put.Schema, Settings: put.Settings}
-		path, err := model.ParsePath(c.SettingNamed(settingPath).Text())
-		if err != nil {
-			continue
-		}
-		mounts = append(mounts, store.Mount{ID: put.ID, Path: path, Each: func(row *store.MirrorRow) {
-			l.kept[put.ID] = append(l.kept[put.ID], peering.Row{
-				ID: row.ID, Path: row.Path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version,
-				Change: row.ProviderChange, Local: row.Change, Route: row.Route,
-			})
-		}})
-	}
-	return mounts
 }
 
 // Observe wakes the reconciling when something of links changed.
@@ -244,38 +208,6 @@ func (l *links) Roots(node model.NodeID) ([]*x509.Certificate, error) {
 	return l.roots[node], nil
 }
 
-// mirrorOf is the mirror of a consumer's link, made where there is none.
-func (l *links) mirrorOf(ctx context.Context, cfg *peering.LinkConfig, peerName string, used map[model.ContextID]bool) (*peering.Mirror, bool) {
-	c, there := l.usedBy(mountsPath, KindMount, cfg.Name)
-	if !there {
-		return nil, false
-	}
-	path, err := model.ParsePath(c.SettingNamed(settingPath).Text())
-	if err != nil {
-		return nil, false
-	}
-	l.mu.RLock()
-	m := l.mounts[c.ID]
-	l.mu.RUnlock()
-	if m != nil && m.path == path && m.link == cfg.Name && m.peer == cfg.Peer {
-		used[c.ID] = true
-		return m.mirror, true
-	}
-	if m != nil {
-		l.hub.Reconcile(nil) // the mirror must not be in use when it is purged; every link starts anew right after
-		l.dropMounts(ctx, map[model.ContextID]bool{})
-		signal(l.wake)
-		return nil, false
-	}
-	m, err = l.newMount(ctx, c.ID, path, cfg, peerName)
-	if err != nil {
-		l.log.Error("a mount cannot be kept", "mount", c.Path, "error", err)
-		return nil, false
-	}
-	used[c.ID] = true
-	return m.mirror, true
-}
-
 // usedBy is the export or the mount of a link.
 func (l *links) usedBy(folder model.Path, kind, link string) (tree.Context, bool) {
 	for _, c := range directlyBelow(l.tree, folder) {
@@ -284,170 +216,6 @@ func (l *links) usedBy(folder model.Path, kind, link string) (tree.Context, bool
 		}
 	}
 	return tree.Context{}, false
-}
-
-func (l *links) newMount(ctx context.Context, id model.ContextID, path model.Path, cfg *peering.LinkConfig, peerName string) (*mount, error) {
-	kept, err := l.store.Mirror(ctx, id, path)
-	if err != nil {
-		return nil, err
-	}
-	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	m := &mount{path: path, link: cfg.Name, peer: cfg.Peer, store: kept, cancel: cancel, done: make(chan struct{})}
-	state := kept.State()
-	at := peering.Place{View: state.View, Epoch: state.Epoch, Chain: state.Chain, Changes: state.Position, Heard: state.Heard}
-	rows := l.kept[id]
-	delete(l.kept, id)
-	if len(rows) == 0 {
-		at = peering.Place{Heard: state.Heard}
-	}
-	m.mirror = peering.NewMirror(peering.MirrorConfig{
-		Tree: l.tree, Mount: path, Self: l.self, Peer: tree.Hop{Node: cfg.Peer, Name: peerName}, Keeper: keeper{kept},
-	}, rows, at)
-	go func() {
-		defer close(m.done)
-		if err := kept.Run(runCtx); err != nil {
-			l.log.Warn("a mirror is not kept any more", "mount", path, "error", err)
-		}
-	}()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mounts[id] = m
-	l.points = append(l.points, mountPoint{path, cfg.Name})
-	return m, nil
-}
-
-// dropMounts purges mirrors that are used no more. Whoever comes back after that compares, since their removals are forgotten with the file.
-func (l *links) dropMounts(ctx context.Context, used map[model.ContextID]bool) {
-	l.mu.Lock()
-	var dropped []*mount
-	for id, m := range l.mounts {
-		if _, stays := l.tree.Lookup(m.path); used[id] && stays || used[id] {
-			continue
-		}
-		if c := l.contextOf(id); c != nil && c.SettingNamed(settingLink).Text() == m.link && c.SettingNamed(settingPath).Text() == m.path.String() && l.hasLink(m.link) {
-			continue // it rests: its link is switched off
-		}
-		dropped = append(dropped, m)
-		delete(l.mounts, id)
-		defer func() {
-			if err := l.store.DropMirror(id); err != nil {
-				l.log.Warn("a mirror was not deleted", "error", err)
-			}
-		}()
-	}
-	l.points = nil
-	for _, m := range l.mounts {
-		l.points = append(l.points, mountPoint{m.path, m.link})
-	}
-	l.mu.Unlock()
-	for _, m := range dropped {
-		m.mirror.Purge()
-		m.cancel()
-		<-m.done
-	}
-	if len(dropped) > 0 {
-		trim := store.Commit{Class: store.ClassSettings, Changes: []store.Change{store.Trim{Horizon: l.tree.ChangeHead() + 1}}}
-		if _, err := l.commits.Do(ctx, trim); err != nil {
-			l.log.Warn("what was forgotten with a mount was not noted", "error", err)
-		}
-	}
-}
-
-func (l *links) contextOf(id model.ContextID) *tree.Context {
-	for _, path := range l.tree.ByID(id) {
-		if c, there := l.tree.Lookup(path); there && own(&c) {
-			return &c
-		}
-	}
-	return nil
-}
-
-func (l *links) hasLink(name string) bool {
-	path, err := linksPath.Child(name)
-	if err != nil {
-		return false
-	}
-	_, there := l.tree.Lookup(path)
-	return there
-}
-
-// keeper hands what a mirror learns to the store.
-type keeper struct{ to *store.Mirror }
-
-// Keep hands over.
-func (k keeper) Keep(gone []peering.Gone, rows []peering.Row, at peering.Place) {
-	removals := make([]store.MirrorRemoval, len(gone))
-	for i, g := range gone {
-		removals[i] = store.MirrorRemoval{ID: g.ID, Path: g.Path, Version: g.Version, Change: g.Local}
-	}
-	kept := make([]store.MirrorRow, len(rows))
-	for i, r := range rows {
-		kept[i] = store.MirrorRow{
-			ID: r.ID, Path: r.Path, Label: r.Label, Schema: r.Schema, Settings: r.Settings, Version: r.Version,
-			ProviderChange: r.Change, Change: r.Local, Route: r.Route,
-		}
-	}
-	k.to.Keep(removals, kept, store.MirrorState{Chain: at.Chain, Position: at.Changes, View: at.View, Epoch: at.Epoch, Heard: at.Heard})
-}
-
-// selection is an export as package follow asks for it.
-type selection struct{ *access.Selection }
-
-// Schema is what the export shows of a schema.
-func (s selection) Schema(full *model.Schema) (*model.Schema, error) {
-	secret := make(map[string]bool)
-	for i := range full.Settings {
-		secret[full.Settings[i].Name] = full.Settings[i].Secret
-	}
-	return proto.DeriveSchema(full, func(entry string) bool { return !s.HidesEntity(full.Kind, entry, secret[entry]) })
-}
-
-// viewOf is the view of a provider's link. Exports of equal content share one.
-func (l *links) viewOf(link string) (*follow.View, bool) {
-	c, there := l.usedBy(exportsPath, KindExport, link)
-	if !there {
-		return nil, false
-	}
-	export, root, err := readExport(c.Path.Base(), c.SettingNamed)
-	if err != nil {
-		l.log.Error("an export cannot be used", "export", c.Path, "error", err)
-		return nil, false
-	}
-	selected, err := access.NewSelection(export, access.Areas{})
-	if err != nil {
-		l.log.Error("an export cannot be used", "export", c.Path, "error", err)
-		return nil, false
-	}
-	made := follow.NewView(l.tree, root, selection{selected})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if known := l.views[made.ID]; known != nil {
-		return known, true
-	}
-	l.views[made.ID] = made
-	return made, true
-}
-
-// Grants are what this node granted, by link. A link that may not be used grants nothing.
-func (l *links) Grants() map[string]*access.Grant {
-	grants := make(map[string]*access.Grant)
-	for _, c := range directlyBelow(l.tree, linksPath) {
-		peer, err := model.ParseNodeID(c.SettingNamed(settingPeer).Text())
-		if c.Schema.Kind != KindLink || err != nil || roleOf(&c) != pki.RoleProvider ||
-			c.SettingNamed(settingRevoked).Bool() || !c.SettingNamed(settingEnabled).Bool() {
-			continue
-		}
-		grant := &access.Grant{Node: c.SettingNamed(settingPeerName).Text(), ID: peer}
-		if e, there := l.usedBy(exportsPath, KindExport, c.Path.Base()); there {
-			if export, _, err := readExport(e.Path.Base(), e.SettingNamed); err == nil {
-				if selected, err := access.NewSelection(export, access.Areas{}); err == nil {
-					grant.Exports = []*access.Selection{selected}
-				}
-			}
-		}
-		grants[c.Path.Base()] = grant
-	}
-	return grants
 }
 
 // revoke ends a link for good.

@@ -2,13 +2,18 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"banyan/access"
 	"banyan/model"
+	"banyan/pki"
+	"banyan/proto/linkv1"
+	"banyan/tree"
 )
 
 // linkedNode is a running node of a test.
@@ -31,10 +36,12 @@ func makeNode(t *testing.T, name string) *linkedNode {
 	return n
 }
 
-func (n *linkedNode) start(name string) {
+func (n *linkedNode) start(name string) { n.startAt(name, "127.0.0.1:0") }
+
+func (n *linkedNode) startAt(name, address string) {
 	n.t.Helper()
 	file := File{Name: name, Data: n.dir}
-	file.Listeners.API, file.Listeners.Links = "127.0.0.1:0", "127.0.0.1:0"
+	file.Listeners.API, file.Listeners.Links = "127.0.0.1:0", address
 	made, err := New(context.Background(), Config{File: file, Beat: 300 * time.Millisecond})
 	if err != nil {
 		n.t.Fatal(err)
@@ -199,5 +206,109 @@ func TestRightsEndAtTheOwner(t *testing.T) {
 	}})
 	if err == nil {
 		t.Error("links could be changed over a link")
+	}
+}
+
+// Of many who redeem one invitation at once, one wins; the winner gets the same answer again, also after a restart of the inviter, and nobody else does.
+func TestThousandRedemptionsAtOnce(t *testing.T) {
+	hq, berlin := makeNode(t, "hq"), makeNode(t, "berlin")
+	invitation := hq.call("/links", "invite", textArgument("name", "berlin"), textArgument("role", "consumer"), textArgument("mount", "/sites/berlin"))
+	token, err := pki.ParseToken(invitation["token"].Text())
+	if err != nil {
+		t.Fatal(err)
+	}
+	join := func(attempt int) error {
+		id := sha256.Sum256(fmt.Append(nil, attempt))
+		_, _, _, err := berlin.peers.(*links).hub.Join(t.Context(), token, &linkv1.RedeemRequest{
+			Secret: token.Secret.Reveal(), Name: "berlin", Attempt: id[:],
+		})
+		return err
+	}
+	const tries = 1000
+	answers := make([]error, tries)
+	var work sync.WaitGroup
+	room := make(chan struct{}, 64)
+	for i := range tries {
+		room <- struct{}{}
+		work.Go(func() {
+			defer func() { <-room }()
+			answers[i] = join(i)
+		})
+	}
+	work.Wait()
+	winner := -1
+	for i, err := range answers {
+		switch {
+		case err == nil && winner >= 0:
+			t.Fatalf("attempts %d and %d both won", winner, i)
+		case err == nil:
+			winner = i
+		case !strings.Contains(err.Error(), "used already"):
+			t.Errorf("attempt %d: %v", i, err)
+		}
+	}
+	if winner < 0 {
+		t.Fatal("nobody won")
+	}
+	address := hq.LinksAddress()
+	hq.stop()
+	hq.startAt("hq", address)
+	if err := join(winner); err != nil {
+		t.Errorf("the winner, whose answer may have been lost, was refused: %v", err)
+	}
+	if err := join(tries); err == nil {
+		t.Error("an invitation that was used before a restart was used again")
+	}
+}
+
+func TestLoops(t *testing.T) {
+	for _, names := range [][]string{{"hq"}, {"hq", "north"}, {"hq", "north", "berlin"}} {
+		t.Run(strings.Join(names, ">"), func(t *testing.T) {
+			var nodes []*linkedNode
+			for _, name := range names {
+				nodes = append(nodes, makeNode(t, name))
+			}
+			for i, n := range nodes {
+				below := nodes[(i+1)%len(nodes)]
+				linkUp(below, n, "ring", "/ring", "view")
+			}
+			hq := nodes[0]
+			route := "loop: " + strings.Join(append(append([]string{}, names...), names[0]), " > ")
+			hq.waits("/mounts/ring:state", is("loop good"))
+			hq.waits("/mounts/ring:detail", is(route+" good"))
+			if len(nodes) > 1 {
+				hq.waits("/ring/system:name", is(names[1]+" good"))
+			}
+			seen := ""
+			hq.Tree().Walk(model.Root, nil, func(c *tree.Context) bool {
+				for _, hop := range c.Route {
+					if hop.Node == hq.ID() {
+						seen = c.Path.String()
+					}
+				}
+				return seen == ""
+			})
+			if seen != "" {
+				t.Errorf("%s was mounted although it came from here", seen)
+			}
+		})
+	}
+}
+
+func TestDiamondIsOneIdentity(t *testing.T) {
+	hq, left, right, berlin := makeNode(t, "hq"), makeNode(t, "left"), makeNode(t, "right"), makeNode(t, "berlin")
+	linkUp(left, hq, "left", "/left", "view")
+	linkUp(right, hq, "right", "/right", "view")
+	linkUp(berlin, left, "berlin", "/berlin", "view")
+	linkUp(berlin, right, "berlin", "/berlin", "view")
+	hq.waits("/left/berlin/system:name", is("berlin good"))
+	hq.waits("/right/berlin/system:name", is("berlin good"))
+	a, _ := hq.Tree().Lookup(model.MustPath("/left/berlin/system"))
+	if paths := hq.Tree().ByID(a.ID); len(paths) != 2 {
+		t.Errorf("one context is at %v", paths)
+	}
+	contexts, identities := hq.Tree().Count()
+	if identities >= contexts {
+		t.Errorf("%d contexts count as %d", contexts, identities)
 	}
 }

@@ -1,0 +1,69 @@
+package server
+
+import (
+	"banyan/access"
+	"banyan/follow"
+	"banyan/model"
+	"banyan/pki"
+	"banyan/proto"
+)
+
+// selection is an export as package follow asks for it.
+type selection struct{ *access.Selection }
+
+// Schema is what the export shows of a schema.
+func (s selection) Schema(full *model.Schema) (*model.Schema, error) {
+	secret := make(map[string]bool)
+	for i := range full.Settings {
+		secret[full.Settings[i].Name] = full.Settings[i].Secret
+	}
+	return proto.DeriveSchema(full, func(entry string) bool { return !s.HidesEntity(full.Kind, entry, secret[entry]) })
+}
+
+// viewOf is the view of a provider's link. Exports of equal content share one.
+func (l *links) viewOf(link string) (*follow.View, bool) {
+	c, there := l.usedBy(exportsPath, KindExport, link)
+	if !there {
+		return nil, false
+	}
+	export, root, err := readExport(c.Path.Base(), c.SettingNamed)
+	if err != nil {
+		l.log.Error("an export cannot be used", "export", c.Path, "error", err)
+		return nil, false
+	}
+	selected, err := access.NewSelection(export, access.Areas{})
+	if err != nil {
+		l.log.Error("an export cannot be used", "export", c.Path, "error", err)
+		return nil, false
+	}
+	made := follow.NewView(l.tree, root, selection{selected})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known := l.views[made.ID]; known != nil {
+		return known, true
+	}
+	l.views[made.ID] = made
+	return made, true
+}
+
+// Grants are what this node granted, by link. A link that may not be used grants nothing.
+func (l *links) Grants() map[string]*access.Grant {
+	grants := make(map[string]*access.Grant)
+	for _, c := range directlyBelow(l.tree, linksPath) {
+		peer, err := model.ParseNodeID(c.SettingNamed(settingPeer).Text())
+		if c.Schema.Kind != KindLink || err != nil || roleOf(&c) != pki.RoleProvider ||
+			c.SettingNamed(settingRevoked).Bool() || !c.SettingNamed(settingEnabled).Bool() {
+			continue
+		}
+		grant := &access.Grant{Node: c.SettingNamed(settingPeerName).Text(), ID: peer}
+		if e, there := l.usedBy(exportsPath, KindExport, c.Path.Base()); there {
+			if export, _, err := readExport(e.Path.Base(), e.SettingNamed); err == nil {
+				if selected, err := access.NewSelection(export, access.Areas{}); err == nil {
+					grant.Exports = []*access.Selection{selected}
+				}
+			}
+		}
+		grants[c.Path.Base()] = grant
+	}
+	return grants
+}
