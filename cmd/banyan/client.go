@@ -127,13 +127,13 @@ func ask[Q, S any](
 	method func(context.Context, *Q) (*S, error), q *Q,
 ) (*S, error) {
 	if err := at.authenticate(ctx, false); err != nil {
-		return nil, err
+		return nil, onTheWay(op, address, err)
 	}
 	response, err := method(at.prove(ctx), q)
 	if connect.CodeOf(err) == connect.CodeUnauthenticated && err != nil {
 		// Who is not known is refused before anything is done, so that asking again does nothing twice.
 		if err := at.authenticate(ctx, true); err != nil {
-			return nil, err
+			return nil, onTheWay(op, address, err)
 		}
 		response, err = method(at.prove(ctx), q)
 	}
@@ -141,6 +141,15 @@ func ask[Q, S any](
 		return nil, at.failure(ctx, op, address, err)
 	}
 	return response, nil
+}
+
+// onTheWay is an error of the login that a request needed. That the node does not answer concerns the request; that the login is refused, the login.
+func onTheWay(op string, address model.Address, err error) error {
+	var e *model.Error
+	if errors.As(err, &e) && (e.Kind == model.KindUnavailable || e.Kind == model.KindTimeout) {
+		e.Op, e.Path, e.Name = op, address.Path, address.Name
+	}
+	return err
 }
 
 // prove puts into a request who asks.

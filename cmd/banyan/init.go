@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"banyan/model"
 	"banyan/server"
@@ -34,9 +34,12 @@ reach the node: its certificate is for these names and addresses.`,
 			if dir == "" || name == "" {
 				return usagef(cmd, "a node needs --dir DIR and --name NAME")
 			}
-			for _, address := range []string{api, links} {
-				if _, err := server.ParseFile("--api, --links", nodeFile(name, address, address)); err != nil {
-					return usagef(cmd, "%v", err)
+			if err := model.CheckName(name); err != nil {
+				return usagef(cmd, "--name: %v", err)
+			}
+			for flag, address := range map[string]string{"--api": api, "--links": links} {
+				if _, _, err := net.SplitHostPort(address); err != nil {
+					return usagef(cmd, "%s: %q is not HOST:PORT", flag, address)
 				}
 			}
 			return c.init(cmd, dir, name, hosts, nodeFile(name, api, links))
@@ -88,8 +91,8 @@ func loginAddress(content []byte, hosts []string) string {
 	}
 	at := file.Listeners.API
 	if len(hosts) > 0 {
-		port := at[strings.LastIndexByte(at, ':'):]
-		return "https://" + hosts[0] + port
+		_, port, _ := net.SplitHostPort(at) // the file was checked
+		return "https://" + net.JoinHostPort(hosts[0], port)
 	}
 	return "https://" + at
 }
