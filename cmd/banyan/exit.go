@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"banyan/model"
+	"banyan/topologies"
 
 	"github.com/spf13/cobra"
 )
@@ -61,6 +63,13 @@ func exitCode(err error) int {
 // report prints an error, once, in the one form that errors have, and returns the exit code. What it says came from far away in part, so that
 // it is made harmless first.
 func report(to io.Writer, err error) int {
+	var problems topologies.Problems
+	if errors.As(err, &problems) {
+		for _, problem := range problems { // one a line, as compilers do: editors jump there
+			_, _ = fmt.Fprintln(to, clean(problem.String()))
+		}
+		err = model.Errorf(model.KindInvalid, "the topology has %d mistakes", len(problems))
+	}
 	_, _ = fmt.Fprintf(to, "banyan: %s\n", clean(errorText(err)))
 	if usage, is := err.(usageError); is { //nolint:errorlint // run and usagef never wrap it
 		_, _ = fmt.Fprintf(to, "Run '%s --help' to see what there is.\n", usage.command)
