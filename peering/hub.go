@@ -52,6 +52,9 @@ type Hub struct {
 	feed   *feed
 	server *grpc.Server
 
+	// reconciling lets one Reconcile run at a time: a mirror must not be in use by an old link and a new one.
+	reconciling sync.Mutex
+
 	// mu guards links and refusals.
 	mu       sync.Mutex
 	links    map[string]*running
@@ -282,6 +285,8 @@ func (h *Hub) dial(ctx context.Context, address string, cfg LinkConfig) (*proven
 // Reconcile makes the running links those that are wanted: it starts, stops and starts anew by difference. A link that is taken away tells its
 // peer so.
 func (h *Hub) Reconcile(wanted []LinkConfig) {
+	h.reconciling.Lock()
+	defer h.reconciling.Unlock()
 	byName := make(map[string]LinkConfig, len(wanted))
 	for _, cfg := range wanted {
 		byName[cfg.Name] = cfg
