@@ -44,7 +44,7 @@ type toldContext struct {
 	index  tree.Index
 }
 
-// never is the generation of overlays before the first were told, so that also "none" is told once.
+// never is the generation of overlays before the first were told, so that also "none" is told once, and a change number that is not reached.
 const never = math.MaxUint64
 
 // Known is what a follower says that it has at a path below the view's root, to be compared. A zero Version is one of which it knows nothing but that
@@ -69,6 +69,9 @@ func (v *View) NewFollower(start Start) *Follower {
 		fresh: make(map[tree.Index]bool), skipped: make(map[tree.Index]bool), overlays: never,
 	}
 	f.listed = max(start.Changes, v.tree.ChangeHead())
+	if f.known != nil {
+		f.listed = never // until it was compared
+	}
 	switch {
 	case start.Conflate:
 		f.reader.ConflateFrom(start.Samples)
@@ -183,7 +186,7 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 		f.retell = f.retell || path.Contains(c.Path)
 	}
 	changes.Entries = append(changes.Entries, entry)
-	f.told = append(f.told, toldContext{c.Change, c.Index})
+	f.told = append(f.told, toldContext{max(c.Change, f.through), c.Index})
 }
 
 func shownIndex(m *member, i int) int {
@@ -197,7 +200,7 @@ func shownIndex(m *member, i int) int {
 func (f *Follower) settle(changes *Changes) {
 	v := f.view
 	left := f.known
-	f.known = nil
+	f.known, f.listed = nil, f.through
 	for below, k := range left {
 		path, err := v.Root.Join(below)
 		if err != nil {
@@ -241,12 +244,12 @@ func (f *Follower) Acknowledge(changes uint64) {
 }
 
 // active reports whether the follower has the member's definition. While the first listing is under way it has what was acknowledged since its last
-// change; afterwards every definition that was ever acknowledged. View.mu is held.
+// change; afterwards every definition that was ever acknowledged. Before a comparison has ended nobody knows what it has. View.mu is held.
 func (f *Follower) active(m *member) bool {
 	if f.acked >= f.listed {
 		return m.definedAt <= f.acked
 	}
-	return m.change <= f.acked
+	return f.listed != never && m.change <= f.acked
 }
 
 // Settled is the change number up to which everything was acknowledged and its latest samples were told.
@@ -313,6 +316,9 @@ func (f *Follower) SamplesThrough() uint64 { return f.at }
 
 // ChangesThrough is the change number up to which changes were told.
 func (f *Follower) ChangesThrough() uint64 { return f.through }
+
+// Acknowledged is the change number up to which everything told has arrived.
+func (f *Follower) Acknowledged() uint64 { return f.acked }
 
 // Listing reports whether the first listing has not been acknowledged yet.
 func (f *Follower) Listing() bool { return f.acked < f.listed }

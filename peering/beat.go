@@ -107,11 +107,19 @@ func (b *beats) moved(kind linkv1.LaneKind, applied uint64, now model.Time) {
 	}
 }
 
-// stalled names a lane that does not move although there is something to come.
+// stalled names a lane that does not move although there is something to come. Samples wait for the definitions before them: as long as changes
+// move, samples need not.
 func (b *beats) stalled(now model.Time) (linkv1.LaneKind, bool) {
 	for _, kind := range []linkv1.LaneKind{linkv1.LaneKind_LANE_KIND_CHANGES, linkv1.LaneKind_LANE_KIND_SAMPLES} {
-		if l := b.lanes[kind]; l != nil && l.applied < l.target && time.Duration(now-l.since) >= 2*b.interval {
+		l := b.lanes[kind]
+		if l == nil || l.applied >= l.target {
+			continue
+		}
+		if time.Duration(now-l.since) >= 2*b.interval {
 			return kind, true
+		}
+		if kind == linkv1.LaneKind_LANE_KIND_CHANGES {
+			break
 		}
 	}
 	return 0, false

@@ -18,9 +18,11 @@ type Consumer struct {
 	first    bool // the first beat of the session has come
 	bytes    uint64
 	acked    uint64 // bytes
-	changes  uint64 // acknowledged
-	queue    []*linkv1.ConsumerFrame
-	known    []model.ContextID // to be told for the comparison
+	hello    *linkv1.ConsumerFrame
+	tick     *linkv1.Beat
+	echo     *linkv1.Beat   // that is owed
+	ack      bool           // is owed: whatever comes meanwhile is acknowledged with it
+	known    []knownContext // to be told for the comparison, nil where there is none
 	wantBulk bool
 	stalled  bool
 	peerName string
@@ -33,27 +35,45 @@ const ackBytes = 64 << 10
 func NewConsumer(m *Mirror, link string, session []byte, beat time.Duration) *Consumer {
 	c := &Consumer{mirror: m, session: session, beats: newBeats(beat)}
 	at := m.place
-	c.changes = at.Changes
-	c.send(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Hello{Hello: &linkv1.Hello{
+	if len(at.Chain) == 0 && m.count > 0 {
+		at.Changes = max(1, at.Changes) // a comparison was cut: without a chain nothing is common, and it is made again
+	}
+	c.hello = &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Hello{Hello: &linkv1.Hello{
 		Version: protocolVersion, Link: link, Session: session, View: at.View, Epoch: proto.FromEpoch(at.Epoch),
 		Chain: proto.FromChain(at.Chain), Changes: at.Changes, Samples: at.Samples, Bindings: at.Bindings,
-	}}})
+	}}}
 	return c
 }
 
-func (c *Consumer) send(frame *linkv1.ConsumerFrame) { c.queue = append(c.queue, frame) }
-
-// Next is the next frame to send, and false where there is none.
+// Next is the next frame to send, and false where there is none. However long nothing can be sent, not more than the newest of each sort waits.
 func (c *Consumer) Next() (*linkv1.ConsumerFrame, bool) {
-	if len(c.queue) > 0 {
-		frame := c.queue[0]
-		c.queue = c.queue[1:]
+	switch {
+	case c.hello != nil:
+		frame := c.hello
+		c.hello = nil
 		return frame, true
-	}
-	if c.known != nil {
+	case c.tick != nil:
+		beat := c.tick
+		c.tick = nil
+		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Beat{Beat: beat}}, true
+	case c.echo != nil:
+		beat := c.echo
+		c.echo = nil
+		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Beat{Beat: beat}}, true
+	case c.ack:
+		c.ack, c.acked = false, c.bytes
+		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Ack{
+			Ack: &linkv1.Ack{Changes: c.mirror.applied, Samples: c.mirror.place.Samples, Bytes: c.bytes},
+		}}, true
+	case c.known != nil:
 		return c.nextKnown(), true
 	}
 	return nil, false
+}
+
+// Pending reports whether Next has something.
+func (c *Consumer) Pending() bool {
+	return c.hello != nil || c.tick != nil || c.echo != nil || c.ack || c.known != nil
 }
 
 // WantBulk reports, once, that the provider asked for the bulk connection.
@@ -93,9 +113,7 @@ func (c *Consumer) ReceiveRaw(raw *proto.RawFrame, now model.Time) error {
 		return err
 	}
 	c.beats.moved(linkv1.LaneKind_LANE_KIND_SAMPLES, c.mirror.place.Samples, now)
-	if c.bytes-c.acked >= ackBytes {
-		c.acknowledge()
-	}
+	c.ack = c.ack || c.bytes-c.acked >= ackBytes
 	return nil
 }
 
@@ -115,8 +133,8 @@ func (c *Consumer) receive(frame *linkv1.ProviderFrame, size int, now model.Time
 		if err := c.mirror.apply(body.Delta); err != nil {
 			return err
 		}
-		c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.place.Changes, now)
-		c.acknowledge()
+		c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.applied, now)
+		c.ack = true
 	case *linkv1.ProviderFrame_Bindings:
 		return c.mirror.bind(body.Bindings)
 	case *linkv1.ProviderFrame_Overlays:
@@ -153,42 +171,32 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 	c.welcomed, c.peerName = true, w.GetName()
 	m.cfg.Peer.Name = w.GetName()
 	epoch := proto.ToEpoch(w.GetEpoch())
-	had := m.place.Changes > 0
 	if epoch != m.place.Epoch {
-		if had && !m.place.Epoch.IsZero() {
+		if m.count > 0 && !m.place.Epoch.IsZero() {
 			m.stale.restarted(m.place.Heard, w.GetName()+" was restarted")
 		}
 		m.place.Samples = 0
 	}
 	if w.GetBindings() != m.place.Bindings {
-		m.place.Bindings = 0
-		for _, mirrored := range m.contexts {
-			m.unbind(mirrored)
-		}
-		m.slots, m.bound = nil, make(map[model.ContextID]uint32)
+		m.unbindAll()
 	}
+	m.place.Epoch = epoch
 	if w.GetResume() == linkv1.Resume_RESUME_COMPARE {
-		c.listKnown(w.GetFrom())
+		c.known = m.compare(w.GetView(), chain, w.GetFrom())
+	} else {
+		m.comparison = nil
+		m.place.View, m.place.Chain = w.GetView(), chain
+		m.place.Changes = min(m.place.Changes, w.GetFrom())
+		m.applied = m.place.Changes
 	}
-	m.place.View, m.place.Epoch, m.place.Chain = w.GetView(), epoch, chain
-	if w.GetResume() == linkv1.Resume_RESUME_COMPARE {
-		m.comparing, m.place.View = w.GetView(), 0 // a session that ends before the comparison does is followed by another comparison
-	}
-	m.place.Changes = min(m.place.Changes, w.GetFrom())
-	c.changes = m.place.Changes
 	m.stale.applied(m.place.Changes, m.place.Samples)
 	return nil
 }
 
-// listKnown collects what is held above the common history.
-func (c *Consumer) listKnown(from uint64) {
-	c.known = []model.ContextID{}
-	for id, mirrored := range c.mirror.contexts {
-		if mirrored.change > from || from == 0 {
-			mirrored.change = 0 // its number means nothing on this side of the fork
-			c.known = append(c.known, id)
-		}
-	}
+// knownContext is a context to be compared.
+type knownContext struct {
+	id      model.ContextID
+	context *mirrored
 }
 
 const knownChunk = 1000
@@ -201,11 +209,14 @@ func (c *Consumer) nextKnown() *linkv1.ConsumerFrame {
 	c.known = c.known[len(chunk):]
 	b := newDeltaBuilder() // for its table of origins
 	known := &linkv1.Known{Last: len(c.known) == 0}
-	for _, id := range chunk {
-		m := c.mirror.contexts[id]
+	for _, k := range chunk {
+		version := k.context.version
+		if k.context.foreign {
+			version = model.Version{}
+		}
 		known.Contexts = append(known.Contexts, &linkv1.KnownContext{
-			Origin: b.origin(id.Node, id.Epoch), Number: id.Number,
-			VersionEpoch: b.origin(id.Node, m.version.Epoch), Version: m.version.Number, Path: m.path.String(),
+			Origin: b.origin(k.id.Node, k.id.Epoch), Number: k.id.Number,
+			VersionEpoch: b.origin(k.id.Node, version.Epoch), Version: version.Number, Path: k.context.path.String(),
 		})
 	}
 	known.Origins = b.delta.Origins
@@ -215,10 +226,21 @@ func (c *Consumer) nextKnown() *linkv1.ConsumerFrame {
 	return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Known{Known: known}}
 }
 
-// beat takes a heartbeat: the first one of the session tells the heads at which the mirror is up to date.
+// beat takes a heartbeat: the first one of the session tells the heads at which the mirror is up to date. One without a number says only how far the
+// provider has taken in what was acknowledged.
 func (c *Consumer) beat(beat *linkv1.Beat, now model.Time) {
 	if echo := c.beats.receive(beat, now); echo != nil {
-		c.send(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Beat{Beat: echo}})
+		c.echo = echo
+	}
+	for _, l := range beat.GetLanes() {
+		if l.GetKind() == linkv1.LaneKind_LANE_KIND_CHANGES && l.GetApplied() > 0 {
+			c.mirror.settle(l.GetApplied())
+		}
+	}
+	c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.applied, now)
+	c.beats.moved(linkv1.LaneKind_LANE_KIND_SAMPLES, c.mirror.place.Samples, now)
+	if beat.GetNumber() == 0 {
+		return
 	}
 	var told heads
 	for _, l := range beat.GetLanes() {
@@ -245,8 +267,7 @@ func (c *Consumer) Tick(now model.Time) {
 		return
 	}
 	if beat := c.beats.tick(now); beat != nil {
-		c.send(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Beat{Beat: beat}})
-		c.acknowledge()
+		c.tick, c.ack = beat, true
 	}
 	if _, stalled := c.beats.stalled(now); stalled {
 		c.stalled = true
@@ -259,9 +280,3 @@ func (c *Consumer) DownAt() (model.Time, bool) { return c.beats.downAt(), c.beat
 
 // Cut says that the link is down: everything mirrored is stale since the provider was last proved to be there.
 func (c *Consumer) Cut() { c.mirror.stale.cut(c.mirror.place.Heard, c.mirror.hop()) }
-
-func (c *Consumer) acknowledge() {
-	at := c.mirror.place
-	c.acked, c.changes = c.bytes, at.Changes
-	c.send(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Ack{Ack: &linkv1.Ack{Changes: at.Changes, Samples: at.Samples, Bytes: c.bytes}}})
-}

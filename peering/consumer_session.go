@@ -24,10 +24,11 @@ type consumerSession struct {
 	client linkv1.LinkServiceClient
 	wake   chan struct{} // capacity 1: the machine may have something to send
 
-	// mu guards machine and bulk.
+	// mu guards machine, bulk and ended.
 	mu      sync.Mutex
 	machine *Consumer
 	bulk    bool // the bulk connection is wanted and not there
+	ended   bool // the mirror may be another session's
 }
 
 // consume runs a session over conn until it ends.
@@ -60,24 +61,29 @@ func (l *link) consume(ctx context.Context, conn *provenConn) error {
 		cancel()
 		_ = conn.Close()
 		work.Wait()
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
 	}()
 	work.Go(func() { s.send(ctx, stream) })
 	work.Go(func() { s.bulkLoop(ctx, session) })
-	return s.receive(stream)
+	_, err = s.receive(stream)
+	return err
 }
 
-// receive takes frames until the stream ends.
-func (s *consumerSession) receive(stream grpc.ClientStream) error {
+// receive takes frames until the stream ends, and says how many it took.
+func (s *consumerSession) receive(stream grpc.ClientStream) (frames int, err error) {
 	raw := &proto.RawFrame{}
 	for {
 		if err := stream.RecvMsg(raw); err != nil {
 			if errors.Is(err, io.EOF) {
-				return model.Errorf(model.KindUnavailable, "the provider ended the session")
+				return frames, model.Errorf(model.KindUnavailable, "the provider ended the session")
 			}
-			return proto.FromStatus(err)
+			return frames, proto.FromStatus(err)
 		}
+		frames++
 		if err := s.take(raw); err != nil {
-			return err
+			return frames, err
 		}
 	}
 }
@@ -89,7 +95,7 @@ func (s *consumerSession) take(raw *proto.RawFrame) error {
 	if s.machine.WantBulk() {
 		s.bulk = true
 	}
-	if len(s.machine.queue) > 0 || s.machine.known != nil || s.bulk {
+	if s.machine.Pending() || s.bulk {
 		signal(s.wake)
 	}
 	return err
@@ -122,41 +128,59 @@ func (s *consumerSession) send(ctx context.Context, stream linkv1.LinkService_Fo
 	}
 }
 
-// bulkLoop opens the bulk connection when the provider wants it: it dials, or takes the one that the provider dials.
+// bulkLoop opens the bulk connection when the provider wants it: it dials, or takes the one that the provider dials. A connection that comes unasked is
+// one of a provider that has given up this session, or has overtaken the frame that asks for it: which of them shows after a moment.
 func (s *consumerSession) bulkLoop(ctx context.Context, session []byte) {
 	ticker := time.NewTicker(bulkPoll)
 	defer ticker.Stop()
+	var conn *provenConn
+	defer func() {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}()
+	var came time.Time
 	for {
-		var conn *provenConn
+		extra := s.link.extra
+		if conn != nil {
+			extra = nil
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case conn = <-s.link.extra:
+		case conn = <-extra:
+			came = time.Now()
 		case <-ticker.C:
-			s.mu.Lock()
-			wanted := s.bulk
-			s.mu.Unlock()
-			if wanted && s.link.cfg.Dials {
-				conn, _ = s.link.dial(ctx)
-			}
 		}
-		if conn == nil {
-			continue
-		}
-		s.mu.Lock()
-		wanted := s.bulk
-		s.bulk = false
-		s.mu.Unlock()
-		if !wanted {
-			// The provider has given up this session's connection: it is over.
+		wanted := s.wantsBulk()
+		switch {
+		case wanted && conn == nil && s.link.cfg.Dials:
+			conn, _ = s.link.dial(ctx)
+		case !wanted && conn != nil && time.Since(came) > unaskedTime:
 			s.replace(conn)
+			conn = nil
 			return
 		}
-		s.receiveBulk(ctx, conn, session)
+		if wanted && conn != nil {
+			s.mu.Lock()
+			s.bulk = false
+			s.mu.Unlock()
+			s.receiveBulk(ctx, conn, session)
+			conn = nil
+		}
 	}
 }
 
-const bulkPoll = 50 * time.Millisecond
+func (s *consumerSession) wantsBulk() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bulk
+}
+
+const (
+	bulkPoll    = 50 * time.Millisecond
+	unaskedTime = 500 * time.Millisecond
+)
 
 // receiveBulk takes frames from the bulk connection until it ends.
 func (s *consumerSession) receiveBulk(ctx context.Context, conn *provenConn, session []byte) {
@@ -174,8 +198,10 @@ func (s *consumerSession) receiveBulk(ctx context.Context, conn *provenConn, ses
 	if stream.Send(join) != nil {
 		return
 	}
-	if err := s.receive(stream); model.KindOf(err) == model.KindCorrupt {
-		s.link.hub.log.Warn("a frame of the bulk connection was refused", "link", s.link.cfg.Name, "error", err)
+	frames, err := s.receive(stream)
+	if frames > 0 && ctx.Err() == nil {
+		// A part of the listing may be lost with it: the session goes on, in a new one, from what was acknowledged.
+		s.link.hub.log.Warn("the bulk connection ended", "link", s.link.cfg.Name, "error", err)
 		_ = s.conn.Close()
 	}
 }
@@ -194,8 +220,11 @@ func (s *consumerSession) replace(conn *provenConn) {
 func (s *consumerSession) tick(now model.Time) State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ended {
+		return ""
+	}
 	s.machine.Tick(now)
-	if len(s.machine.queue) > 0 {
+	if s.machine.Pending() {
 		signal(s.wake)
 	}
 	downAt, ever := s.machine.DownAt()
@@ -218,6 +247,9 @@ func (s *consumerSession) tick(now model.Time) State {
 func (s *consumerSession) tell(status *Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
 	status.Lag, status.PeerName, status.Heard = s.machine.Lag(), s.machine.PeerName(), s.machine.mirror.place.Heard
 	status.Contexts, status.Loop = s.machine.mirror.Count(), s.machine.mirror.Loop()
 }

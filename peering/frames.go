@@ -1,6 +1,9 @@
 package peering
 
 import (
+	"strings"
+	"unicode"
+
 	"banyan/follow"
 	"banyan/model"
 	"banyan/proto"
@@ -78,7 +81,7 @@ func (b *deltaBuilder) define(e *follow.Entry) {
 	d := &linkv1.Definition{
 		Origin: b.origin(c.ID.Node, c.ID.Epoch), Number: c.ID.Number,
 		VersionEpoch: b.origin(c.ID.Node, c.Version.Epoch), Version: c.Version.Number, Change: c.Change,
-		Path: e.Path.String(), Label: c.Label, Schema: b.schema(e.Schema), Route: b.route(c.Route),
+		Path: e.Path.String(), Label: c.Label, Schema: b.schema(e.Schema), Route: b.route(c.Route), Defined: e.Defined,
 	}
 	for _, s := range e.Setting {
 		d.Settings = append(d.Settings, &linkv1.SettingValue{Index: uint32(s.Index), Value: proto.FromValue(s.Value)})
@@ -99,7 +102,7 @@ func bindingsFrame(first int, list []follow.Binding) *linkv1.Bindings {
 	b := &linkv1.Bindings{First: uint32(first)}
 	origins := make(map[originKey]uint32)
 	last := uint64(0)
-	for _, binding := range list {
+	for at, binding := range list {
 		key := originKey{binding.ID.Node, binding.ID.Epoch}
 		i, known := origins[key]
 		if !known {
@@ -111,6 +114,10 @@ func bindingsFrame(first int, list []follow.Binding) *linkv1.Bindings {
 		b.NumberSteps = append(b.NumberSteps, int64(binding.ID.Number-last-1))
 		last = binding.ID.Number
 		b.Key = append(b.Key, binding.Key)
+		b.Defined = append(b.Defined, binding.Defined)
+		if binding.Several {
+			b.Paths = append(b.Paths, &linkv1.BindingPath{Index: uint32(at), Path: binding.Path.String()})
+		}
 	}
 	return b
 }
@@ -164,3 +171,20 @@ func readRoute(wire *linkv1.Route) (tree.Route, error) {
 
 // maxHops is how many nodes may lie between a context's owner and whoever mounts it.
 const maxHops = 16
+
+// maxText bounds labels and other words that a peer tells and people read.
+const maxText = 1024
+
+// cleanText is text that does nothing to a terminal and is not very long.
+func cleanText(text string) string {
+	if len(text) > maxText {
+		text = text[:maxText]
+	}
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, text)
+}

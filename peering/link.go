@@ -74,6 +74,7 @@ type link struct {
 	ended    error         // why the newest session ended, where its own end knows
 	consumer *consumerSession
 	provider *providerSession
+	over     bool             // no connection is taken any more
 	extra    chan *provenConn // connections that the peer dialled
 }
 
@@ -131,6 +132,11 @@ func (l *link) provide(ctx context.Context, conn *provenConn) error {
 // adopt hands a connection to gRPC, and remembers it so that it ends with the link.
 func (l *link) adopt(conn *provenConn) {
 	l.mu.Lock()
+	if l.over {
+		l.mu.Unlock()
+		_ = conn.Close()
+		return
+	}
 	kept := l.conns[:0]
 	for _, other := range l.conns {
 		if !closed(other) {
@@ -155,6 +161,7 @@ func (l *link) finish() {
 	}
 	l.mu.Lock()
 	conns := l.conns
+	l.over = true
 	l.mu.Unlock()
 	for _, conn := range conns {
 		_ = conn.Close()
@@ -224,11 +231,16 @@ func (l *link) offer(conn *provenConn) {
 		l.adopt(conn)
 		return
 	}
-	select {
-	case l.extra <- conn:
-	default:
-		_ = conn.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over {
+		select {
+		case l.extra <- conn:
+			return
+		default:
+		}
 	}
+	_ = conn.Close()
 }
 
 func closed(conn *provenConn) bool {
@@ -296,8 +308,9 @@ func (l *link) tick(now model.Time) {
 			_ = provider.conn.Close()
 			provider.end()
 		}
-	default:
-		return
+	}
+	if state == "" {
+		return // there is no session, or it has just ended
 	}
 	detail := ""
 	switch state {

@@ -1,13 +1,18 @@
 package peering
 
 import (
+	"container/heap"
+	"slices"
+
 	"banyan/model"
 	"banyan/proto"
 	"banyan/proto/linkv1"
 	"banyan/tree"
 )
 
-// Place is how far a mirror has come in its provider's streams. Samples and Bindings count within Epoch.
+// Place is how far a mirror has come in its provider's streams. Samples and Bindings count within Epoch. Changes is where a session that follows
+// goes on: everything up to it is here, with the latest samples of what it defined. While a comparison is under way Chain is empty, since nothing is
+// sure before it has ended.
 type Place struct {
 	View     uint64
 	Epoch    model.Epoch
@@ -57,17 +62,28 @@ type MirrorConfig struct {
 
 // Mirror is a provider's export as it hangs in this node's tree. It outlives the sessions with the provider. It is for one goroutine at a time.
 type Mirror struct {
-	cfg       MirrorConfig
-	place     Place
-	contexts  map[model.ContextID]*mirrored
-	schemas   map[model.SchemaHash]*model.Schema
-	slots     []tree.Slot                // by key; noSlot where there is none
-	bound     map[model.ContextID]uint32 // keys told before their context's definition
-	comparing uint64                     // view whose comparison is under way, 0 for none
-	loop      string                     // route of the last context that was refused since it passes through here
-	batch     tree.Batch
-	columns   proto.Samples
-	stale     staleness
+	cfg         MirrorConfig
+	place       Place
+	applied     uint64 // definitions and removals up to this change number are here
+	contexts    map[model.ContextID]*mirrored
+	count       int
+	schemas     map[model.SchemaHash]*model.Schema
+	schemaBytes int
+	keys        keyTable
+	waiting     waitingBindings
+	comparison  *comparison // under way
+	loop        string      // route of the last context that was refused since it passes through here
+	batch       tree.Batch
+	columns     proto.Samples
+	stale       staleness
+}
+
+// comparison is one that is under way, or was cut.
+type comparison struct {
+	view  uint64
+	chain model.Chain
+	ended bool   // everything was told
+	at    uint64 // with this change number
 }
 
 type mirrored struct {
@@ -77,9 +93,11 @@ type mirrored struct {
 	schema  *model.Schema
 	slots   tree.SlotRun
 	key     uint32
+	defined uint64    // change number of the definition that keys are for, 0 where an earlier session told it
+	forked  bool      // change is not known to be a number of the provider's present history
+	foreign bool      // told as content of another view: nothing about it is sure but that it is here
+	next    *mirrored // same context at another path
 }
-
-const noSlot = tree.Slot(1<<32 - 1)
 
 // NewMirror makes a mirror from what was kept: rows whose contexts are in the tree already, and the place they make true.
 func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
@@ -87,8 +105,8 @@ func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
 		cfg.MostRows = 5_000_000
 	}
 	m := &Mirror{
-		cfg: cfg, place: at, contexts: make(map[model.ContextID]*mirrored, len(rows)),
-		schemas: make(map[model.SchemaHash]*model.Schema), bound: make(map[model.ContextID]uint32),
+		cfg: cfg, place: at, applied: at.Changes, contexts: make(map[model.ContextID]*mirrored, len(rows)),
+		schemas: make(map[model.SchemaHash]*model.Schema),
 	}
 	m.place.Bindings, m.place.Samples = 0, 0 // keys and values are not kept together with the rows: the provider tells all that it has published
 	for i := range rows {
@@ -101,13 +119,59 @@ func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
 		if !there || c.ID != r.ID {
 			continue
 		}
-		m.schemas[r.Schema.Hash] = r.Schema
-		m.contexts[r.ID] = &mirrored{path: r.Path, version: r.Version, change: r.Change, schema: r.Schema, slots: c.Slots}
+		if _, known := m.schemas[r.Schema.Hash]; !known {
+			m.schemas[r.Schema.Hash] = r.Schema
+			m.schemaBytes += len(r.Schema.Raw)
+		}
+		m.add(r.ID, &mirrored{path: r.Path, version: r.Version, change: r.Change, schema: r.Schema, slots: c.Slots, forked: true})
 	}
 	m.stale = staleness{tree: cfg.Tree, mount: cfg.Mount}
 	since := at.Heard
 	m.stale.cut(since, m.hop())
 	return m
+}
+
+// find is the context at a path below the mount, nil where there is none with that ID.
+func (m *Mirror) find(id model.ContextID, path model.Path) *mirrored {
+	for c := m.contexts[id]; c != nil; c = c.next {
+		if c.path == path {
+			return c
+		}
+	}
+	return nil
+}
+
+func (m *Mirror) add(id model.ContextID, c *mirrored) {
+	c.next = m.contexts[id]
+	m.contexts[id] = c
+	m.count++
+}
+
+func (m *Mirror) drop(id model.ContextID, c *mirrored) {
+	m.unbind(c)
+	m.count--
+	first := m.contexts[id]
+	if first == c && c.next == nil {
+		delete(m.contexts, id)
+		return
+	}
+	if first == c {
+		m.contexts[id] = c.next
+		return
+	}
+	for first.next != c {
+		first = first.next
+	}
+	first.next = c.next
+}
+
+// all calls visit for every context.
+func (m *Mirror) all(visit func(model.ContextID, *mirrored)) {
+	for id, c := range m.contexts {
+		for ; c != nil; c = c.next {
+			visit(id, c)
+		}
+	}
 }
 
 func (m *Mirror) hop() string { return m.cfg.Self.Name + " > " + m.cfg.Peer.Name }
@@ -116,32 +180,34 @@ func (m *Mirror) hop() string { return m.cfg.Self.Name + " > " + m.cfg.Peer.Name
 func (m *Mirror) Place() Place { return m.place }
 
 // Count is how many contexts are mirrored.
-func (m *Mirror) Count() int { return len(m.contexts) }
+func (m *Mirror) Count() int { return m.count }
 
 // Loop is the route by which something that this node exports came back to it, empty where nothing did.
 func (m *Mirror) Loop() string { return m.loop }
 
 // Runs are the slots of all mirrored contexts, for a checkpoint.
 func (m *Mirror) Runs() []tree.SlotRun {
-	runs := make([]tree.SlotRun, 0, len(m.contexts))
-	for _, c := range m.contexts {
-		runs = append(runs, c.slots)
-	}
+	runs := make([]tree.SlotRun, 0, m.count)
+	m.all(func(_ model.ContextID, c *mirrored) { runs = append(runs, c.slots) })
 	return runs
 }
 
 // Purge takes everything that is mirrored out of the tree and forgets it.
 func (m *Mirror) Purge() {
 	r := &reading{}
-	for id, c := range m.contexts {
-		m.forget(r, id, c.path.String())
-	}
+	m.all(func(id model.ContextID, c *mirrored) { m.goes(r, id, c) })
 	m.remove(r)
-	m.contexts = make(map[model.ContextID]*mirrored)
-	m.slots, m.bound, m.place = nil, make(map[model.ContextID]uint32), Place{}
+	m.contexts, m.count = make(map[model.ContextID]*mirrored), 0
+	m.keys, m.waiting, m.place, m.applied, m.comparison = keyTable{}, nil, Place{}, 0, nil
 	m.stale.clear()
 	m.cfg.Keeper.Keep(r.gone, nil, m.place)
 }
+
+// Bounds of the schemas that are remembered: beyond them those that no context has are forgotten.
+const (
+	mostSchemas     = 65_536
+	mostSchemaBytes = 256 << 20
+)
 
 // learn takes a schema.
 func (m *Mirror) learn(body *linkv1.SchemaBody) error {
@@ -152,8 +218,30 @@ func (m *Mirror) learn(body *linkv1.SchemaBody) error {
 	if string(s.Hash[:]) != string(body.GetHash()) {
 		return model.Errorf(model.KindCorrupt, "received a schema whose hash is another")
 	}
+	if _, known := m.schemas[s.Hash]; known {
+		return nil
+	}
+	if len(m.schemas) >= mostSchemas || m.schemaBytes+len(s.Raw) > mostSchemaBytes {
+		m.forgetSchemas()
+	}
+	if len(m.schemas) >= mostSchemas || m.schemaBytes+len(s.Raw) > mostSchemaBytes {
+		return model.Errorf(model.KindExhausted, "the provider tells more than %d schemas or %d bytes of them", mostSchemas, mostSchemaBytes)
+	}
 	m.schemas[s.Hash] = s
+	m.schemaBytes += len(s.Raw)
 	return nil
+}
+
+// forgetSchemas forgets the schemas that no context has. A provider that tells one of them later without its body ends the session, and tells the body
+// in the next one.
+func (m *Mirror) forgetSchemas() {
+	m.schemas, m.schemaBytes = make(map[model.SchemaHash]*model.Schema), 0
+	m.all(func(_ model.ContextID, c *mirrored) {
+		if _, known := m.schemas[c.schema.Hash]; !known {
+			m.schemas[c.schema.Hash] = c.schema
+			m.schemaBytes += len(c.schema.Raw)
+		}
+	})
 }
 
 // apply takes a delta into the tree.
@@ -166,25 +254,62 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 	m.cfg.Tree.Apply(r.puts, nil)
 	for i := range r.puts {
 		put := &r.puts[i]
-		c := m.contexts[put.ID]
+		c := m.find(put.ID, r.rows[i].Path)
 		if c.slots != put.Slots {
 			m.unbind(c)
 			c.slots = put.Slots
 		}
 		r.rows[i].Local = put.Number
-		if key, waiting := m.bound[put.ID]; waiting {
-			m.bindTo(put.ID, key)
-		}
 	}
-	if delta.GetThrough() > m.place.Changes {
-		m.place.Changes = delta.GetThrough()
+	m.applied = max(m.applied, delta.GetThrough())
+	if m.comparison != nil && delta.GetThrough() >= delta.GetHead() {
+		m.comparison.ended, m.comparison.at = true, max(m.comparison.at, delta.GetThrough())
 	}
-	if m.comparing != 0 && delta.GetThrough() >= delta.GetHead() {
-		m.place.View, m.comparing = m.comparing, 0
-	}
+	m.bindWaiting()
+	m.finishComparison()
 	m.stale.applied(m.place.Changes, m.place.Samples)
 	m.cfg.Keeper.Keep(r.gone, r.rows, m.place)
 	return nil
+}
+
+// settle takes the provider's word that the latest samples of everything up to a change number were told.
+func (m *Mirror) settle(changes uint64) {
+	if changes = min(changes, m.applied); changes <= m.place.Changes {
+		return
+	}
+	m.place.Changes = changes
+	m.finishComparison()
+	m.stale.applied(m.place.Changes, m.place.Samples)
+	m.cfg.Keeper.Keep(nil, nil, m.place)
+}
+
+// compare begins a comparison, or goes on with one that was cut. What was told as another view's content is told again whatever its version.
+func (m *Mirror) compare(view uint64, chain model.Chain, from uint64) (known []knownContext) {
+	goesOn := m.comparison != nil && m.comparison.view == view
+	foreign := m.place.View != view && !goesOn
+	known = []knownContext{}
+	m.all(func(id model.ContextID, c *mirrored) {
+		c.foreign = c.foreign || foreign
+		if from == 0 || c.forked || c.foreign || c.change > from {
+			c.forked = true
+			known = append(known, knownContext{id, c})
+		}
+	})
+	m.comparison = &comparison{view: view, chain: chain}
+	m.applied, m.place.Changes, m.place.Chain = 0, 0, nil
+	if foreign {
+		m.place.View = 0
+	}
+	return known
+}
+
+// finishComparison ends a comparison of which everything has arrived.
+func (m *Mirror) finishComparison() {
+	c := m.comparison
+	if c == nil || !c.ended || m.place.Changes < c.at {
+		return
+	}
+	m.place.View, m.place.Chain, m.comparison = c.view, c.chain, nil
 }
 
 // remove takes out of the tree what goes.
@@ -222,17 +347,29 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.forget(r, id, wire.GetPath())
+		path, err := model.ParsePath(wire.GetPath())
+		if err != nil {
+			return nil, err
+		}
+		if c := m.find(id, path); c != nil {
+			m.forget(r, id, c)
+		}
 	}
+	told := make(map[model.Path]bool, len(delta.GetDefinitions()))
 	for _, wire := range delta.GetDefinitions() {
 		row, err := m.readDefinition(delta, wire, origins, routes)
 		if err != nil {
 			return nil, err
 		}
-		if row != nil {
-			if err := m.take(r, row); err != nil {
-				return nil, err
-			}
+		if row == nil {
+			continue
+		}
+		if told[row.Path] {
+			return nil, model.Errorf(model.KindCorrupt, "received two contexts for one path")
+		}
+		told[row.Path] = true
+		if err := m.take(r, row, wire.GetDefined()); err != nil {
+			return nil, err
 		}
 	}
 	return r, nil
@@ -264,7 +401,7 @@ func (m *Mirror) readDefinition(delta *linkv1.Delta, wire *linkv1.Definition, or
 		return nil, nil
 	}
 	row := &Row{
-		ID: id, Path: path, Label: wire.GetLabel(), Schema: schema, Version: version, Change: wire.GetChange(), Route: routes[wire.GetRoute()],
+		ID: id, Path: path, Label: cleanText(wire.GetLabel()), Schema: schema, Version: version, Change: wire.GetChange(), Route: routes[wire.GetRoute()],
 	}
 	return row, m.readSettings(row, wire.GetSettings())
 }
@@ -305,27 +442,36 @@ func (m *Mirror) refuseLoop(route tree.Route) bool {
 }
 
 // take prepares a context to be put into the tree.
-func (m *Mirror) take(r *reading, row *Row) error {
-	c := m.contexts[row.ID]
-	if c != nil && row.Change < c.change {
-		return nil // overtaken
-	}
+func (m *Mirror) take(r *reading, row *Row, defined uint64) error {
 	path, err := m.cfg.Mount.Join(row.Path)
 	if err != nil {
 		return err
 	}
-	if c != nil && c.path != row.Path {
-		m.forget(r, row.ID, c.path.String())
+	c := m.find(row.ID, row.Path)
+	if c == nil {
+		if at, there := m.cfg.Tree.Lookup(path); there {
+			other := m.find(at.ID, row.Path)
+			if other == nil && !r.removes(path) {
+				return nil // this path is not the provider's
+			}
+			if other != nil {
+				m.forget(r, at.ID, other)
+			}
+		}
+	}
+	if c != nil && c.schema.Kind != row.Schema.Kind {
+		m.forget(r, row.ID, c) // whom this node tells of the one kind may not be told of the other
 		c = nil
 	}
 	if c == nil {
-		if len(m.contexts) >= m.cfg.MostRows {
+		if m.count >= m.cfg.MostRows {
 			return model.Errorf(model.KindExhausted, "the provider tells more than %d contexts", m.cfg.MostRows)
 		}
 		c = &mirrored{}
-		m.contexts[row.ID] = c
+		m.add(row.ID, c)
 	}
-	c.path, c.version, c.change, c.schema = row.Path, row.Version, row.Change, row.Schema
+	c.path, c.version, c.change, c.schema, c.defined = row.Path, row.Version, row.Change, row.Schema, defined
+	c.forked, c.foreign = false, false
 	r.puts = append(r.puts, tree.Put{
 		ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route,
 	})
@@ -333,18 +479,22 @@ func (m *Mirror) take(r *reading, row *Row) error {
 	return nil
 }
 
-// forget prepares a context to be taken out of the tree, where it is at that path.
-func (m *Mirror) forget(r *reading, id model.ContextID, pathText string) {
-	c := m.contexts[id]
-	if c == nil || c.path.String() != pathText {
-		return
-	}
+// removes reports whether what is in the tree at path goes first.
+func (r *reading) removes(path model.Path) bool {
+	return slices.ContainsFunc(r.removals, func(m tree.Removal) bool { return m.Path == path })
+}
+
+// forget prepares a context to be taken out of the tree, and forgets it.
+func (m *Mirror) forget(r *reading, id model.ContextID, c *mirrored) {
+	m.goes(r, id, c)
+	m.drop(id, c)
+}
+
+func (m *Mirror) goes(r *reading, id model.ContextID, c *mirrored) {
 	if path, err := m.cfg.Mount.Join(c.path); err == nil {
 		r.removals = append(r.removals, tree.Removal{Path: path, Version: c.version})
 		r.gone = append(r.gone, Gone{ID: id, Path: c.path, Version: c.version})
 	}
-	m.unbind(c)
-	delete(m.contexts, id)
 }
 
 // bind takes handles.
@@ -353,59 +503,67 @@ func (m *Mirror) bind(b *linkv1.Bindings) error {
 	if err != nil {
 		return err
 	}
-	if b.GetFirst() != m.place.Bindings || len(b.GetOrigin()) != len(b.GetKey()) || len(b.GetNumberSteps()) != len(b.GetKey()) {
+	count := len(b.GetKey())
+	if b.GetFirst() != m.place.Bindings || len(b.GetOrigin()) != count || len(b.GetNumberSteps()) != count || len(b.GetDefined()) != count {
 		return model.Errorf(model.KindCorrupt, "received bindings that do not follow the ones before")
 	}
+	if len(m.waiting)+count > m.cfg.MostRows+count/2+1<<16 {
+		return model.Errorf(model.KindExhausted, "the provider gives more handles than it may tell contexts")
+	}
+	paths := b.GetPaths()
 	last := uint64(0)
 	for i, key := range b.GetKey() {
 		last += uint64(b.GetNumberSteps()[i]) + 1
-		id, err := origins.id(b.GetOrigin()[i], last)
-		if err != nil {
+		told := binding{defined: b.GetDefined()[i], key: key}
+		if told.id, err = origins.id(b.GetOrigin()[i], last); err != nil {
 			return err
 		}
+		if len(paths) > 0 && int(paths[0].GetIndex()) == i {
+			if told.path, err = model.ParsePath(paths[0].GetPath()); err != nil {
+				return err
+			}
+			told.several, paths = true, paths[1:]
+		}
 		if key > 0 {
-			m.bindTo(id, key)
+			heap.Push(&m.waiting, told)
 		}
 	}
-	m.place.Bindings += uint32(len(b.GetKey()))
+	m.place.Bindings += uint32(count)
+	m.bindWaiting()
 	return nil
 }
 
-// maxKeys bounds the table of keys: 5 million contexts with ten variables, and what was given up.
-const maxKeys = 100_000_000
-
-func (m *Mirror) bindTo(id model.ContextID, key uint32) {
-	c := m.contexts[id]
-	if c == nil {
-		if len(m.bound) < m.cfg.MostRows {
-			m.bound[id] = key
+// bindWaiting gives the keys whose definitions have arrived. Before a comparison has told everything nobody knows which have.
+func (m *Mirror) bindWaiting() {
+	if m.comparison != nil && !m.comparison.ended {
+		return
+	}
+	for len(m.waiting) > 0 && m.waiting[0].defined <= m.applied {
+		told := heap.Pop(&m.waiting).(binding)
+		c := m.contexts[told.id]
+		if told.several {
+			c = m.find(told.id, told.path)
 		}
-		return
+		if c != nil && told.defined >= c.defined {
+			m.unbind(c)
+			m.keys.set(told.key, c.slots)
+			c.key = told.key
+		}
 	}
-	delete(m.bound, id)
-	end := uint64(key) + uint64(c.slots.Count)
-	if end > maxKeys {
-		return
-	}
-	m.unbind(c)
-	for uint64(len(m.slots)) < end {
-		m.slots = append(m.slots, noSlot)
-	}
-	for i := range c.slots.Count {
-		m.slots[key+i] = c.slots.First + tree.Slot(i)
-	}
-	c.key = key
 }
 
 // unbind takes a context's key away, so that a sample that is still on its way reaches nothing.
 func (m *Mirror) unbind(c *mirrored) {
-	if c.key == 0 {
-		return
+	if c.key != 0 {
+		m.keys.clear(c.key, c.slots)
+		c.key = 0
 	}
-	for i := range c.slots.Count {
-		m.slots[c.key+i] = noSlot
-	}
-	c.key = 0
+}
+
+// unbindAll forgets all keys.
+func (m *Mirror) unbindAll() {
+	m.all(func(_ model.ContextID, c *mirrored) { c.key, c.defined = 0, 0 })
+	m.keys, m.waiting, m.place.Bindings = keyTable{}, nil, 0
 }
 
 // publish takes a batch of samples into the tree.
@@ -420,10 +578,11 @@ func (m *Mirror) publish(encoded []byte, through uint64) error {
 		if len(boxed) > 0 && boxed[0].Index == i {
 			value, boxed = m.local(boxed[0].Value), boxed[1:]
 		}
-		if int(key) >= len(m.slots) || m.slots[key] == noSlot {
+		slot, bound := m.keys.slot(key)
+		if !bound {
 			continue
 		}
-		m.batch.Slots = append(m.batch.Slots, m.slots[key])
+		m.batch.Slots = append(m.batch.Slots, slot)
 		m.batch.Bits = append(m.batch.Bits, m.columns.Bits[i])
 		m.batch.Source = append(m.batch.Source, m.columns.Source[i])
 		m.batch.Owner = append(m.batch.Owner, m.columns.Owner[i])

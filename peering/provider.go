@@ -32,22 +32,29 @@ type Provider struct {
 	beats    *beats
 	follower *follow.Follower
 	hello    *linkv1.Hello
-	known    map[model.ContextID]follow.Known
+	known    map[model.Path]follow.Known
 	from     uint64
+	failed   error
 
 	queue    []*linkv1.ProviderFrame
 	schemas  [2]map[model.SchemaHash]bool // told on the urgent and on the bulk stream
 	bindings int                          // told
-	bulk     bool                         // the listing goes over the bulk stream
-	held     bool                         // a frame for the bulk stream has not been taken yet
-	asked    model.Time                   // when the bulk stream was asked for
+	settled  uint64                       // told: the consumer may go on from here
 	listing  bool
-	pending  follow.Changes // that did not fit into the last delta
-	batch    *follow.Batch  // that waits for its bindings to be sent
-	through  uint64         // samples told
-	window   window
-	raw      []byte
-	urged    uint64 // samples head told in the newest beat: an empty batch tells that it was reached
+
+	bulk        bool       // the listing goes over the bulk stream
+	held        bool       // a frame for the bulk stream has not been taken yet
+	taken       bool       // a frame was taken by the bulk stream
+	asked       model.Time // when the bulk stream was asked for
+	bulkThrough uint64     // greatest change number on the bulk stream: nothing overtakes it on the urgent one
+	bulkMoved   model.Time // when the bulk stream took a frame or the consumer acknowledged bytes
+
+	pending follow.Changes // that did not fit into the last delta
+	batch   *follow.Batch  // that waits for its bindings to be sent
+	through uint64         // samples told
+	window  window
+	raw     []byte
+	urged   uint64 // samples head told in the newest beat: an empty batch tells that it was reached
 }
 
 // Out is one frame to send: Frame, or Raw where it is encoded already. Bulk says that it belongs on the bulk stream.
@@ -95,7 +102,9 @@ func (p *Provider) Receive(frame *linkv1.ConsumerFrame, now model.Time) error {
 		if p.follower != nil {
 			p.follower.Acknowledge(body.Ack.GetChanges())
 		}
-		p.window.acknowledge(body.Ack.GetBytes(), now)
+		if p.window.acknowledge(body.Ack.GetBytes(), now) {
+			p.bulkMoved = now
+		}
 		p.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, body.Ack.GetChanges(), now)
 		p.beats.moved(linkv1.LaneKind_LANE_KIND_SAMPLES, body.Ack.GetSamples(), now)
 	case *linkv1.ConsumerFrame_Beat:
@@ -125,7 +134,7 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 	switch {
 	case hello.GetChanges() == 0:
 		p.from = 0
-	case hello.GetView() != p.cfg.View.ID || p.from < p.cfg.Tree.Horizon():
+	case hello.GetView() != p.cfg.View.ID || p.from+1 < p.cfg.Tree.Horizon():
 		p.from, resume = 0, linkv1.Resume_RESUME_COMPARE
 	case p.from < hello.GetChanges():
 		resume = linkv1.Resume_RESUME_COMPARE
@@ -137,7 +146,7 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 		p.from++
 	}
 	same := proto.ToEpoch(hello.GetEpoch()) == p.cfg.Epoch && hello.GetView() == p.cfg.View.ID
-	if same {
+	if same && int(hello.GetBindings()) <= p.cfg.View.Bound() {
 		p.bindings = int(hello.GetBindings())
 	}
 	p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Welcome{Welcome: &linkv1.Welcome{
@@ -146,29 +155,33 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 		Bindings: uint32(p.bindings), BeatMilliseconds: uint32(p.cfg.Beat / time.Millisecond),
 	}}})
 	if resume == linkv1.Resume_RESUME_COMPARE {
-		p.known = make(map[model.ContextID]follow.Known)
+		p.known = make(map[model.Path]follow.Known)
 		return nil
 	}
-	p.begin(same)
+	p.begin()
 	return nil
 }
 
-// begin starts to follow. Within the same epoch samples go on where the consumer stopped; a consumer that has nothing is told the latest of each
-// context with its definition; one from before a restart of ours is told everything that was published since.
-func (p *Provider) begin(same bool) {
+// begin starts to follow. Within the same epoch samples go on where the consumer stopped, where that is known, and otherwise with the latest of each
+// variable; a consumer that has nothing is told the latest of each context with its definition; one from before a restart of ours is told
+// everything that was published since.
+func (p *Provider) begin() {
 	start := follow.Start{Changes: p.from, Known: p.known}
 	switch {
-	case same:
+	case p.hello.GetChanges() == 0 || proto.ToEpoch(p.hello.GetEpoch()) != p.cfg.Epoch:
+	case p.known == nil && p.hello.GetSamples() > 0 && p.hello.GetView() == p.cfg.View.ID:
 		start.Samples = p.hello.GetSamples()
-	case p.hello.GetChanges() == 0:
-		start.Samples = p.cfg.Tree.Head()
-	}
-	if same {
 		p.through = start.Samples
+	default:
+		start.Conflate = true
 	}
 	p.follower = p.cfg.View.NewFollower(start)
+	p.settled = p.follower.Settled()
 	p.listing = true
 }
+
+// mostKnown is how many contexts a consumer may have to be compared.
+const mostKnown = 5_000_000
 
 // compare takes what the consumer has beyond the common history.
 func (p *Provider) compare(known *linkv1.Known) error {
@@ -192,10 +205,13 @@ func (p *Provider) compare(known *linkv1.Known) error {
 		if err != nil {
 			return err
 		}
-		p.known[id] = follow.Known{Version: version, Path: path}
+		p.known[path] = follow.Known{ID: id, Version: version}
+	}
+	if len(p.known) > mostKnown {
+		return model.Errorf(model.KindExhausted, "the consumer has more than %d contexts to be compared", mostKnown)
 	}
 	if known.GetLast() {
-		p.begin(proto.ToEpoch(p.hello.GetEpoch()) == p.cfg.Epoch && p.hello.GetView() == p.cfg.View.ID)
+		p.begin()
 		p.known = nil
 	}
 	return nil
@@ -238,11 +254,14 @@ func (p *Provider) next(now model.Time) (Out, bool) {
 		p.queue = p.queue[1:]
 		return Out{Frame: frame}, true
 	}
-	if p.follower == nil {
+	if p.follower == nil || p.failed != nil {
 		return Out{}, false
 	}
-	if stale, changes, samples, changed := p.follower.Overlays(); changed {
-		return Out{Frame: overlaysFrame(stale, changes, samples)}, true
+	if out, some := p.nextOverlays(); some {
+		return out, true
+	}
+	if out, some := p.nextSettled(); some {
+		return out, true
 	}
 	if !p.window.open(now) {
 		return Out{}, false
@@ -253,6 +272,26 @@ func (p *Provider) next(now model.Time) (Out, bool) {
 		}
 	}
 	return p.nextSamples()
+}
+
+func (p *Provider) nextOverlays() (Out, bool) {
+	stale, changes, samples, changed := p.follower.Overlays()
+	if !changed {
+		return Out{}, false
+	}
+	return Out{Frame: overlaysFrame(stale, changes, samples)}, true
+}
+
+// nextSettled tells how far what the consumer acknowledged was taken in and followed by its latest samples: from there it may go on another time.
+func (p *Provider) nextSettled() (Out, bool) {
+	settled := p.follower.Settled()
+	if settled <= p.settled || p.batch != nil {
+		return Out{}, false
+	}
+	p.settled = settled
+	return Out{Frame: &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Beat{Beat: &linkv1.Beat{
+		Lanes: []*linkv1.Lane{{Kind: linkv1.LaneKind_LANE_KIND_CHANGES, Applied: settled}},
+	}}}}, true
 }
 
 func overlaysFrame(stale []follow.Stale, changes, samples uint64) *linkv1.ProviderFrame {
@@ -269,7 +308,13 @@ const chunkEntries = 512
 // nextDelta tells the next changes, schemas before the contexts that have them.
 func (p *Provider) nextDelta(now model.Time) (Out, bool) {
 	if len(p.pending.Entries) == 0 && len(p.pending.Gone) == 0 && p.pending.Through == 0 {
+		if !p.bulk && p.follower.Acknowledged() < p.bulkThrough {
+			return Out{}, false // what is on its way on the bulk stream must not be overtaken
+		}
 		changes, some := p.follower.Changes(chunkEntries)
+		if p.follower.Lost() {
+			p.failed = model.Errorf(model.KindUnavailable, "so much was removed at once that a comparison is needed")
+		}
 		if !some {
 			return Out{}, false
 		}
@@ -279,6 +324,9 @@ func (p *Provider) nextDelta(now model.Time) (Out, bool) {
 			p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_WantBulk{WantBulk: &linkv1.WantBulk{}}})
 			return p.next(now)
 		}
+		if out, some := p.nextOverlays(); some {
+			return out, true // something is shown now below a path that is stale
+		}
 	}
 	sent := p.schemas[0]
 	if p.bulk {
@@ -286,10 +334,16 @@ func (p *Provider) nextDelta(now model.Time) (Out, bool) {
 	}
 	b := newDeltaBuilder()
 	b.delta.Head = p.pending.Head
+	for len(p.pending.Gone) > 0 && b.bytes < maxChunkBytes {
+		if !fault.Planted(fault.RemovalLost) {
+			b.remove(&p.pending.Gone[0])
+		}
+		p.pending.Gone = p.pending.Gone[1:]
+	}
 	for len(p.pending.Entries) > 0 && b.bytes < maxChunkBytes {
 		e := &p.pending.Entries[0]
 		if !sent[e.Schema.Hash] {
-			if len(b.delta.Definitions) > 0 {
+			if len(b.delta.Definitions)+len(b.delta.Removals) > 0 {
 				return Out{Frame: deltaFrame(b), Bulk: p.bulk}, true
 			}
 			sent[e.Schema.Hash] = true
@@ -299,15 +353,12 @@ func (p *Provider) nextDelta(now model.Time) (Out, bool) {
 		b.define(e)
 		p.pending.Entries = p.pending.Entries[1:]
 	}
-	for len(p.pending.Gone) > 0 && b.bytes < maxChunkBytes && len(p.pending.Entries) == 0 {
-		if !fault.Planted(fault.RemovalLost) {
-			b.remove(&p.pending.Gone[0])
-		}
-		p.pending.Gone = p.pending.Gone[1:]
-	}
 	out := Out{Frame: deltaFrame(b), Bulk: p.bulk}
 	if len(p.pending.Entries) == 0 && len(p.pending.Gone) == 0 {
 		b.delta.Through = p.pending.Through
+		if p.bulk {
+			p.bulkThrough = p.pending.Through
+		}
 		if p.pending.Through >= p.pending.Head {
 			p.listing, p.bulk = false, false
 		}
@@ -348,15 +399,37 @@ func (p *Provider) nextSamples() (Out, bool) {
 }
 
 // HoldBulk says whether a frame for the bulk stream waits to be taken: no other is made meanwhile.
-func (p *Provider) HoldBulk(hold bool) { p.held = hold }
-
-// ImpatientForBulk reports whether the bulk stream was asked for longer than patience ago and its first frame was not taken.
-func (p *Provider) ImpatientForBulk(now model.Time, patience time.Duration) bool {
-	return p.bulk && p.held && time.Duration(now-p.asked) > patience
+func (p *Provider) HoldBulk(hold bool, now model.Time) {
+	p.taken = p.taken || p.held && !hold
+	p.held, p.bulkMoved = hold, now
 }
 
-// GiveUpBulk lets the rest of the listing take the urgent stream.
+// ImpatientForBulk reports whether the bulk stream was asked for longer than patience ago and has not taken anything. A stream that has, and then does
+// not move for much longer, ends the session.
+func (p *Provider) ImpatientForBulk(now model.Time, patience time.Duration) bool {
+	if p.taken && p.onBulk() && time.Duration(now-p.bulkMoved) > 6*patience {
+		p.BulkEnded()
+	}
+	return p.held && !p.taken && time.Duration(now-p.asked) > patience
+}
+
+// onBulk reports whether something that was given to the bulk stream may not have arrived.
+func (p *Provider) onBulk() bool {
+	return p.taken && (p.bulk || p.held || p.follower.Acknowledged() < p.bulkThrough)
+}
+
+// BulkEnded says that the bulk stream has broken. What it had taken may be lost, so that the session must go on from what was acknowledged, in a new one.
+func (p *Provider) BulkEnded() {
+	if p.follower != nil && p.onBulk() {
+		p.failed = model.Errorf(model.KindUnavailable, "the bulk connection broke while a listing was on it")
+	}
+}
+
+// Err is why the session cannot go on, nil while it can.
+func (p *Provider) Err() error { return p.failed }
+
+// GiveUpBulk lets the listing take the urgent stream, the frame that waits first. Nothing may have been taken by the bulk stream.
 func (p *Provider) GiveUpBulk() {
-	p.bulk, p.held = false, false
+	p.bulk, p.held, p.bulkThrough = false, false, 0
 	p.schemas[0] = make(map[model.SchemaHash]bool)
 }

@@ -35,6 +35,7 @@ type providerSession struct {
 	token     string // session, as the bulk stream names it
 
 	bulk    chan *linkv1.ProviderFrame // unbuffered: the bulk stream takes when it has room
+	broken  chan struct{}              // capacity 1: the bulk stream has ended
 	dialled bool                       // the bulk connection; for the session's own goroutine
 }
 
@@ -44,7 +45,7 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 	defer cancel()
 	s := &providerSession{
 		link: l, conn: conn, began: l.hub.now(), cancel: cancel, in: make(chan *linkv1.ConsumerFrame, 16), ticks: make(chan model.Time, 1), leave: make(chan *model.Error, 1),
-		done: make(chan struct{}), bulk: make(chan *linkv1.ProviderFrame),
+		done: make(chan struct{}), bulk: make(chan *linkv1.ProviderFrame), broken: make(chan struct{}, 1),
 	}
 	defer close(s.done)
 	l.mu.Lock()
@@ -113,7 +114,7 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 			}
 			if out.Bulk {
 				waiting, bulkOut = out.Frame, s.bulk
-				machine.HoldBulk(true)
+				machine.HoldBulk(true, s.link.hub.now())
 				s.dialBulk(ctx, work)
 				continue
 			}
@@ -121,6 +122,9 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 				return err
 			}
 			sentAll = false
+		}
+		if err := machine.Err(); err != nil {
+			return proto.Status(err)
 		}
 		wake := machine.Wake()
 		if !sentAll {
@@ -134,7 +138,7 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 			s.note(machine, frame)
 		case bulkOut <- waiting:
 			waiting, bulkOut = nil, nil
-			machine.HoldBulk(false)
+			machine.HoldBulk(false, s.link.hub.now())
 		case now := <-s.ticks:
 			machine.Tick(now)
 			if machine.ImpatientForBulk(now, bulkPatience) && waiting != nil {
@@ -145,6 +149,8 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 				machine.GiveUpBulk()
 			}
 			s.note(machine, nil)
+		case <-s.broken:
+			machine.BulkEnded()
 		case <-wake:
 		case reason := <-s.leave:
 			return proto.Status(reason)
@@ -254,6 +260,7 @@ func (l *link) serveBulk(stream linkv1.LinkService_BulkServer) error {
 	if s == nil || frame.GetJoinBulk() == nil || !s.is(string(frame.GetJoinBulk().GetSession())) {
 		return proto.Status(model.Errorf(model.KindNotFound, "there is no such session"))
 	}
+	defer signal(s.broken)
 	for {
 		select {
 		case out := <-s.bulk:

@@ -69,8 +69,14 @@ func (s *staleness) restarted(since model.Time, hop string) {
 	s.lay()
 }
 
+// mostStale is how many overlays a provider may tell: one for each mount on the way to the owners, and one for each restart.
+const mostStale = 100_000
+
 // tell takes all that is stale at the provider, with the heads at which what is no longer named ends.
 func (s *staleness) tell(wire *linkv1.Overlays) error {
+	if len(wire.GetStale()) > mostStale {
+		return model.Errorf(model.KindExhausted, "the provider tells more than %d paths that are stale", mostStale)
+	}
 	set := &toldSet{at: heads{wire.GetChanges(), wire.GetSamples()}}
 	for _, w := range wire.GetStale() {
 		below, err := model.ParsePath(w.GetPath())
@@ -81,7 +87,7 @@ func (s *staleness) tell(wire *linkv1.Overlays) error {
 		if err != nil {
 			return err
 		}
-		t := toldStale{overlay: tree.Overlay{Path: path, Since: model.Time(w.GetSince()), Hop: w.GetHop()}, before: w.GetBefore()}
+		t := toldStale{overlay: tree.Overlay{Path: path, Since: model.Time(w.GetSince()), Hop: cleanText(w.GetHop())}, before: w.GetBefore()}
 		if t.before != 0 {
 			t.overlay.Before = max(1, s.tree.Head())
 			t.reached = s.samples >= t.before

@@ -36,15 +36,17 @@ func (w *window) sent(bytes int, now model.Time) {
 	w.total += uint64(bytes)
 }
 
-func (w *window) acknowledge(bytes uint64, now model.Time) {
+// acknowledge notes how many bytes have arrived, and reports whether that is more than before.
+func (w *window) acknowledge(bytes uint64, now model.Time) bool {
 	if bytes <= w.acked || bytes > w.total {
-		return
+		return false
 	}
 	w.acked = bytes
 	if took := time.Duration(now - w.began); took >= measureTime {
 		w.last, w.rate = w.rate, float64(w.acked-w.beganAt)/took.Seconds()
 		w.began, w.beganAt = now, w.acked
 	}
+	return true
 }
 
 func (w *window) size() uint64 {

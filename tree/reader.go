@@ -21,7 +21,9 @@ type Run struct {
 	Lapped  bool
 	Skipped uint64
 
-	Positions []uint64 // of each sample, of a lapped run and of Latest; those of others follow from First. 0 in Latest: never published
+	// Versions are the positions + 1 of a lapped run's samples, and of Latest's, where 0 is never published; those of others follow from First.
+	Versions []uint64
+	forced   bool // lapped by ConflateFrom
 }
 
 // Whole reports whether the run is a whole chunk of the ring, the unit in which encoded batches are shared.
@@ -95,7 +97,7 @@ func (r *Reader) Next() (Run, bool) {
 		run := t.changedSince(r.position)
 		t.samples.Unlock()
 		if r.conflate {
-			run.Skipped, r.conflate = 0, false // it may have seen them
+			run.Skipped, run.forced, r.conflate = 0, true, false // it may have seen them
 		}
 		r.position = run.Next
 		return run, true
@@ -137,7 +139,7 @@ func (t *Tree) appendLatest(run *Run, p *page, slot Slot) {
 	run.Source = append(run.Source, p.source[s])
 	run.Owner = append(run.Owner, p.owner[s])
 	run.Quality = append(run.Quality, p.quality[s])
-	run.Positions = append(run.Positions, max(p.version[s], 1)-1)
+	run.Versions = append(run.Versions, p.version[s])
 	if run.Boxed != nil || !p.kind[s].IsScalar() {
 		for len(run.Boxed) < len(run.Slots)-1 {
 			run.Boxed = append(run.Boxed, model.Value{})
@@ -202,6 +204,9 @@ func (r *Reader) ConflateFrom(position uint64) {
 	r.ReadFrom(position)
 	r.conflate = r.position != r.tree.ring.head.Load()
 }
+
+// Unread puts the reader back before a run.
+func (r *Reader) Unread(run *Run) { r.position, r.conflate = run.First, run.forced }
 
 // Holds reports whether the ring still holds every sample from position on. As long as it does, no slot of theirs was given to another
 // context.

@@ -470,7 +470,9 @@ type Bindings struct {
 	Origins       []*Origin              `protobuf:"bytes,2,rep,name=origins,proto3" json:"origins,omitempty"`
 	Origin        []uint32               `protobuf:"varint,3,rep,packed,name=origin,proto3" json:"origin,omitempty"`                                // index in origins, of each context
 	NumberSteps   []int64                `protobuf:"zigzag64,4,rep,packed,name=number_steps,json=numberSteps,proto3" json:"number_steps,omitempty"` // number of each context less that of the one before it less one
-	Key           []uint32               `protobuf:"varint,5,rep,packed,name=key,proto3" json:"key,omitempty"`                                      // key of the first variable of each
+	Key           []uint32               `protobuf:"varint,5,rep,packed,name=key,proto3" json:"key,omitempty"`                                      // key of the first variable of each, 0 for a context that is gone
+	Defined       []uint64               `protobuf:"varint,6,rep,packed,name=defined,proto3" json:"defined,omitempty"`                              // change number of the definition that the handle is for: it holds once that has arrived
+	Paths         []*BindingPath         `protobuf:"bytes,7,rep,name=paths,proto3" json:"paths,omitempty"`                                          // of contexts that are at several paths
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -540,6 +542,73 @@ func (x *Bindings) GetKey() []uint32 {
 	return nil
 }
 
+func (x *Bindings) GetDefined() []uint64 {
+	if x != nil {
+		return x.Defined
+	}
+	return nil
+}
+
+func (x *Bindings) GetPaths() []*BindingPath {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+// Says which one is meant of several paths of one context.
+type BindingPath struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint32                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // in the columns of the bindings
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BindingPath) Reset() {
+	*x = BindingPath{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BindingPath) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BindingPath) ProtoMessage() {}
+
+func (x *BindingPath) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BindingPath.ProtoReflect.Descriptor instead.
+func (*BindingPath) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BindingPath) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *BindingPath) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
 // The consumer begins: what it has.
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -558,7 +627,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[3]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +639,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[3]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +652,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{3}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Hello) GetVersion() uint32 {
@@ -668,7 +737,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[4]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +749,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[4]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +762,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{4}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Welcome) GetVersion() uint32 {
@@ -778,7 +847,7 @@ type Known struct {
 
 func (x *Known) Reset() {
 	*x = Known{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[5]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +859,7 @@ func (x *Known) String() string {
 func (*Known) ProtoMessage() {}
 
 func (x *Known) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[5]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +872,7 @@ func (x *Known) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Known.ProtoReflect.Descriptor instead.
 func (*Known) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{5}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Known) GetOrigins() []*Origin {
@@ -840,7 +909,7 @@ type KnownContext struct {
 
 func (x *KnownContext) Reset() {
 	*x = KnownContext{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[6]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +921,7 @@ func (x *KnownContext) String() string {
 func (*KnownContext) ProtoMessage() {}
 
 func (x *KnownContext) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[6]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +934,7 @@ func (x *KnownContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownContext.ProtoReflect.Descriptor instead.
 func (*KnownContext) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{6}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *KnownContext) GetOrigin() uint32 {
@@ -916,7 +985,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[7]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +997,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[7]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1010,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{7}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Ack) GetChanges() uint64 {
@@ -975,7 +1044,7 @@ type Interest struct {
 
 func (x *Interest) Reset() {
 	*x = Interest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[8]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1056,7 @@ func (x *Interest) String() string {
 func (*Interest) ProtoMessage() {}
 
 func (x *Interest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[8]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1069,7 @@ func (x *Interest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interest.ProtoReflect.Descriptor instead.
 func (*Interest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{8}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Interest) GetRules() []*InterestRule {
@@ -1021,7 +1090,7 @@ type InterestRule struct {
 
 func (x *InterestRule) Reset() {
 	*x = InterestRule{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[9]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1102,7 @@ func (x *InterestRule) String() string {
 func (*InterestRule) ProtoMessage() {}
 
 func (x *InterestRule) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[9]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1115,7 @@ func (x *InterestRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InterestRule.ProtoReflect.Descriptor instead.
 func (*InterestRule) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{9}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *InterestRule) GetPattern() string {
@@ -1080,7 +1149,7 @@ type JoinBulk struct {
 
 func (x *JoinBulk) Reset() {
 	*x = JoinBulk{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[10]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1161,7 @@ func (x *JoinBulk) String() string {
 func (*JoinBulk) ProtoMessage() {}
 
 func (x *JoinBulk) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[10]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1174,7 @@ func (x *JoinBulk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinBulk.ProtoReflect.Descriptor instead.
 func (*JoinBulk) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{10}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *JoinBulk) GetSession() []byte {
@@ -1123,7 +1192,7 @@ type WantBulk struct {
 
 func (x *WantBulk) Reset() {
 	*x = WantBulk{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1204,7 @@ func (x *WantBulk) String() string {
 func (*WantBulk) ProtoMessage() {}
 
 func (x *WantBulk) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1217,7 @@ func (x *WantBulk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WantBulk.ProtoReflect.Descriptor instead.
 func (*WantBulk) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{11}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{12}
 }
 
 type Farewell struct {
@@ -1160,7 +1229,7 @@ type Farewell struct {
 
 func (x *Farewell) Reset() {
 	*x = Farewell{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1241,7 @@ func (x *Farewell) String() string {
 func (*Farewell) ProtoMessage() {}
 
 func (x *Farewell) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1254,7 @@ func (x *Farewell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Farewell.ProtoReflect.Descriptor instead.
 func (*Farewell) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{12}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Farewell) GetError() *modelv1.Error {
@@ -1208,7 +1277,7 @@ type Beat struct {
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1289,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1302,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{13}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Beat) GetNumber() uint64 {
@@ -1266,17 +1335,19 @@ func (x *Beat) GetLanes() []*Lane {
 
 // How far one lane has come: what was sent into it, and what was applied from it.
 type Lane struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          LaneKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=banyan.link.v1.LaneKind" json:"kind,omitempty"`
-	Head          uint64                 `protobuf:"varint,2,opt,name=head,proto3" json:"head,omitempty"`       // sent by this end: everything up to it is on its way
-	Applied       uint64                 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"` // of what came from the other end
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  LaneKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=banyan.link.v1.LaneKind" json:"kind,omitempty"`
+	Head  uint64                 `protobuf:"varint,2,opt,name=head,proto3" json:"head,omitempty"` // sent by this end: everything up to it is on its way
+	// From the provider, of changes: up to here the consumer's acknowledgement was taken in and the latest samples of what it acknowledged
+	// were sent before this. A session that follows resumes from here.
+	Applied       uint64 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Lane) Reset() {
 	*x = Lane{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1359,7 @@ func (x *Lane) String() string {
 func (*Lane) ProtoMessage() {}
 
 func (x *Lane) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1301,7 +1372,7 @@ func (x *Lane) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lane.ProtoReflect.Descriptor instead.
 func (*Lane) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{14}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Lane) GetKind() LaneKind {
@@ -1335,7 +1406,7 @@ type SchemaBody struct {
 
 func (x *SchemaBody) Reset() {
 	*x = SchemaBody{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1418,7 @@ func (x *SchemaBody) String() string {
 func (*SchemaBody) ProtoMessage() {}
 
 func (x *SchemaBody) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1431,7 @@ func (x *SchemaBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaBody.ProtoReflect.Descriptor instead.
 func (*SchemaBody) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{15}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SchemaBody) GetHash() []byte {
@@ -1388,7 +1459,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1471,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1484,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{16}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Origin) GetNode() []byte {
@@ -1440,7 +1511,7 @@ type Hop struct {
 
 func (x *Hop) Reset() {
 	*x = Hop{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1523,7 @@ func (x *Hop) String() string {
 func (*Hop) ProtoMessage() {}
 
 func (x *Hop) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1536,7 @@ func (x *Hop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hop.ProtoReflect.Descriptor instead.
 func (*Hop) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{17}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Hop) GetNode() []byte {
@@ -1491,7 +1562,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1574,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1587,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{18}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Route) GetHops() []*Hop {
@@ -1543,7 +1614,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1626,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1639,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{19}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Delta) GetOrigins() []*Origin {
@@ -1640,13 +1711,14 @@ type Definition struct {
 	Schema        uint32                 `protobuf:"varint,8,opt,name=schema,proto3" json:"schema,omitempty"` // index in schemas
 	Route         uint32                 `protobuf:"varint,9,opt,name=route,proto3" json:"route,omitempty"`   // index in routes
 	Settings      []*SettingValue        `protobuf:"bytes,10,rep,name=settings,proto3" json:"settings,omitempty"`
+	Defined       uint64                 `protobuf:"varint,11,opt,name=defined,proto3" json:"defined,omitempty"` // change number that gave the context its identity and schema: handles for older ones are void
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +1730,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +1743,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{20}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Definition) GetOrigin() uint32 {
@@ -1744,6 +1816,13 @@ func (x *Definition) GetSettings() []*SettingValue {
 	return nil
 }
 
+func (x *Definition) GetDefined() uint64 {
+	if x != nil {
+		return x.Defined
+	}
+	return 0
+}
+
 type SettingValue struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint32                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
@@ -1754,7 +1833,7 @@ type SettingValue struct {
 
 func (x *SettingValue) Reset() {
 	*x = SettingValue{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1845,7 @@ func (x *SettingValue) String() string {
 func (*SettingValue) ProtoMessage() {}
 
 func (x *SettingValue) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1858,7 @@ func (x *SettingValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingValue.ProtoReflect.Descriptor instead.
 func (*SettingValue) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{21}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SettingValue) GetIndex() uint32 {
@@ -1808,7 +1887,7 @@ type Removal struct {
 
 func (x *Removal) Reset() {
 	*x = Removal{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +1899,7 @@ func (x *Removal) String() string {
 func (*Removal) ProtoMessage() {}
 
 func (x *Removal) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +1912,7 @@ func (x *Removal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Removal.ProtoReflect.Descriptor instead.
 func (*Removal) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{22}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Removal) GetOrigin() uint32 {
@@ -1875,7 +1954,7 @@ type LiveSamples struct {
 
 func (x *LiveSamples) Reset() {
 	*x = LiveSamples{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1887,7 +1966,7 @@ func (x *LiveSamples) String() string {
 func (*LiveSamples) ProtoMessage() {}
 
 func (x *LiveSamples) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1900,7 +1979,7 @@ func (x *LiveSamples) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveSamples.ProtoReflect.Descriptor instead.
 func (*LiveSamples) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{23}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LiveSamples) GetSamples() *modelv1.Samples {
@@ -1936,7 +2015,7 @@ type Overlays struct {
 
 func (x *Overlays) Reset() {
 	*x = Overlays{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2027,7 @@ func (x *Overlays) String() string {
 func (*Overlays) ProtoMessage() {}
 
 func (x *Overlays) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2040,7 @@ func (x *Overlays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overlays.ProtoReflect.Descriptor instead.
 func (*Overlays) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{24}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Overlays) GetStale() []*Stale {
@@ -1997,7 +2076,7 @@ type Stale struct {
 
 func (x *Stale) Reset() {
 	*x = Stale{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2088,7 @@ func (x *Stale) String() string {
 func (*Stale) ProtoMessage() {}
 
 func (x *Stale) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2101,7 @@ func (x *Stale) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stale.ProtoReflect.Descriptor instead.
 func (*Stale) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{25}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Stale) GetPath() string {
@@ -2073,7 +2152,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2164,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2177,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{26}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExecuteRequest) GetId() []byte {
@@ -2205,7 +2284,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2296,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2309,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{27}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Principal) GetPerson() string {
@@ -2265,7 +2344,7 @@ type SetOperation struct {
 
 func (x *SetOperation) Reset() {
 	*x = SetOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2356,7 @@ func (x *SetOperation) String() string {
 func (*SetOperation) ProtoMessage() {}
 
 func (x *SetOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2369,7 @@ func (x *SetOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetOperation.ProtoReflect.Descriptor instead.
 func (*SetOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{28}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetOperation) GetName() string {
@@ -2324,7 +2403,7 @@ type CallOperation struct {
 
 func (x *CallOperation) Reset() {
 	*x = CallOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2415,7 @@ func (x *CallOperation) String() string {
 func (*CallOperation) ProtoMessage() {}
 
 func (x *CallOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2428,7 @@ func (x *CallOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallOperation.ProtoReflect.Descriptor instead.
 func (*CallOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{29}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CallOperation) GetFunction() string {
@@ -2377,7 +2456,7 @@ type CreateOperation struct {
 
 func (x *CreateOperation) Reset() {
 	*x = CreateOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2389,7 +2468,7 @@ func (x *CreateOperation) String() string {
 func (*CreateOperation) ProtoMessage() {}
 
 func (x *CreateOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2402,7 +2481,7 @@ func (x *CreateOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOperation.ProtoReflect.Descriptor instead.
 func (*CreateOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{30}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateOperation) GetKind() string {
@@ -2436,7 +2515,7 @@ type RemoveOperation struct {
 
 func (x *RemoveOperation) Reset() {
 	*x = RemoveOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2527,7 @@ func (x *RemoveOperation) String() string {
 func (*RemoveOperation) ProtoMessage() {}
 
 func (x *RemoveOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2540,7 @@ func (x *RemoveOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOperation.ProtoReflect.Descriptor instead.
 func (*RemoveOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{31}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RemoveOperation) GetExpected() *modelv1.Position {
@@ -2491,7 +2570,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2503,7 +2582,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2516,7 +2595,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{32}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExecuteResponse) GetError() *modelv1.Error {
@@ -2569,7 +2648,7 @@ type RedeemRequest struct {
 
 func (x *RedeemRequest) Reset() {
 	*x = RedeemRequest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +2660,7 @@ func (x *RedeemRequest) String() string {
 func (*RedeemRequest) ProtoMessage() {}
 
 func (x *RedeemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +2673,7 @@ func (x *RedeemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemRequest.ProtoReflect.Descriptor instead.
 func (*RedeemRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{33}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RedeemRequest) GetSecret() []byte {
@@ -2657,7 +2736,7 @@ type ExportTerms struct {
 
 func (x *ExportTerms) Reset() {
 	*x = ExportTerms{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2669,7 +2748,7 @@ func (x *ExportTerms) String() string {
 func (*ExportTerms) ProtoMessage() {}
 
 func (x *ExportTerms) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2682,7 +2761,7 @@ func (x *ExportTerms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportTerms.ProtoReflect.Descriptor instead.
 func (*ExportTerms) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{34}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExportTerms) GetPatterns() []string {
@@ -2719,7 +2798,7 @@ type RedeemResponse struct {
 
 func (x *RedeemResponse) Reset() {
 	*x = RedeemResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +2810,7 @@ func (x *RedeemResponse) String() string {
 func (*RedeemResponse) ProtoMessage() {}
 
 func (x *RedeemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +2823,7 @@ func (x *RedeemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemResponse.ProtoReflect.Descriptor instead.
 func (*RedeemResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{35}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RedeemResponse) GetError() *modelv1.Error {
@@ -2805,13 +2884,18 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\twant_bulk\x18\a \x01(\v2\x18.banyan.link.v1.WantBulkH\x00R\bwantBulk\x126\n" +
 	"\bfarewell\x18\b \x01(\v2\x18.banyan.link.v1.FarewellH\x00R\bfarewell\x126\n" +
 	"\bbindings\x18\t \x01(\v2\x18.banyan.link.v1.BindingsH\x00R\bbindingsB\x06\n" +
-	"\x04body\"\xab\x01\n" +
+	"\x04body\"\xfc\x01\n" +
 	"\bBindings\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\rR\x05first\x120\n" +
 	"\aorigins\x18\x02 \x03(\v2\x16.banyan.link.v1.OriginR\aorigins\x12\x1a\n" +
 	"\x06origin\x18\x03 \x03(\rB\x02\x10\x01R\x06origin\x12%\n" +
 	"\fnumber_steps\x18\x04 \x03(\x12B\x02\x10\x01R\vnumberSteps\x12\x14\n" +
-	"\x03key\x18\x05 \x03(\rB\x02\x10\x01R\x03key\"\x8f\x02\n" +
+	"\x03key\x18\x05 \x03(\rB\x02\x10\x01R\x03key\x12\x1c\n" +
+	"\adefined\x18\x06 \x03(\x04B\x02\x10\x01R\adefined\x121\n" +
+	"\x05paths\x18\a \x03(\v2\x1b.banyan.link.v1.BindingPathR\x05paths\"7\n" +
+	"\vBindingPath\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\x8f\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04link\x18\x02 \x01(\tR\x04link\x12\x18\n" +
@@ -2889,7 +2973,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\bremovals\x18\x05 \x03(\v2\x17.banyan.link.v1.RemovalR\bremovals\x12\x18\n" +
 	"\athrough\x18\x06 \x01(\x04R\athrough\x12\x12\n" +
 	"\x04head\x18\a \x01(\x04R\x04head\x12\x12\n" +
-	"\x04live\x18\b \x01(\bR\x04live\"\xa5\x02\n" +
+	"\x04live\x18\b \x01(\bR\x04live\"\xbf\x02\n" +
 	"\n" +
 	"Definition\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\rR\x06origin\x12\x16\n" +
@@ -2902,7 +2986,8 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x06schema\x18\b \x01(\rR\x06schema\x12\x14\n" +
 	"\x05route\x18\t \x01(\rR\x05route\x128\n" +
 	"\bsettings\x18\n" +
-	" \x03(\v2\x1c.banyan.link.v1.SettingValueR\bsettings\"R\n" +
+	" \x03(\v2\x1c.banyan.link.v1.SettingValueR\bsettings\x12\x18\n" +
+	"\adefined\x18\v \x01(\x04R\adefined\"R\n" +
 	"\fSettingValue\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.banyan.model.v1.ValueR\x05value\"e\n" +
@@ -3003,123 +3088,125 @@ func file_banyan_link_v1_link_proto_rawDescGZIP() []byte {
 }
 
 var file_banyan_link_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_banyan_link_v1_link_proto_goTypes = []any{
 	(Resume)(0),              // 0: banyan.link.v1.Resume
 	(LaneKind)(0),            // 1: banyan.link.v1.LaneKind
 	(*ConsumerFrame)(nil),    // 2: banyan.link.v1.ConsumerFrame
 	(*ProviderFrame)(nil),    // 3: banyan.link.v1.ProviderFrame
 	(*Bindings)(nil),         // 4: banyan.link.v1.Bindings
-	(*Hello)(nil),            // 5: banyan.link.v1.Hello
-	(*Welcome)(nil),          // 6: banyan.link.v1.Welcome
-	(*Known)(nil),            // 7: banyan.link.v1.Known
-	(*KnownContext)(nil),     // 8: banyan.link.v1.KnownContext
-	(*Ack)(nil),              // 9: banyan.link.v1.Ack
-	(*Interest)(nil),         // 10: banyan.link.v1.Interest
-	(*InterestRule)(nil),     // 11: banyan.link.v1.InterestRule
-	(*JoinBulk)(nil),         // 12: banyan.link.v1.JoinBulk
-	(*WantBulk)(nil),         // 13: banyan.link.v1.WantBulk
-	(*Farewell)(nil),         // 14: banyan.link.v1.Farewell
-	(*Beat)(nil),             // 15: banyan.link.v1.Beat
-	(*Lane)(nil),             // 16: banyan.link.v1.Lane
-	(*SchemaBody)(nil),       // 17: banyan.link.v1.SchemaBody
-	(*Origin)(nil),           // 18: banyan.link.v1.Origin
-	(*Hop)(nil),              // 19: banyan.link.v1.Hop
-	(*Route)(nil),            // 20: banyan.link.v1.Route
-	(*Delta)(nil),            // 21: banyan.link.v1.Delta
-	(*Definition)(nil),       // 22: banyan.link.v1.Definition
-	(*SettingValue)(nil),     // 23: banyan.link.v1.SettingValue
-	(*Removal)(nil),          // 24: banyan.link.v1.Removal
-	(*LiveSamples)(nil),      // 25: banyan.link.v1.LiveSamples
-	(*Overlays)(nil),         // 26: banyan.link.v1.Overlays
-	(*Stale)(nil),            // 27: banyan.link.v1.Stale
-	(*ExecuteRequest)(nil),   // 28: banyan.link.v1.ExecuteRequest
-	(*Principal)(nil),        // 29: banyan.link.v1.Principal
-	(*SetOperation)(nil),     // 30: banyan.link.v1.SetOperation
-	(*CallOperation)(nil),    // 31: banyan.link.v1.CallOperation
-	(*CreateOperation)(nil),  // 32: banyan.link.v1.CreateOperation
-	(*RemoveOperation)(nil),  // 33: banyan.link.v1.RemoveOperation
-	(*ExecuteResponse)(nil),  // 34: banyan.link.v1.ExecuteResponse
-	(*RedeemRequest)(nil),    // 35: banyan.link.v1.RedeemRequest
-	(*ExportTerms)(nil),      // 36: banyan.link.v1.ExportTerms
-	(*RedeemResponse)(nil),   // 37: banyan.link.v1.RedeemResponse
-	(*modelv1.Epoch)(nil),    // 38: banyan.model.v1.Epoch
-	(*modelv1.Chain)(nil),    // 39: banyan.model.v1.Chain
-	(*modelv1.Error)(nil),    // 40: banyan.model.v1.Error
-	(*modelv1.Value)(nil),    // 41: banyan.model.v1.Value
-	(*modelv1.Samples)(nil),  // 42: banyan.model.v1.Samples
-	(*modelv1.Position)(nil), // 43: banyan.model.v1.Position
-	(*modelv1.Argument)(nil), // 44: banyan.model.v1.Argument
-	(modelv1.Right)(0),       // 45: banyan.model.v1.Right
+	(*BindingPath)(nil),      // 5: banyan.link.v1.BindingPath
+	(*Hello)(nil),            // 6: banyan.link.v1.Hello
+	(*Welcome)(nil),          // 7: banyan.link.v1.Welcome
+	(*Known)(nil),            // 8: banyan.link.v1.Known
+	(*KnownContext)(nil),     // 9: banyan.link.v1.KnownContext
+	(*Ack)(nil),              // 10: banyan.link.v1.Ack
+	(*Interest)(nil),         // 11: banyan.link.v1.Interest
+	(*InterestRule)(nil),     // 12: banyan.link.v1.InterestRule
+	(*JoinBulk)(nil),         // 13: banyan.link.v1.JoinBulk
+	(*WantBulk)(nil),         // 14: banyan.link.v1.WantBulk
+	(*Farewell)(nil),         // 15: banyan.link.v1.Farewell
+	(*Beat)(nil),             // 16: banyan.link.v1.Beat
+	(*Lane)(nil),             // 17: banyan.link.v1.Lane
+	(*SchemaBody)(nil),       // 18: banyan.link.v1.SchemaBody
+	(*Origin)(nil),           // 19: banyan.link.v1.Origin
+	(*Hop)(nil),              // 20: banyan.link.v1.Hop
+	(*Route)(nil),            // 21: banyan.link.v1.Route
+	(*Delta)(nil),            // 22: banyan.link.v1.Delta
+	(*Definition)(nil),       // 23: banyan.link.v1.Definition
+	(*SettingValue)(nil),     // 24: banyan.link.v1.SettingValue
+	(*Removal)(nil),          // 25: banyan.link.v1.Removal
+	(*LiveSamples)(nil),      // 26: banyan.link.v1.LiveSamples
+	(*Overlays)(nil),         // 27: banyan.link.v1.Overlays
+	(*Stale)(nil),            // 28: banyan.link.v1.Stale
+	(*ExecuteRequest)(nil),   // 29: banyan.link.v1.ExecuteRequest
+	(*Principal)(nil),        // 30: banyan.link.v1.Principal
+	(*SetOperation)(nil),     // 31: banyan.link.v1.SetOperation
+	(*CallOperation)(nil),    // 32: banyan.link.v1.CallOperation
+	(*CreateOperation)(nil),  // 33: banyan.link.v1.CreateOperation
+	(*RemoveOperation)(nil),  // 34: banyan.link.v1.RemoveOperation
+	(*ExecuteResponse)(nil),  // 35: banyan.link.v1.ExecuteResponse
+	(*RedeemRequest)(nil),    // 36: banyan.link.v1.RedeemRequest
+	(*ExportTerms)(nil),      // 37: banyan.link.v1.ExportTerms
+	(*RedeemResponse)(nil),   // 38: banyan.link.v1.RedeemResponse
+	(*modelv1.Epoch)(nil),    // 39: banyan.model.v1.Epoch
+	(*modelv1.Chain)(nil),    // 40: banyan.model.v1.Chain
+	(*modelv1.Error)(nil),    // 41: banyan.model.v1.Error
+	(*modelv1.Value)(nil),    // 42: banyan.model.v1.Value
+	(*modelv1.Samples)(nil),  // 43: banyan.model.v1.Samples
+	(*modelv1.Position)(nil), // 44: banyan.model.v1.Position
+	(*modelv1.Argument)(nil), // 45: banyan.model.v1.Argument
+	(modelv1.Right)(0),       // 46: banyan.model.v1.Right
 }
 var file_banyan_link_v1_link_proto_depIdxs = []int32{
-	5,  // 0: banyan.link.v1.ConsumerFrame.hello:type_name -> banyan.link.v1.Hello
-	7,  // 1: banyan.link.v1.ConsumerFrame.known:type_name -> banyan.link.v1.Known
-	9,  // 2: banyan.link.v1.ConsumerFrame.ack:type_name -> banyan.link.v1.Ack
-	15, // 3: banyan.link.v1.ConsumerFrame.beat:type_name -> banyan.link.v1.Beat
-	10, // 4: banyan.link.v1.ConsumerFrame.interest:type_name -> banyan.link.v1.Interest
-	12, // 5: banyan.link.v1.ConsumerFrame.join_bulk:type_name -> banyan.link.v1.JoinBulk
-	6,  // 6: banyan.link.v1.ProviderFrame.welcome:type_name -> banyan.link.v1.Welcome
-	17, // 7: banyan.link.v1.ProviderFrame.schema:type_name -> banyan.link.v1.SchemaBody
-	21, // 8: banyan.link.v1.ProviderFrame.delta:type_name -> banyan.link.v1.Delta
-	25, // 9: banyan.link.v1.ProviderFrame.samples:type_name -> banyan.link.v1.LiveSamples
-	26, // 10: banyan.link.v1.ProviderFrame.overlays:type_name -> banyan.link.v1.Overlays
-	15, // 11: banyan.link.v1.ProviderFrame.beat:type_name -> banyan.link.v1.Beat
-	13, // 12: banyan.link.v1.ProviderFrame.want_bulk:type_name -> banyan.link.v1.WantBulk
-	14, // 13: banyan.link.v1.ProviderFrame.farewell:type_name -> banyan.link.v1.Farewell
+	6,  // 0: banyan.link.v1.ConsumerFrame.hello:type_name -> banyan.link.v1.Hello
+	8,  // 1: banyan.link.v1.ConsumerFrame.known:type_name -> banyan.link.v1.Known
+	10, // 2: banyan.link.v1.ConsumerFrame.ack:type_name -> banyan.link.v1.Ack
+	16, // 3: banyan.link.v1.ConsumerFrame.beat:type_name -> banyan.link.v1.Beat
+	11, // 4: banyan.link.v1.ConsumerFrame.interest:type_name -> banyan.link.v1.Interest
+	13, // 5: banyan.link.v1.ConsumerFrame.join_bulk:type_name -> banyan.link.v1.JoinBulk
+	7,  // 6: banyan.link.v1.ProviderFrame.welcome:type_name -> banyan.link.v1.Welcome
+	18, // 7: banyan.link.v1.ProviderFrame.schema:type_name -> banyan.link.v1.SchemaBody
+	22, // 8: banyan.link.v1.ProviderFrame.delta:type_name -> banyan.link.v1.Delta
+	26, // 9: banyan.link.v1.ProviderFrame.samples:type_name -> banyan.link.v1.LiveSamples
+	27, // 10: banyan.link.v1.ProviderFrame.overlays:type_name -> banyan.link.v1.Overlays
+	16, // 11: banyan.link.v1.ProviderFrame.beat:type_name -> banyan.link.v1.Beat
+	14, // 12: banyan.link.v1.ProviderFrame.want_bulk:type_name -> banyan.link.v1.WantBulk
+	15, // 13: banyan.link.v1.ProviderFrame.farewell:type_name -> banyan.link.v1.Farewell
 	4,  // 14: banyan.link.v1.ProviderFrame.bindings:type_name -> banyan.link.v1.Bindings
-	18, // 15: banyan.link.v1.Bindings.origins:type_name -> banyan.link.v1.Origin
-	38, // 16: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
-	39, // 17: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
-	38, // 18: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
-	39, // 19: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
-	0,  // 20: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
-	18, // 21: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
-	8,  // 22: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
-	11, // 23: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
-	40, // 24: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
-	16, // 25: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
-	1,  // 26: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
-	38, // 27: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
-	19, // 28: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
-	18, // 29: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
-	20, // 30: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
-	22, // 31: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
-	24, // 32: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
-	23, // 33: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
-	41, // 34: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
-	42, // 35: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
-	27, // 36: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
-	29, // 37: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
-	30, // 38: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
-	31, // 39: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
-	32, // 40: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
-	33, // 41: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
-	41, // 42: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
-	43, // 43: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
-	44, // 44: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
-	44, // 45: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
-	43, // 46: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
-	40, // 47: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
-	43, // 48: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
-	44, // 49: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
-	36, // 50: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
-	45, // 51: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
-	40, // 52: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
-	36, // 53: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
-	2,  // 54: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
-	2,  // 55: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
-	28, // 56: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
-	35, // 57: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
-	3,  // 58: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
-	3,  // 59: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
-	34, // 60: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
-	37, // 61: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
-	58, // [58:62] is the sub-list for method output_type
-	54, // [54:58] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	19, // 15: banyan.link.v1.Bindings.origins:type_name -> banyan.link.v1.Origin
+	5,  // 16: banyan.link.v1.Bindings.paths:type_name -> banyan.link.v1.BindingPath
+	39, // 17: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
+	40, // 18: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
+	39, // 19: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
+	40, // 20: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
+	0,  // 21: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
+	19, // 22: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
+	9,  // 23: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
+	12, // 24: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
+	41, // 25: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
+	17, // 26: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
+	1,  // 27: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
+	39, // 28: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
+	20, // 29: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
+	19, // 30: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
+	21, // 31: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
+	23, // 32: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
+	25, // 33: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
+	24, // 34: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
+	42, // 35: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
+	43, // 36: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
+	28, // 37: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
+	30, // 38: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
+	31, // 39: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
+	32, // 40: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
+	33, // 41: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
+	34, // 42: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
+	42, // 43: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
+	44, // 44: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
+	45, // 45: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
+	45, // 46: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
+	44, // 47: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
+	41, // 48: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
+	44, // 49: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
+	45, // 50: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
+	37, // 51: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
+	46, // 52: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
+	41, // 53: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
+	37, // 54: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
+	2,  // 55: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
+	2,  // 56: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
+	29, // 57: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
+	36, // 58: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
+	3,  // 59: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
+	3,  // 60: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
+	35, // 61: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
+	38, // 62: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
+	59, // [59:63] is the sub-list for method output_type
+	55, // [55:59] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_banyan_link_v1_link_proto_init() }
@@ -3146,7 +3233,7 @@ func file_banyan_link_v1_link_proto_init() {
 		(*ProviderFrame_Farewell)(nil),
 		(*ProviderFrame_Bindings)(nil),
 	}
-	file_banyan_link_v1_link_proto_msgTypes[26].OneofWrappers = []any{
+	file_banyan_link_v1_link_proto_msgTypes[27].OneofWrappers = []any{
 		(*ExecuteRequest_Set)(nil),
 		(*ExecuteRequest_Call)(nil),
 		(*ExecuteRequest_Create)(nil),
@@ -3158,7 +3245,7 @@ func file_banyan_link_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_link_v1_link_proto_rawDesc), len(file_banyan_link_v1_link_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -1,0 +1,107 @@
+package peering
+
+import (
+	"container/heap"
+
+	"banyan/model"
+	"banyan/tree"
+)
+
+// keyTable finds a slot by the key that the provider gave it. Keys are never given twice, so the table keeps pages only where some key is in use:
+// what was given up costs nothing.
+type keyTable struct {
+	pages []*keyPage
+}
+
+const (
+	keyPageBits = 12
+	keyPageSize = 1 << keyPageBits
+)
+
+// keyPage holds slots + 1: 0 is a key that is not in use.
+type keyPage struct {
+	slots [keyPageSize]tree.Slot
+	used  int
+}
+
+// slot is the slot of a key, and whether there is one.
+func (t *keyTable) slot(key uint32) (tree.Slot, bool) {
+	if at := int(key >> keyPageBits); at < len(t.pages) && t.pages[at] != nil {
+		if s := t.pages[at].slots[key%keyPageSize]; s != 0 {
+			return s - 1, true
+		}
+	}
+	return 0, false
+}
+
+// set gives consecutive keys to consecutive slots. Keys that do not fit in 32 bits are not given.
+func (t *keyTable) set(key uint32, slots tree.SlotRun) {
+	for i := range slots.Count {
+		k := key + i
+		if k < key {
+			return
+		}
+		at := int(k >> keyPageBits)
+		for len(t.pages) <= at {
+			t.pages = append(t.pages, nil)
+		}
+		if t.pages[at] == nil {
+			t.pages[at] = &keyPage{}
+		}
+		p := t.pages[at]
+		if p.slots[k%keyPageSize] == 0 {
+			p.used++
+		}
+		p.slots[k%keyPageSize] = slots.First + tree.Slot(i) + 1
+	}
+}
+
+// clear takes keys away that still lead to these slots.
+func (t *keyTable) clear(key uint32, slots tree.SlotRun) {
+	for i := range slots.Count {
+		k := key + i
+		if s, there := t.slot(k); !there || s != slots.First+tree.Slot(i) {
+			continue
+		}
+		p := t.pages[k>>keyPageBits]
+		p.slots[k%keyPageSize] = 0
+		if p.used--; p.used == 0 {
+			t.pages[k>>keyPageBits] = nil
+		}
+	}
+}
+
+// binding is a key that was told, and from which change number on it holds.
+type binding struct {
+	id      model.ContextID
+	path    model.Path // below the export's root, where the ID alone does not say which context it is
+	several bool
+	defined uint64
+	key     uint32
+}
+
+// waitingBindings are bindings whose definition has not arrived, the earliest definition first.
+type waitingBindings []binding
+
+var _ heap.Interface = (*waitingBindings)(nil)
+
+// Len, Less, Swap, Push and Pop are for package heap.
+func (w waitingBindings) Len() int { return len(w) }
+
+// Less orders by the change number of the definition.
+func (w waitingBindings) Less(i, j int) bool { return w[i].defined < w[j].defined }
+
+// Swap exchanges two.
+func (w waitingBindings) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+
+// Push adds one at the end.
+func (w *waitingBindings) Push(b any) { *w = append(*w, b.(binding)) }
+
+// Pop takes the last one.
+func (w *waitingBindings) Pop() any {
+	last := len(*w) - 1
+	b := (*w)[last]
+	(*w)[last] = binding{}
+	*w = (*w)[:last]
+	return b
+}
