@@ -298,9 +298,9 @@ func (v *View) relativeRef(value model.Value) model.Value {
 func (v *View) mayName(to model.Address) bool {
 	c, there := v.tree.Lookup(to.Path)
 	if !there {
-		return v.selection.Selects(to.Path, "")
+		return v.names(to.Path, "")
 	}
-	if !v.selection.Selects(to.Path, c.Schema.Kind) {
+	if !v.names(to.Path, c.Schema.Kind) {
 		return false
 	}
 	if to.Name == "" {

@@ -19,6 +19,13 @@ type Selection interface {
 	Schema(*model.Schema) (*model.Schema, error)
 }
 
+// Naming is a Selection that shows a part of what may be known of: references to the rest are told, too.
+type Naming interface {
+	Selection
+	// Names says whether the context of this kind at path may be named. It is true for whatever Selects is true for.
+	Names(path model.Path, kind string) bool
+}
+
 // View is one selection of one tree below a root, with the handles of its contexts. All followers of equal selections share it. Keys are given in
 // the order in which samples first need them; they hold as long as the process lives.
 type View struct {
@@ -27,6 +34,7 @@ type View struct {
 
 	tree      *tree.Tree
 	selection Selection
+	names     func(path model.Path, kind string) bool
 
 	mu       sync.RWMutex
 	seen     uint64   // change number up to which members are true
@@ -70,10 +78,14 @@ const (
 
 // NewView makes a view of what selection shows at and below root.
 func NewView(t *tree.Tree, root model.Path, selection Selection) *View {
-	return &View{
-		ID: viewID(root, selection), Root: root, tree: t, selection: selection, nextKey: unbound + 1,
+	v := &View{
+		ID: viewID(root, selection), Root: root, tree: t, selection: selection, names: selection.Selects, nextKey: unbound + 1,
 		schemas: make(map[model.SchemaHash]*model.Schema),
 	}
+	if wider, some := selection.(Naming); some {
+		v.names = wider.Names
+	}
+	return v
 }
 
 // viewID names the content: equal selections below equal roots have equal views, and none has the ID 0.
