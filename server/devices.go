@@ -31,8 +31,9 @@ type deviceHub struct {
 	kinds   map[string]bool
 	log     hclog.Logger
 	wake    chan struct{}
-	dirty   atomic.Bool
-	running sync.Mutex // one reconciliation at a time
+	wanted  atomic.Uint64 // counts changes
+	done    atomic.Uint64 // how many of them are reconciled
+	running sync.Mutex    // one reconciliation at a time
 
 	mu      sync.Mutex // guards places, schemas
 	places  map[model.ContextID]*place
@@ -64,7 +65,7 @@ func (h *deviceHub) addKinds(kinds Kinds) error {
 func (h *deviceHub) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- h.manager.Run(ctx) }()
-	h.dirty.Store(true)
+	h.wanted.Add(1)
 	for {
 		h.reconcile(ctx)
 		select {
@@ -101,7 +102,7 @@ func (h *deviceHub) changed(changed []tree.Context, removed []tree.Tombstone) {
 	if !touched {
 		return
 	}
-	h.dirty.Store(true)
+	h.wanted.Add(1)
 	select {
 	case h.wake <- struct{}{}:
 	default:
@@ -111,14 +112,16 @@ func (h *deviceHub) changed(changed []tree.Context, removed []tree.Tombstone) {
 // reconcile makes what runs the same as what is set, where that may differ. Whoever calls a device comes through here first, so that one that
 // was just created is there.
 func (h *deviceHub) reconcile(ctx context.Context) {
-	if !h.dirty.Load() {
+	if h.done.Load() == h.wanted.Load() {
 		return
 	}
 	h.running.Lock()
 	defer h.running.Unlock()
-	if !h.dirty.Swap(false) {
+	changes := h.wanted.Load()
+	if h.done.Load() == changes {
 		return
 	}
+	defer h.done.Store(changes)
 	var wanted []devices.Spec
 	h.tree.Walk(devicesPath, nil, func(c *tree.Context) bool {
 		if own(c) && h.kinds[c.Schema.Kind] {

@@ -101,15 +101,20 @@ type personal struct {
 	policy *access.Policy
 }
 
-var _ follow.Selection = personal{}
+var _ follow.Naming = personal{}
 
 // Key names the content.
 func (s personal) Key() string { return s.key }
 
-// Selects says whether a context is shown. Without a kind it is asked for where a reference leads, which may be anywhere that may be seen.
+// Selects says whether a context is shown.
 func (s personal) Selects(path model.Path, kind string) bool {
+	return s.path.Contains(path) && s.Names(path, kind)
+}
+
+// Names says whether a context may be seen, wherever it is: a reference may lead out of what is followed.
+func (s personal) Names(path model.Path, _ string) bool {
 	right, _ := s.policy.Match(path)
-	return right >= model.RightView && (kind == "" || s.path.Contains(path))
+	return right >= model.RightView
 }
 
 // Schema is shown as it is: values of secrets are in no tree.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"os"
 	"strings"
 	"time"
 
@@ -34,6 +35,9 @@ func Init(ctx context.Context, dir, name string, hosts []string) (InitResult, er
 			return InitResult{}, err
 		}
 	}
+	if err := private(dir); err != nil {
+		return InitResult{}, err
+	}
 	authority, err := pki.Create(dir, name, time.Now())
 	if model.KindOf(err) == model.KindExists {
 		authority, err = pki.Load(dir)
@@ -61,6 +65,17 @@ func Init(ctx context.Context, dir, name string, hosts []string) (InitResult, er
 		return InitResult{}, err
 	}
 	return result, nil
+}
+
+// private makes a directory into which nobody else looks, also where it was there before.
+func private(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return model.Errorf(model.KindInvalid, "the node's directory cannot be made: %w", err)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return model.Errorf(model.KindInvalid, "the node's directory cannot be closed to others: %w", err)
+	}
+	return nil
 }
 
 // populate writes the contexts that a node begins with, in one commit.

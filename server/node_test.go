@@ -54,7 +54,14 @@ func testConfig(dir string) Config {
 // runNode runs the node in dir.
 func runNode(t *testing.T, dir, password string) *running {
 	t.Helper()
-	n, err := New(t.Context(), testConfig(dir))
+	return runNodeWith(t, dir, password, func(*Config) {})
+}
+
+func runNodeWith(t *testing.T, dir, password string, change func(*Config)) *running {
+	t.Helper()
+	cfg := testConfig(dir)
+	change(&cfg)
+	n, err := New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,31 +19,40 @@ type policies struct {
 	grants func() map[string]*access.Grant
 	log    hclog.Logger
 
-	stale   atomic.Bool
-	current atomic.Pointer[access.Decider]
+	wanted  atomic.Uint64 // counts changes
+	current atomic.Pointer[madeDecider]
 	mu      sync.Mutex // one at a time makes it anew
 }
 
+// madeDecider is a decider that knows of so many changes. The two stand together, since a decider may count as the current one only once it is in
+// place: with a mark beside it, one caller would take the mark away and the next would still be judged by the old one.
+type madeDecider struct {
+	*access.Decider
+	changes uint64
+}
+
 // Changed says that users, roles or grants are no longer what they were.
-func (p *policies) Changed() { p.stale.Store(true) }
+func (p *policies) Changed() { p.wanted.Add(1) }
 
 // Decider is the decider of now.
 func (p *policies) Decider() *access.Decider {
-	if !p.stale.Load() {
-		return p.current.Load()
+	if made := p.current.Load(); made != nil && made.changes == p.wanted.Load() {
+		return made.Decider
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stale.Swap(false) {
-		decider, err := access.New(p.read())
-		if err != nil {
-			// A part that cannot be used must not open anything, nor keep alive what was taken away.
-			p.log.Error("rights cannot be worked out, nobody has any", "error", err)
-			decider, _ = access.New(access.Config{Node: p.node})
-		}
-		p.current.Store(decider)
+	changes := p.wanted.Load()
+	if made := p.current.Load(); made != nil && made.changes == changes {
+		return made.Decider
 	}
-	return p.current.Load()
+	decider, err := access.New(p.read())
+	if err != nil {
+		// A part that cannot be used must not open anything, nor keep alive what was taken away.
+		p.log.Error("rights cannot be worked out, nobody has any", "error", err)
+		decider, _ = access.New(access.Config{Node: p.node})
+	}
+	p.current.Store(&madeDecider{decider, changes})
+	return decider
 }
 
 // read collects who may do what. Somebody whose rules cannot be used has none.

@@ -11,7 +11,8 @@ import (
 // pulse tells everybody who waits that contexts or staleness changed. One reader of the tree serves them all, so that a stream that watches three
 // variables is not woken by a million samples a second of others.
 type pulse struct {
-	tree *tree.Tree
+	tree              *tree.Tree
+	changes, overlays uint64 // as they were at the last look
 
 	mu   sync.Mutex // guards beat
 	beat chan struct{}
@@ -48,31 +49,35 @@ func (p *pulse) until(ctx context.Context, holds func() bool) bool {
 func (p *pulse) Run(ctx context.Context) error {
 	reader := p.tree.NewReader()
 	defer reader.Close()
-	changes := p.tree.ChangeHead()
-	_, overlays, _, _ := p.tree.OverlaysSince(0)
 	rest := time.NewTimer(0)
 	defer rest.Stop()
 	for {
-		select {
-		case <-reader.Wake():
-			reader.ReadFrom(p.tree.Head())
-		case <-ctx.Done():
-			return nil
-		}
-		nowChanges := p.tree.ChangeHead()
-		_, nowOverlays, _, _ := p.tree.OverlaysSince(overlays)
-		if nowChanges != changes || nowOverlays != overlays {
-			changes, overlays = nowChanges, nowOverlays
-			p.mu.Lock()
-			close(p.beat)
-			p.beat = make(chan struct{})
-			p.mu.Unlock()
-		}
+		p.look()
 		rest.Reset(pulseRest)
 		select {
 		case <-rest.C:
 		case <-ctx.Done():
 			return nil
 		}
+		select {
+		case <-reader.Wake():
+			reader.ReadFrom(p.tree.Head())
+		case <-ctx.Done():
+			return nil
+		}
 	}
+}
+
+// look tells everybody if something changed since the last look.
+func (p *pulse) look() {
+	changes := p.tree.ChangeHead()
+	_, overlays, _, _ := p.tree.OverlaysSince(p.overlays)
+	if changes == p.changes && overlays == p.overlays {
+		return
+	}
+	p.changes, p.overlays = changes, overlays
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.beat)
+	p.beat = make(chan struct{})
 }
