@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -38,7 +39,7 @@ a password.`,
 			if c.net != "" && cmd.Flags().Changed("net") {
 				return usagef(cmd, "--net needs no login: it knows the passwords itself")
 			}
-			p := &profile{URL: url, User: name}
+			p := &profile{URL: url, User: cmp.Or(name, c.user)}
 			if p.User == "" && !asToken {
 				if who, err := user.Current(); err == nil {
 					p.User = who.Username

@@ -72,6 +72,9 @@ func (n *network) target(node, user string) (*target, error) {
 	if user == "" {
 		user = adminName
 	}
+	if err := model.CheckName(user); err != nil { // it becomes part of the name of a file
+		return nil, usageError{"--user: " + err.Error(), "banyan"}
+	}
 	return &target{
 		what: "node " + node + " of " + n.dir, url: url, ca: ca, caFrom: caFile,
 		hint:   "is it running? `banyan topology status --dir " + n.dir + "` tells",
@@ -114,12 +117,25 @@ func (l *networkLogins) renew(ctx context.Context, at *client) (string, error) {
 	return session.GetToken(), nil
 }
 
-func (l *networkLogins) password() (string, error) {
-	file := l.secret(l.node + "." + l.user)
-	if l.user == adminName {
-		file = l.secret(l.node)
+// passwordFile is where the network keeps somebody's password.
+func (l *networkLogins) passwordFile(user string) string {
+	if user == adminName {
+		return l.secret(l.node)
 	}
-	raw, err := os.ReadFile(file)
+	return l.secret(l.node + "." + user)
+}
+
+// replace keeps a new password where the network keeps the old one; of others it keeps none.
+func (l *networkLogins) replace(user, password string) error {
+	file := l.passwordFile(user)
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return writeSecret(file, []byte(password+"\n"))
+}
+
+func (l *networkLogins) password() (string, error) {
+	raw, err := os.ReadFile(l.passwordFile(l.user))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", &model.Error{
 			Kind: model.KindUnauthenticated, Detail: fmt.Sprintf("the network keeps no password of user %s for node %s", l.user, l.node),

@@ -162,6 +162,11 @@ func newUserPassword(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if kept, is := at.target.logins.(*networkLogins); is {
+				if err := kept.replace(args[0], password); err != nil {
+					c.note("The network in %s still keeps the old password: %v", clean(c.net), err)
+				}
+			}
 			return c.printPassword(args[0], password)
 		},
 	}
