@@ -23,7 +23,6 @@ func Drivers() []devices.Driver { return []devices.Driver{host.Driver{}, simulat
 // deviceHub is the controller of devices: it keeps what runs the same as what the tree says is set, and gives each device the place where it
 // publishes.
 type deviceHub struct {
-	passive
 	tree    *tree.Tree
 	store   *store.Store
 	commits *Commits
@@ -37,13 +36,14 @@ type deviceHub struct {
 
 	mu      sync.Mutex // guards places, schemas
 	places  map[model.ContextID]*place
+	broods  map[model.ContextID]*brood
 	schemas map[*model.Schema]*model.Schema // of children, encoded
 }
 
 func newDeviceHub(drivers []devices.Driver, t *tree.Tree, s *store.Store, c *Commits, log hclog.Logger) (*deviceHub, error) {
 	h := &deviceHub{
 		tree: t, store: s, commits: c, log: log, wake: make(chan struct{}, 1), kinds: map[string]bool{},
-		places: map[model.ContextID]*place{}, schemas: map[*model.Schema]*model.Schema{},
+		places: map[model.ContextID]*place{}, broods: map[model.ContextID]*brood{}, schemas: map[*model.Schema]*model.Schema{},
 	}
 	var err error
 	h.manager, err = devices.New(devices.Config{Drivers: drivers, Sink: h.sink, Log: log})
@@ -83,6 +83,7 @@ func (h *deviceHub) observe(changed []tree.Context, removed []tree.Tombstone) {
 		if p := h.places[removed[i].ID]; p != nil {
 			p.slots.Store(nil)
 			delete(h.places, removed[i].ID)
+			delete(h.broods, removed[i].ID)
 		}
 	}
 	for i := range changed {

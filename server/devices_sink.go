@@ -17,7 +17,8 @@ import (
 type place struct {
 	id    model.ContextID
 	hub   *deviceHub
-	slots atomic.Pointer[placeSlots] // nil once the context is gone
+	slots atomic.Pointer[placeSlots] // nil once the context is gone, and before it is made
+	brood *brood                     // that the context is made with, where the device has found it just now
 
 	// order is held for writing while everything is marked, so that a mark does not put an old value in the place of a newer one.
 	order sync.RWMutex
@@ -63,9 +64,20 @@ func (p *place) bind(c *tree.Context) {
 	p.slots.Store(s)
 }
 
+// current is where to publish, nil where there is nothing. A child that was found just now is made.
+func (p *place) current() *placeSlots {
+	if s := p.slots.Load(); s != nil || p.brood == nil {
+		return s
+	}
+	if err := p.brood.birth(); err != nil {
+		p.hub.log.Warn("what a device has found could not be kept", "device", p.brood.parent, "error", err)
+	}
+	return p.slots.Load()
+}
+
 // Publish takes one batch.
 func (p *place) Publish(updates []devices.Update) {
-	s := p.slots.Load()
+	s := p.current()
 	if s == nil || len(updates) == 0 {
 		return
 	}
@@ -86,7 +98,7 @@ var batches = sync.Pool{New: func() any { return &tree.Batch{} }}
 
 // PublishScalars hands columns to the tree as they are: nothing is looked up, and nothing is done for a single sample but its source time.
 func (p *place) PublishScalars(first int, source model.Time, bits []uint64) {
-	s := p.slots.Load()
+	s := p.current()
 	if s == nil || first < 0 || first+len(bits) > len(s.slots) {
 		return
 	}
@@ -111,7 +123,7 @@ const childWait = 10 * time.Second
 
 // Child is the place of a context below this one, made where it is missing.
 func (p *place) Child(segment, label string, schema *model.Schema) (devices.Publisher, error) {
-	s := p.slots.Load()
+	s := p.current()
 	if s == nil {
 		return nil, model.Errorf(model.KindNotFound, "the device was removed")
 	}
@@ -125,7 +137,7 @@ func (p *place) Child(segment, label string, schema *model.Schema) (devices.Publ
 	}
 	c, there := p.hub.tree.Lookup(path)
 	if !there {
-		return p.hub.makeChild(p.id, path, label, encoded)
+		return p.hub.broodOf(p.id).add(path, label, encoded)
 	}
 	if !own(&c) {
 		return nil, model.Errorf(model.KindConflict, "something is mounted at %s", path)
@@ -141,17 +153,6 @@ func (p *place) Child(segment, label string, schema *model.Schema) (devices.Publ
 		return nil, err
 	}
 	return p.hub.place(c.ID), nil
-}
-
-func (h *deviceHub) makeChild(parent model.ContextID, path model.Path, label string, schema *model.Schema) (devices.Publisher, error) {
-	id := h.commits.NewID()
-	err := h.commitChild(parent, []store.Change{
-		store.PutSchema{Schema: schema}, store.Create{ID: id, Path: path, Label: label, Schema: schema.Hash},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return h.place(id), nil
 }
 
 // commitChild commits what a device found, as long as the device is there.
@@ -187,9 +188,12 @@ func (h *deviceHub) encoded(schema *model.Schema) (*model.Schema, error) {
 
 // Keep removes the children that are not named.
 func (p *place) Keep(segments []string) {
-	s := p.slots.Load()
+	s := p.current()
 	if s == nil {
 		return
+	}
+	if err := p.hub.broodOf(p.id).birth(); err != nil {
+		p.hub.log.Warn("what a device has found could not be kept", "path", s.path, "error", err)
 	}
 	named := make(map[string]bool, len(segments))
 	for _, segment := range segments {

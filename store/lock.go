@@ -7,9 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"banyan/model"
 )
+
+// lockPatience is how long the lock is waited for: a process that was killed holds it until the last of its threads is out of the kernel, which a write
+// to a busy disk delays beyond the moment at which the process looks dead.
+const lockPatience = 3 * time.Second
 
 // lockDirectory makes sure that no other process works in dir. The lock goes with the process, however it ends. The file
 // holds the number of the process, for whoever is refused.
@@ -19,7 +24,13 @@ func lockDirectory(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", name, err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	began := time.Now()
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for err != nil && time.Since(began) < lockPatience {
+		time.Sleep(20 * time.Millisecond)
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(file, 32))
 		file.Close()
 		return nil, &model.Error{
