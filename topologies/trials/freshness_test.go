@@ -1,0 +1,87 @@
+package trials
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"banyan/proto/apiv1"
+)
+
+// Two heartbeats of 2 s, and a second for each further hop and for what the test itself takes.
+const (
+	seenAtNorth = 5 * time.Second
+	seenAtHQ    = 6 * time.Second
+)
+
+// When a site is stopped or killed, all of it is stale at both tiers above within two heartbeats, nothing of the other site is, and it comes
+// back by itself.
+func TestSiteThatIsSilentIsStale(t *testing.T) {
+	tr := start(t, threeTiers, nil)
+	hq, north := at("berlin", "/devices/sim:updates"), "/sites/berlin/devices/sim:updates"
+	other := at("hamburg", "/devices/sim:updates")
+	good := func() bool {
+		return quality(tr.get("hq", hq)) == "good" && quality(tr.get("north", north)) == "good" && quality(tr.get("hq", other)) == "good"
+	}
+	tr.until("everything is good", 30*time.Second, good)
+	for _, cause := range []struct {
+		name  string
+		end   func(pid int)
+		start func(pid int)
+	}{
+		{"stopped", func(pid int) { tr.signal(pid, syscall.SIGSTOP) }, func(pid int) { tr.signal(pid, syscall.SIGCONT) }},
+		{"killed", tr.kill, func(int) { tr.restart("berlin") }},
+	} {
+		t.Run(cause.name, func(*testing.T) {
+			pid := tr.pid("berlin")
+			cause.end(pid)
+			atNorth := tr.until("north shows it stale", seenAtNorth, func() bool { return quality(tr.get("north", north)) == "uncertain/stale" })
+			atHQ := tr.until("HQ shows it stale", seenAtHQ-atNorth, func() bool { return quality(tr.get("hq", hq)) == "uncertain/stale" })
+			before := tr.get("hq", hq)
+			if before.GetSince() == "" || before.GetTime() == "" {
+				t.Errorf("a stale reading says neither since when nor of when it is: %v", before)
+			}
+			if q := quality(tr.get("hq", other)); q != "good" {
+				t.Errorf("hamburg is %s because berlin is silent", q)
+			}
+			list, err := tr.at("hq").Tree.List(tr.Context(), &apiv1.ListRequest{Path: at("berlin", "/devices")})
+			if err != nil || len(list.GetEntries()) != 2 {
+				t.Fatalf("listing of what is stale: %v, %v", list, err)
+			}
+			for _, e := range list.GetEntries() {
+				if e.GetStale() == "" {
+					t.Errorf("%s does not show that it is stale", e.GetPath())
+				}
+			}
+			if after := tr.get("hq", hq); after.GetTime() != before.GetTime() {
+				t.Errorf("the source time of a stale value moved from %s to %s", before.GetTime(), after.GetTime())
+			}
+			cause.start(pid)
+			back := tr.until("everything is good again", 60*time.Second, good)
+			t.Logf("%s: stale at north after %s, at HQ after %s, good again after %s", cause.name, atNorth, atNorth+atHQ, back)
+		})
+	}
+}
+
+// After a restart of the tier in between, with the site away, the site's tree is there, stale.
+func TestTreeOutlivesTheTierBetween(t *testing.T) {
+	tr := start(t, threeTiers, nil)
+	hq := at("berlin", "/devices/slow:all_int64")
+	tr.until("everything is good", 30*time.Second, func() bool { return quality(tr.get("hq", hq)) == "good" })
+	want := tr.get("hq", hq).GetValue().GetStringValue()
+	if err := tr.network.Stop(tr.Context(), "berlin"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.network.Stop(tr.Context(), "north"); err != nil {
+		t.Fatal(err)
+	}
+	tr.restart("north")
+	r := tr.get("north", "/sites/berlin/devices/slow:all_int64")
+	if r.GetValue().GetStringValue() != want || quality(r) != "uncertain/stale" {
+		t.Errorf("after the restart it reads %v, %s", r.GetValue(), quality(r))
+	}
+	tr.until("HQ has it, stale", 30*time.Second, func() bool {
+		r := tr.get("hq", hq)
+		return r.GetValue().GetStringValue() == want && quality(r) == "uncertain/stale"
+	})
+}
