@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 
+	"banyan/access"
 	"banyan/model"
 	"banyan/proto/apiv1"
 )
@@ -43,13 +44,17 @@ func (a *api) Who(ctx context.Context, _ *apiv1.WhoRequest) (*apiv1.WhoResponse,
 	return out, err
 }
 
-// Info answers which node this is. Strangers learn what they need for finding out whether they are at the right one; how the node is, those who
-// may see it.
-func (a *api) Info(_ context.Context, _ *apiv1.InfoRequest) (*apiv1.InfoResponse, error) {
+// Info answers which node this is. Strangers learn what they need for finding out whether they are at the right one; how the node is, whoever may
+// see it.
+func (a *api) Info(ctx context.Context, _ *apiv1.InfoRequest) (*apiv1.InfoResponse, error) {
 	n := a.node
+	out := &apiv1.InfoResponse{Name: n.cfg.Name, Id: n.ID().String()}
+	who := callerOf(ctx).Principal
+	if !a.router.decide(who, access.Entity{Path: systemPath, Kind: KindNode}, model.RightView, false).Allowed {
+		return out, nil
+	}
 	contexts, _ := n.tree.Count()
-	return &apiv1.InfoResponse{
-		Name: n.cfg.Name, Id: n.ID().String(), Version: n.cfg.Version, Epoch: n.store.Epoch().String(),
-		Started: model.TimeOf(n.started).String(), Contexts: int64(contexts), ProcessId: int64(os.Getpid()),
-	}, nil
+	out.Version, out.Epoch, out.Started = n.cfg.Version, n.store.Epoch().String(), model.TimeOf(n.started).String()
+	out.Contexts, out.ProcessId = int64(contexts), int64(os.Getpid())
+	return out, nil
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -69,7 +70,6 @@ func (n *Node) apiCertificate() (pki.Certifier, error) {
 
 func (n *Node) httpServer(ctx context.Context) *http.Server {
 	mux := http.NewServeMux()
-	mux.Handle("/banyan.", n.api.handler())
 	mux.Handle("/", n.api.handler())
 	mux.Handle("GET /healthz", http.HandlerFunc(n.healthz))
 	mux.Handle("GET /metrics", n.metricsHandler())
@@ -92,11 +92,31 @@ func limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Requests are small; reflection alone keeps its request open, as long as something comes.
 		if !strings.HasPrefix(r.URL.Path, "/grpc.reflection.") {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestWithin)) // a connection without deadlines has the body's limit still
+			r.Body = &timedBody{r.Body, http.NewResponseController(w), time.Now().Add(requestWithin)}
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes+1<<10)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// timedBody is a request's body that must have come by a moment. The deadline stands only while somebody waits for the body: left standing, it
+// would end an HTTP/1.1 stream that is answered long after.
+type timedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	until   time.Time
+}
+
+// Read waits until the deadline at most.
+func (b *timedBody) Read(p []byte) (int, error) {
+	if err := b.control.SetReadDeadline(b.until); err != nil {
+		return 0, err
+	}
+	n, err := b.ReadCloser.Read(p)
+	if reset := b.control.SetReadDeadline(time.Time{}); err == nil {
+		err = reset
+	}
+	return n, err // as it is: whoever reads compares it with io.EOF
 }
 
 // quietLog takes what net/http says about connections: mostly strangers who leave, which is no news to an operator.

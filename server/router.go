@@ -8,6 +8,8 @@ import (
 	"banyan/access"
 	"banyan/model"
 	"banyan/tree"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // Forwarder carries requests about mounted contexts to the neighbour through which they came.
@@ -33,6 +35,7 @@ type Router struct {
 	pulse    *pulse
 	forward  Forwarder
 	now      func() time.Time
+	log      hclog.Logger
 }
 
 // Execute carries out a request and returns when it is done, refused, or ctx has ended, which ends the owner's work. An error of kind
@@ -60,13 +63,19 @@ func (r *Router) execute(ctx context.Context, who access.Principal, q *Request, 
 	return Response{}, model.Errorf(model.KindUnsupported, "there is no operation %d", q.Op)
 }
 
-// located puts what was asked for, and who answered, into an error.
+// located puts what was asked for, and who answered, into an error. The text of one without a kind is for the log.
 func (r *Router) located(err error, q *Request) error {
-	e := &model.Error{Kind: model.KindOf(err), Err: err}
+	e := &model.Error{Kind: model.KindOf(err)}
 	var known *model.Error
-	if errors.As(err, &known) {
+	switch {
+	case errors.As(err, &known):
 		copied := *known
 		e = &copied
+	case e.Kind == model.KindInternal:
+		r.log.Error("a request failed", "operation", q.Op, "path", q.Path, "name", q.Name, "error", err)
+		e.Detail = "an internal error; the log of " + r.node + " has the detail"
+	default:
+		e.Err = err
 	}
 	e.Op, e.Path, e.Name = q.Op.String(), q.Path, q.Name
 	if e.Node == "" && e.Kind != model.KindNotFound {
