@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -38,6 +39,8 @@ func play(part, with string) error {
 	case "stubborn": // one that serves, and that SIGTERM does not end
 		signal.Ignore(syscall.SIGTERM)
 		return serve(with)
+	case "demo":
+		return Demo(context.Background(), DemoConfig{Config: Config{Command: command("serve")}, File: strings.TrimPrefix(with, "-")})
 	case "parent":
 		return parent(with)
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	HealthyWithin, LinkedWithin time.Duration
 	// StopWithin bounds a stop, default 10 s: processes that do not end by themselves a second before are killed.
 	StopWithin time.Duration
+	// LockWithin is how long another program is waited for that is changing the network, default 5 s.
+	LockWithin time.Duration
 }
 
 func (c *Config) validate() error {
@@ -60,7 +62,7 @@ func (c *Config) validate() error {
 	for _, d := range []struct {
 		to       *time.Duration
 		standard time.Duration
-	}{{&c.HealthyWithin, 30 * time.Second}, {&c.LinkedWithin, time.Minute}, {&c.StopWithin, 10 * time.Second}} {
+	}{{&c.HealthyWithin, 30 * time.Second}, {&c.LinkedWithin, time.Minute}, {&c.StopWithin, 10 * time.Second}, {&c.LockWithin, 5 * time.Second}} {
 		if *d.to <= 0 {
 			*d.to = d.standard
 		}
@@ -116,7 +118,7 @@ func (n *Network) nodeDir(name string) string { return filepath.Join(n.cfg.Dir, 
 
 // change runs f while no other program changes the network, and keeps what f did to the state, also when it failed.
 func (n *Network) change(f func(s *state) error) error {
-	unlock, err := lock(n.cfg.Dir)
+	unlock, err := lock(n.cfg.Dir, n.cfg.LockWithin)
 	if err != nil {
 		return err
 	}

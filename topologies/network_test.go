@@ -434,10 +434,11 @@ func TestNotOurs(t *testing.T) {
 // TestTwoPrograms: only one changes a network at a time, and a directory is of one network.
 func TestTwoPrograms(t *testing.T) {
 	cfg, file := project(t, "network: one\nnodes: {hq: {}}\n")
+	cfg.LockWithin = 20 * time.Millisecond
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := lock(cfg.Dir)
+	unlock, err := lock(cfg.Dir, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,13 +98,17 @@ func replaceFile(name string, content []byte) error {
 	return os.Rename(file.Name(), name)
 }
 
-// lock keeps other programs from changing the network. It is held on the directory, so that it leaves no file.
-func lock(dir string) (unlock func(), err error) {
+// lock keeps other programs from changing the network. One that is changing it is waited for, but not for ever. The lock is held on the
+// directory, so that it leaves no file.
+func lock(dir string, patience time.Duration) (unlock func(), err error) {
 	file, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	for until := time.Now().Add(patience); syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; time.Sleep(looking) {
+		if time.Now().Before(until) {
+			continue
+		}
 		_ = file.Close() // it was only read
 		return nil, &model.Error{
 			Kind: model.KindConflict, Detail: "another program is changing the network in " + dir, Remedy: "wait until it has ended and try again",

@@ -29,7 +29,7 @@ func Up(ctx context.Context, cfg Config, file string) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := claim(cfg.Dir, topology); err != nil {
+	if err := claim(&cfg, topology); err != nil {
 		return nil, err
 	}
 	n := newNetwork(cfg, topology)
@@ -41,13 +41,14 @@ func Up(ctx context.Context, cfg Config, file string) (*Network, error) {
 }
 
 // claim makes the directory a network's, unless it is this one's already.
-func claim(dir string, topology *Topology) error {
+func claim(cfg *Config, topology *Topology) error {
+	dir := cfg.Dir
 	_, err := os.Stat(dir)
 	made := errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	unlock, err := lock(dir)
+	unlock, err := lock(dir, cfg.LockWithin)
 	if err != nil {
 		return err
 	}
