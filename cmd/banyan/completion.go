@@ -18,7 +18,8 @@ func newCompletion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print the script that completes commands, paths and names",
-		Long:  "Print the script with which a shell completes commands, flags, and paths and names of the tree, which are asked of the node.",
+		Long: `Print the script with which a shell completes commands, flags, and paths and names of the tree, which are asked of
+the node. For bash it needs the package bash-completion.`,
 		Example: `  source <(banyan completion bash)
   banyan completion zsh > "${fpath[1]}/_banyan"
   banyan completion fish | source`,

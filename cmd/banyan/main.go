@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -97,11 +98,15 @@ func newRoot(c *cli) *cobra.Command {
 		Example: rootExample,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if c.timeout < 0 {
+				return fmt.Errorf("--timeout %s is negative", c.timeout)
+			}
 			c.parsed = true
 			if cmd.Flags().Changed("profile") && !cmd.Flags().Changed("net") {
 				c.net, c.node, c.user = "", "", "" // what is typed outweighs the environment
 			}
+			return nil
 		},
 		SilenceUsage:      true, // a failed command shows its error, not a page of flags
 		SilenceErrors:     true, // run prints the error, once, in one form

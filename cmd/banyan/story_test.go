@@ -1,9 +1,13 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +20,7 @@ import (
 
 	"banyan/pki"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -27,7 +32,7 @@ func TestMain(m *testing.M) {
 // testdata/real with real ones.
 func TestStories(t *testing.T) {
 	commands := map[string]func(*testscript.TestScript, bool, []string){
-		"code": expectCode, "until": untilDone, "mode": expectMode, "keep": keepOutput, "within": within, "terminate": terminate,
+		"code": expectCode, "until": untilDone, "mode": expectMode, "keep": keepOutput, "within": within, "terminate": terminate, "agree": agree,
 	}
 	t.Run("fake", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{Dir: "testdata/fake", Cmds: commands, Setup: func(e *testscript.Env) error {
@@ -120,7 +125,10 @@ func untilDone(ts *testscript.TestScript, _ bool, args []string) {
 		login := exec.Command("banyan", append([]string{"login"}, args[2:]...)...)
 		login.Dir, login.Stdin = ts.MkAbs("."), strings.NewReader(ts.ReadFile(args[1]))
 		login.Env = append(os.Environ(), "BANYAN_CONFIG="+ts.Getenv("BANYAN_CONFIG"))
-		return login.Run()
+		if said, err := login.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, said)
+		}
+		return nil
 	}
 	if args[0] == "matches" {
 		pattern := regexp.MustCompile("(?m)" + args[1])
@@ -147,6 +155,32 @@ func untilDone(ts *testscript.TestScript, _ bool, args []string) {
 func terminate(ts *testscript.TestScript, _ bool, _ []string) {
 	for _, background := range ts.BackgroundCmds() {
 		ts.Check(background.Process.Signal(syscall.SIGTERM))
+	}
+}
+
+// agree is `agree PROFILE ADDRESS...`: what banyan prints and what a plain JSON client is told are the same, field by field.
+func agree(ts *testscript.TestScript, _ bool, args []string) {
+	var p profile
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(filepath.Join("config", args[0]+".json"))), &p))
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(p.CA))
+	plain := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer plain.CloseIdleConnections()
+	for _, address := range args[1:] {
+		ts.Check(ts.Exec("banyan", "--profile", args[0], "get", address, "--json"))
+		request, err := http.NewRequest(http.MethodPost, p.URL+"/banyan.api.v1.TreeService/Get", strings.NewReader(`{"address":"`+address+`"}`))
+		ts.Check(err)
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Authorization", "Bearer "+p.Token)
+		response, err := plain.Do(request)
+		ts.Check(err)
+		var printed, told map[string]any
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &printed))
+		ts.Check(json.NewDecoder(response.Body).Decode(&told))
+		ts.Check(response.Body.Close())
+		if difference := cmp.Diff(told, printed); difference != "" {
+			ts.Fatalf("%s: the API (-) and banyan (+) differ:\n%s", address, difference)
+		}
 	}
 }
 
