@@ -137,7 +137,7 @@ func newRoot(c *cli) *cobra.Command {
 	}
 	add(groupTree, newTree(c), newLs(c), newGet(c), newSet(c), newCall(c), newCreate(c), newRemove(c), newWatch(c))
 	add(groupPeople, newLinks(c), newInvite(c), newJoin(c), newExports(c), newMounts(c), newUsers(c), newTokens(c), newLogin(c), newLogout(c))
-	add(groupNodes, newTopology(c), newInit(c), newServe(c), newVersion(c), newCompletion())
+	add(groupNodes, newDemo(c), newTopology(c), newInit(c), newServe(c), newVersion(c), newCompletion())
 	return root
 }
 
