@@ -50,7 +50,7 @@ func (a *api) handler() http.Handler {
 	options := []connect.HandlerOption{
 		connect.WithRequestGate(a.gate), connect.WithReadMaxBytes(maxBodyBytes), connect.WithSendMaxBytes(2 * proto.MaxFrameBytes),
 		connect.WithRecover(a.recovered), connect.WithInterceptors(errorsOut{a.log}),
-		connect.WithCompressMinBytes(1 << 10),
+		connect.WithCompressMinBytes(1 << 10), connect.WithConditionalHandlerOptions(uncompressed),
 	}
 	mux := http.NewServeMux()
 	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
@@ -62,6 +62,14 @@ func (a *api) handler() http.Handler {
 	mount(grpcreflect.NewHandlerV1(reflector, options...))
 	mount(grpcreflect.NewHandlerV1Alpha(reflector, options...))
 	return mux
+}
+
+// uncompressed keeps the hot path from being compressed because a client offers it, as many do unasked.
+func uncompressed(spec connect.Spec) []connect.HandlerOption {
+	if spec.Procedure != apiv1connect.TreeServiceFollowProcedure {
+		return nil
+	}
+	return []connect.HandlerOption{connect.WithCompression("gzip", nil, nil)}
 }
 
 // recovered answers for a handler that panicked: the log has all of it, the caller that it happened.

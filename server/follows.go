@@ -10,6 +10,9 @@ import (
 	"banyan/tree"
 )
 
+// mostViews bounds the views: each costs memory for every context of the tree.
+const mostViews = 64
+
 // follows shares views among those who follow the same with the same rights.
 type follows struct {
 	tree *tree.Tree
@@ -37,6 +40,9 @@ func (f *follows) enter(p *policies, person string, path model.Path) (*followedV
 	if v := f.views[key]; v != nil {
 		v.users++
 		return v, nil
+	}
+	if len(f.views) >= mostViews {
+		return nil, model.Errorf(model.KindExhausted, "%d different parts of the tree are followed, no more are allowed at once", mostViews)
 	}
 	policy, err := personPolicy(p, person)
 	if err != nil {

@@ -51,6 +51,8 @@ type Request struct {
 	Expected model.Revision
 	// Below takes everything below it away, too (OpRemove).
 	Below bool
+
+	drawn bool // the ID was drawn here: nobody can send the request again, so that it need not be remembered
 }
 
 // Response is what became of a request.
@@ -72,13 +74,12 @@ type Response struct {
 // address is what the request is about, as messages name it.
 func (q *Request) address() model.Address { return model.Address{Path: q.Path, Name: q.Name} }
 
-// draw gives a request without an ID one, and says whether it did: nobody can send such a request again.
-func (q *Request) draw() (drawn bool) {
-	if q.ID != [16]byte{} {
-		return false
+// draw gives a request without an ID one.
+func (q *Request) draw() {
+	if q.ID == [16]byte{} {
+		_, _ = rand.Read(q.ID[:]) // it never fails
+		q.drawn = true
 	}
-	_, _ = rand.Read(q.ID[:]) // it never fails
-	return true
 }
 
 // digest is of everything that is asked for and of who asks, so that an ID answers nobody but whoever used it first.

@@ -41,20 +41,20 @@ type Router struct {
 // Execute carries out a request and returns when it is done, refused, or ctx has ended, which ends the owner's work. An error of kind
 // unknown-fate says that it may have been done; sent again with the same ID it is not done twice.
 func (r *Router) Execute(ctx context.Context, who access.Principal, q Request) (Response, error) {
-	drawn := q.draw()
-	response, err := r.execute(ctx, who, &q, drawn)
+	q.draw()
+	response, err := r.execute(ctx, who, &q)
 	if err != nil {
 		return Response{}, r.located(err, &q)
 	}
 	return response, nil
 }
 
-func (r *Router) execute(ctx context.Context, who access.Principal, q *Request, drawn bool) (Response, error) {
+func (r *Router) execute(ctx context.Context, who access.Principal, q *Request) (Response, error) {
 	switch q.Op {
 	case OpSet:
-		return r.set(ctx, who, q, drawn)
+		return r.set(ctx, who, q)
 	case OpCall:
-		return r.call(ctx, who, q, drawn)
+		return r.call(ctx, who, q)
 	case OpCreate:
 		return r.create(ctx, who, q)
 	case OpRemove:

@@ -14,7 +14,7 @@ import (
 )
 
 // call runs a function of the controller.
-func (r *Router) call(ctx context.Context, who access.Principal, q *Request, drawn bool) (Response, error) {
+func (r *Router) call(ctx context.Context, who access.Principal, q *Request) (Response, error) {
 	c, err := r.look(who, q.Op.String(), q.address())
 	if err != nil {
 		return Response{}, err
@@ -38,7 +38,7 @@ func (r *Router) call(ctx context.Context, who access.Principal, q *Request, dra
 		return Response{}, err
 	}
 	run := func() ([]model.Argument, error) { return kind.Controller.Call(ctx, &c, q.Name, q.Arguments, who) }
-	return r.once(ctx, who, q, drawn || f.Idempotent, kind.Confidential, run)
+	return r.once(ctx, who, q, q.drawn || f.Idempotent, kind.Confidential, run)
 }
 
 // checkFields checks that every argument is declared, given once and of its type, and that none is missing.

@@ -14,7 +14,7 @@ import (
 const requestMemory = 24 * time.Hour
 
 // set commits a setting, or passes a variable's value to the controller.
-func (r *Router) set(ctx context.Context, who access.Principal, q *Request, drawn bool) (Response, error) {
+func (r *Router) set(ctx context.Context, who access.Principal, q *Request) (Response, error) {
 	c, err := r.look(who, q.Op.String(), q.address())
 	if err != nil {
 		return Response{}, err
@@ -36,7 +36,7 @@ func (r *Router) set(ctx context.Context, who access.Principal, q *Request, draw
 	case e.setting:
 		return r.setSetting(ctx, who, q, &c)
 	}
-	return r.once(ctx, who, q, drawn, false, func() ([]model.Argument, error) {
+	return r.once(ctx, who, q, q.drawn, false, func() ([]model.Argument, error) {
 		kind, err := r.controlled(&c)
 		if err != nil {
 			return nil, err
@@ -88,12 +88,12 @@ func toSettings(arguments []model.Argument) []store.Setting {
 
 // confirm makes the commit of a request, begun and ended in one: sent again it is answered with what became of it.
 func (r *Router) confirm(ctx context.Context, who access.Principal, q *Request, changes []store.Change, recorded []byte) (store.Result, error) {
-	now := model.TimeOf(r.now())
-	result, err := r.commits.Do(ctx, store.Commit{
-		Time: now, Changes: changes,
-		Start: &store.RequestStart{ID: q.ID, Digest: q.digest(who), Expiry: now + model.Time(requestMemory)},
-		Done:  &store.RequestDone{ID: q.ID, Result: recorded},
-	})
+	commit := store.Commit{Time: model.TimeOf(r.now()), Changes: changes}
+	if !q.drawn {
+		commit.Start = &store.RequestStart{ID: q.ID, Digest: q.digest(who), Expiry: commit.Time + model.Time(requestMemory)}
+		commit.Done = &store.RequestDone{ID: q.ID, Result: recorded}
+	}
+	result, err := r.commits.Do(ctx, commit)
 	if err == nil && result.Replayed && !result.Done {
 		err = unknownFate()
 	}
