@@ -66,6 +66,9 @@ newest value, and since when it is stale where a link to its owner is cut. With 
 			if err := c.printEntries(entries); err != nil {
 				return err
 			}
+			if len(entries) == 0 && !c.json {
+				c.note("Nothing is below %s; `banyan get %s` shows what it is.", path, path)
+			}
 			if more && len(entries) > 0 {
 				last, _ := model.ParsePath(entries[len(entries)-1].GetPath())
 				c.note("There are more: go on with --after %s", clean(last.Base()))

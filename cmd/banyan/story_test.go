@@ -55,6 +55,10 @@ func TestStories(t *testing.T) {
 				defer free.Close() // so that no port is drawn twice
 				e.Setenv(name, free.Addr().String())
 			}
+			e.Defer(func() { // a story that failed in the middle leaves a network that outlives its commands
+				down := exec.Command("banyan", "topology", "down", "--dir", filepath.Join(e.WorkDir, "D"))
+				_ = down.Run() // mostly there is none
+			})
 			return surroundings(e)
 		}})
 	})
