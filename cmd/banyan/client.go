@@ -252,7 +252,7 @@ func (at *client) unreachable(err error) *model.Error {
 		e.Remedy = "the node's directory holds its ca.pem; give it with `banyan login URL --ca FILE`"
 	case errors.As(err, &host):
 		e.Detail = fmt.Sprintf("the certificate of %s is for other names: %v", at.target.url, host)
-		e.Remedy = "the node's certificate is for the hosts in /system:hosts"
+		e.Remedy = "the node's certificate is for the hosts in /system:api_hosts, and takes them at its next start"
 	case errors.As(err, &certificate):
 		e.Detail = fmt.Sprintf("the certificate of %s is not valid: %v", at.target.url, certificate)
 		e.Remedy = "compare the clocks of this machine and the node's"

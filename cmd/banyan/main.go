@@ -113,10 +113,10 @@ func newRoot(c *cli) *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&c.net, "net", os.Getenv("BANYAN_NET"), "`DIR` of a network, made by banyan topology up")
-	flags.StringVar(&c.node, "node", os.Getenv("BANYAN_NODE"), "`NAME` of the node of that network to speak to")
-	flags.StringVar(&c.user, "user", os.Getenv("BANYAN_USER"), "`NAME` as whom to act there (default admin)")
-	flags.StringVar(&c.profile, "profile", os.Getenv("BANYAN_PROFILE"), "`NAME` of a profile, made by banyan login (default \"default\")")
+	flags.StringVar(&c.net, "net", os.Getenv("BANYAN_NET"), "a network's `DIR`, made by banyan topology up")
+	flags.StringVar(&c.node, "node", os.Getenv("BANYAN_NODE"), "the `NAME` of the node of that network to speak to")
+	flags.StringVar(&c.user, "user", os.Getenv("BANYAN_USER"), "the `NAME` as whom to act there (default admin)")
+	flags.StringVar(&c.profile, "profile", os.Getenv("BANYAN_PROFILE"), "the `NAME` of a profile, made by banyan login (default \"default\")")
 	flags.BoolVar(&c.json, "json", false, "print JSON: one object, or one a line")
 	flags.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for the answer; 0 waits as long as it takes")
 	for _, name := range []string{"net", "node", "user", "profile"} {
