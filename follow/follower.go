@@ -47,11 +47,11 @@ type toldContext struct {
 // never is the generation of overlays before the first were told, so that also "none" is told once, and a change number that is not reached.
 const never = math.MaxUint64
 
-// Known is what a follower says that it has at a path below the view's root, to be compared. A zero Version is one of which it knows nothing but that
-// it is there: it is told anew.
+// Known is what a follower says that it has at a path below the view's root, to be compared.
 type Known struct {
 	ID      model.ContextID
 	Version model.Version
+	Content uint64 // see Content
 }
 
 // Start says from where a follower follows. The zero one has nothing, and is told the latest of everything.
@@ -162,15 +162,6 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 		return
 	}
 	below, _ := v.Root.Below(c.Path)
-	if k, compared := f.known[below]; compared {
-		delete(f.known, below)
-		if k.ID == c.ID && k.Version == c.Version {
-			return
-		}
-		if k.ID != c.ID {
-			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0})
-		}
-	}
 	m := &v.members[c.Index]
 	entry := Entry{Context: *c, Path: below, Schema: m.schema, Defined: m.definedAt}
 	for i := range c.Settings {
@@ -180,6 +171,15 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 		}
 		if at := shownIndex(m, i); at >= 0 {
 			entry.Setting = append(entry.Setting, Setting{at, v.Relative(c.Settings[i])})
+		}
+	}
+	if k, compared := f.known[below]; compared {
+		delete(f.known, below)
+		if k.ID == c.ID && k.Version == c.Version && k.Content == Content(c.Label, m.schema.Hash, entry.Setting, c.Route) {
+			return
+		}
+		if k.ID != c.ID {
+			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0})
 		}
 	}
 	for _, path := range f.omitted {
@@ -196,7 +196,7 @@ func shownIndex(m *member, i int) int {
 	return m.schema.SettingIndex(m.full.Settings[i].Name)
 }
 
-// settle ends a comparison: what the follower has and nobody named since is told as it is, or as gone. View.mu is held.
+// settle ends a comparison: what the follower has and nobody named since is gone. View.mu is held.
 func (f *Follower) settle(changes *Changes) {
 	v := f.view
 	left := f.known
@@ -207,12 +207,8 @@ func (f *Follower) settle(changes *Changes) {
 			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0})
 			continue
 		}
-		c, there := v.tree.Lookup(path)
-		if !there || c.ID != k.ID || !v.shows(&c) {
+		if c, there := v.tree.Lookup(path); !there || c.ID != k.ID || !v.shows(&c) {
 			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0})
-		}
-		if there && v.shows(&c) && (c.ID != k.ID || c.Version != k.Version) {
-			f.tell(changes, &c)
 		}
 	}
 }

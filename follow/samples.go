@@ -16,6 +16,7 @@ type Batch struct {
 	Samples   int
 	Through   uint64
 	Conflated uint64
+	Stop      bool // what is stale ends here: Through is to be told, though there may be no samples
 }
 
 // maxBatch is how many samples go into one batch at most.
@@ -133,22 +134,23 @@ func keepUpTo(run *tree.Run, at uint64) {
 type cut struct {
 	end     int    // index in the run
 	through uint64 // told with it
+	stop    bool
 }
 
 // cuts says how a run is cut into batches: at every position before which something is stale, so that whoever is told has exactly the samples before
 // it, and where a batch is full.
 func (f *Follower) cuts(run *tree.Run) []cut {
 	var list []cut
-	last := cut{0, run.First}
-	add := func(end int, through uint64) {
+	last := cut{0, run.First, false}
+	add := func(end int, through uint64, stop bool) {
 		for end-last.end > maxBatch {
-			last = cut{last.end + maxBatch, last.through}
+			last = cut{last.end + maxBatch, last.through, false}
 			if !run.Lapped {
 				last.through = run.First + uint64(last.end)
 			}
 			list = append(list, last)
 		}
-		last = cut{end, through}
+		last = cut{end, through, stop}
 		list = append(list, last)
 	}
 	sorted := false
@@ -156,17 +158,17 @@ func (f *Follower) cuts(run *tree.Run) []cut {
 		switch {
 		case stop <= run.First || stop >= run.Next || stop == last.through:
 		case !run.Lapped:
-			add(int(stop-run.First), stop)
+			add(int(stop-run.First), stop, true)
 		default:
 			if !sorted {
 				sortByPosition(run)
 				sorted = true
 			}
 			end, _ := slices.BinarySearch(run.Versions, stop+1)
-			add(end, stop)
+			add(end, stop, true)
 		}
 	}
-	add(len(run.Slots), run.Next)
+	add(len(run.Slots), run.Next, slices.Contains(f.stops, run.Next))
 	return list
 }
 
@@ -226,7 +228,7 @@ func (f *Follower) encode(run *tree.Run, cuts []cut) (newest uint64, all bool) {
 		}
 		start := len(f.encoded)
 		f.encoded = f.scratch.Append(f.encoded)
-		f.ready = append(f.ready, Batch{Encoded: f.encoded[start:len(f.encoded):len(f.encoded)], Samples: len(f.scratch.Keys), Through: c.through})
+		f.ready = append(f.ready, Batch{Encoded: f.encoded[start:len(f.encoded):len(f.encoded)], Samples: len(f.scratch.Keys), Through: c.through, Stop: c.stop})
 		from = c.end
 	}
 	return newest, all
@@ -294,11 +296,11 @@ func (v *View) relativeRef(value model.Value) model.Value {
 	return model.Ref(model.Address{Path: below, Name: to.Name})
 }
 
-// mayName reports whether an address is one of what is shown, or of nothing that there is.
+// mayName reports whether an address is one of what is shown, or the path of a context that there is not and that would be.
 func (v *View) mayName(to model.Address) bool {
 	c, there := v.tree.Lookup(to.Path)
 	if !there {
-		return v.names(to.Path, "")
+		return to.Name == "" && v.names(to.Path, "")
 	}
 	if !v.names(to.Path, c.Schema.Kind) {
 		return false
@@ -313,10 +315,7 @@ func (v *View) mayName(to model.Address) bool {
 			return false
 		}
 	}
-	has := func(s *model.Schema) bool {
-		return s.SettingIndex(to.Name) >= 0 || s.VariableIndex(to.Name) >= 0 || s.FunctionIndex(to.Name) >= 0
-	}
-	return has(shown) || !has(c.Schema)
+	return shown.SettingIndex(to.Name) >= 0 || shown.VariableIndex(to.Name) >= 0 || shown.FunctionIndex(to.Name) >= 0
 }
 
 func (v *View) relativeTable(value model.Value) model.Value {

@@ -15,7 +15,8 @@ type Consumer struct {
 	session  []byte
 	beats    *beats
 	welcomed bool
-	first    bool // the first beat of the session has come
+	first    bool   // the first beat of the session has come
+	toReach  *heads // told in the first beat, until the link is proved to work both ways
 	bytes    uint64
 	acked    uint64 // bytes
 	hello    *linkv1.ConsumerFrame
@@ -36,11 +37,11 @@ func NewConsumer(m *Mirror, link string, session []byte, beat time.Duration) *Co
 	c := &Consumer{mirror: m, session: session, beats: newBeats(beat)}
 	at := m.place
 	if len(at.Chain) == 0 && m.count > 0 {
-		at.Changes = max(1, at.Changes) // a comparison was cut: without a chain nothing is common, and it is made again
+		m.newest = max(1, m.newest) // a comparison was cut: without a chain nothing is common, and it is made again
 	}
 	c.hello = &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Hello{Hello: &linkv1.Hello{
 		Version: protocolVersion, Link: link, Session: session, View: at.View, Epoch: proto.FromEpoch(at.Epoch),
-		Chain: proto.FromChain(at.Chain), Changes: at.Changes, Samples: at.Samples, Bindings: at.Bindings,
+		Chain: proto.FromChain(at.Chain), Changes: m.settled, Samples: at.Samples, Bindings: at.Bindings, Newest: m.newest,
 	}}}
 	return c
 }
@@ -63,7 +64,7 @@ func (c *Consumer) Next() (*linkv1.ConsumerFrame, bool) {
 	case c.ack:
 		c.ack, c.acked = false, c.bytes
 		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Ack{
-			Ack: &linkv1.Ack{Changes: c.mirror.applied, Samples: c.mirror.place.Samples, Bytes: c.bytes},
+			Ack: &linkv1.Ack{Changes: c.mirror.place.Changes, Samples: c.mirror.place.Samples, Bytes: c.bytes},
 		}}, true
 	case c.known != nil:
 		return c.nextKnown(), true
@@ -126,14 +127,17 @@ func (c *Consumer) receive(frame *linkv1.ProviderFrame, size int, now model.Time
 	}
 	switch body := frame.GetBody().(type) {
 	case *linkv1.ProviderFrame_Welcome:
-		return c.begin(body.Welcome)
+		if err := c.begin(body.Welcome); err != nil {
+			return err
+		}
+		c.Tick(now) // the way back is to be proved at once
 	case *linkv1.ProviderFrame_Schema:
 		return c.mirror.learn(body.Schema)
 	case *linkv1.ProviderFrame_Delta:
 		if err := c.mirror.apply(body.Delta); err != nil {
 			return err
 		}
-		c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.applied, now)
+		c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.place.Changes, now)
 		c.ack = true
 	case *linkv1.ProviderFrame_Bindings:
 		return c.mirror.bind(body.Bindings)
@@ -182,14 +186,14 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 	}
 	m.place.Epoch = epoch
 	if w.GetResume() == linkv1.Resume_RESUME_COMPARE {
-		c.known = m.compare(w.GetView(), chain, w.GetFrom())
+		c.known = m.compare(w.GetView(), chain)
 	} else {
 		m.comparison = nil
 		m.place.View, m.place.Chain = w.GetView(), chain
-		m.place.Changes = min(m.place.Changes, w.GetFrom())
-		m.applied = m.place.Changes
+		m.settled = min(m.settled, w.GetFrom())
+		m.place.Changes = m.settled
 	}
-	m.stale.applied(m.place.Changes, m.place.Samples)
+	m.stale.applied(m.settled, m.place.Samples)
 	return nil
 }
 
@@ -211,12 +215,9 @@ func (c *Consumer) nextKnown() *linkv1.ConsumerFrame {
 	known := &linkv1.Known{Last: len(c.known) == 0}
 	for _, k := range chunk {
 		version := k.context.version
-		if k.context.foreign {
-			version = model.Version{}
-		}
 		known.Contexts = append(known.Contexts, &linkv1.KnownContext{
 			Origin: b.origin(k.id.Node, k.id.Epoch), Number: k.id.Number,
-			VersionEpoch: b.origin(k.id.Node, version.Epoch), Version: version.Number, Path: k.context.path.String(),
+			VersionEpoch: b.origin(k.id.Node, version.Epoch), Version: version.Number, Path: k.context.path.String(), Content: k.context.content,
 		})
 	}
 	known.Origins = b.delta.Origins
@@ -237,9 +238,10 @@ func (c *Consumer) beat(beat *linkv1.Beat, now model.Time) {
 			c.mirror.settle(l.GetApplied())
 		}
 	}
-	c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.applied, now)
+	c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.place.Changes, now)
 	c.beats.moved(linkv1.LaneKind_LANE_KIND_SAMPLES, c.mirror.place.Samples, now)
 	if beat.GetNumber() == 0 {
+		c.proved(now)
 		return
 	}
 	var told heads
@@ -252,12 +254,23 @@ func (c *Consumer) beat(beat *linkv1.Beat, now model.Time) {
 			told.samples = l.GetHead()
 		}
 	}
-	if c.beats.up(now) {
-		c.mirror.place.Heard = now
-	}
 	if len(beat.GetLanes()) > 0 && (!c.first || c.stalled) {
 		c.first, c.stalled = true, false
-		c.mirror.stale.heal(told)
+		c.toReach = &told
+	}
+	c.proved(now)
+}
+
+// proved lets the mirror be good again, once it has applied what the first beat told, if the link works both ways: a beat that has come
+// says nothing about the way back.
+func (c *Consumer) proved(now model.Time) {
+	if !c.beats.up(now) {
+		return
+	}
+	c.mirror.place.Heard = now
+	if c.toReach != nil {
+		c.mirror.stale.heal(*c.toReach)
+		c.toReach = nil
 	}
 }
 

@@ -4,15 +4,15 @@ import (
 	"container/heap"
 	"slices"
 
+	"banyan/follow"
 	"banyan/model"
 	"banyan/proto"
 	"banyan/proto/linkv1"
 	"banyan/tree"
 )
 
-// Place is how far a mirror has come in its provider's streams. Samples and Bindings count within Epoch. Changes is where a session that follows
-// goes on: everything up to it is here, with the latest samples of what it defined. While a comparison is under way Chain is empty, since nothing is
-// sure before it has ended.
+// Place is how far a mirror has come in its provider's streams. Samples and Bindings count within Epoch. While a comparison is under way Chain is
+// empty, since nothing is sure before it has ended.
 type Place struct {
 	View     uint64
 	Epoch    model.Epoch
@@ -64,7 +64,8 @@ type MirrorConfig struct {
 type Mirror struct {
 	cfg         MirrorConfig
 	place       Place
-	applied     uint64 // definitions and removals up to this change number are here
+	settled     uint64 // up to this change number the latest samples are here as well: a session that follows goes on from here
+	newest      uint64 // greatest change number that something here was told with
 	contexts    map[model.ContextID]*mirrored
 	count       int
 	schemas     map[model.SchemaHash]*model.Schema
@@ -89,13 +90,11 @@ type comparison struct {
 type mirrored struct {
 	path    model.Path // below the mount
 	version model.Version
-	change  uint64
 	schema  *model.Schema
 	slots   tree.SlotRun
 	key     uint32
 	defined uint64    // change number of the definition that keys are for, 0 where an earlier session told it
-	forked  bool      // change is not known to be a number of the provider's present history
-	foreign bool      // told as content of another view: nothing about it is sure but that it is here
+	content uint64    // follow.Content of it as it was told
 	next    *mirrored // same context at another path
 }
 
@@ -105,7 +104,7 @@ func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
 		cfg.MostRows = 5_000_000
 	}
 	m := &Mirror{
-		cfg: cfg, place: at, applied: at.Changes, contexts: make(map[model.ContextID]*mirrored, len(rows)),
+		cfg: cfg, place: at, settled: at.Changes, newest: at.Changes, contexts: make(map[model.ContextID]*mirrored, len(rows)),
 		schemas: make(map[model.SchemaHash]*model.Schema),
 	}
 	m.place.Bindings, m.place.Samples = 0, 0 // keys and values are not kept together with the rows: the provider tells all that it has published
@@ -123,7 +122,8 @@ func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
 			m.schemas[r.Schema.Hash] = r.Schema
 			m.schemaBytes += len(r.Schema.Raw)
 		}
-		m.add(r.ID, &mirrored{path: r.Path, version: r.Version, change: r.Change, schema: r.Schema, slots: c.Slots, forked: true})
+		m.newest = max(m.newest, r.Change)
+		m.add(r.ID, &mirrored{path: r.Path, version: r.Version, schema: r.Schema, slots: c.Slots, content: m.content(r)})
 	}
 	m.stale = staleness{tree: cfg.Tree, mount: cfg.Mount}
 	since := at.Heard
@@ -198,7 +198,7 @@ func (m *Mirror) Purge() {
 	m.all(func(id model.ContextID, c *mirrored) { m.goes(r, id, c) })
 	m.remove(r)
 	m.contexts, m.count = make(map[model.ContextID]*mirrored), 0
-	m.keys, m.waiting, m.place, m.applied, m.comparison = keyTable{}, nil, Place{}, 0, nil
+	m.keys, m.waiting, m.place, m.settled, m.newest, m.comparison = keyTable{}, nil, Place{}, 0, 0, nil
 	m.stale.clear()
 	m.cfg.Keeper.Keep(r.gone, nil, m.place)
 }
@@ -261,55 +261,46 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 		}
 		r.rows[i].Local = put.Number
 	}
-	m.applied = max(m.applied, delta.GetThrough())
+	m.place.Changes = max(m.place.Changes, delta.GetThrough())
 	if m.comparison != nil && delta.GetThrough() >= delta.GetHead() {
 		m.comparison.ended, m.comparison.at = true, max(m.comparison.at, delta.GetThrough())
 	}
 	m.bindWaiting()
 	m.finishComparison()
-	m.stale.applied(m.place.Changes, m.place.Samples)
+	m.stale.applied(m.settled, m.place.Samples)
 	m.cfg.Keeper.Keep(r.gone, r.rows, m.place)
 	return nil
 }
 
 // settle takes the provider's word that the latest samples of everything up to a change number were told.
 func (m *Mirror) settle(changes uint64) {
-	if changes = min(changes, m.applied); changes <= m.place.Changes {
+	if changes = min(changes, m.place.Changes); changes <= m.settled {
 		return
 	}
-	m.place.Changes = changes
-	m.finishComparison()
-	m.stale.applied(m.place.Changes, m.place.Samples)
-	m.cfg.Keeper.Keep(nil, nil, m.place)
+	m.settled = changes
+	if m.finishComparison() {
+		m.cfg.Keeper.Keep(nil, nil, m.place)
+	}
+	m.stale.applied(m.settled, m.place.Samples)
 }
 
-// compare begins a comparison, or goes on with one that was cut. What was told as another view's content is told again whatever its version.
-func (m *Mirror) compare(view uint64, chain model.Chain, from uint64) (known []knownContext) {
-	goesOn := m.comparison != nil && m.comparison.view == view
-	foreign := m.place.View != view && !goesOn
-	known = []knownContext{}
-	m.all(func(id model.ContextID, c *mirrored) {
-		c.foreign = c.foreign || foreign
-		if from == 0 || c.forked || c.foreign || c.change > from {
-			c.forked = true
-			known = append(known, knownContext{id, c})
-		}
-	})
+// compare begins a comparison, or begins again with one that was cut.
+func (m *Mirror) compare(view uint64, chain model.Chain) (known []knownContext) {
+	known = make([]knownContext, 0, m.count)
+	m.all(func(id model.ContextID, c *mirrored) { known = append(known, knownContext{id, c}) })
 	m.comparison = &comparison{view: view, chain: chain}
-	m.applied, m.place.Changes, m.place.Chain = 0, 0, nil
-	if foreign {
-		m.place.View = 0
-	}
+	m.settled, m.newest, m.place.Changes, m.place.Chain = 0, 0, 0, nil
 	return known
 }
 
-// finishComparison ends a comparison of which everything has arrived.
-func (m *Mirror) finishComparison() {
+// finishComparison ends a comparison of which everything has arrived, and reports whether it did.
+func (m *Mirror) finishComparison() bool {
 	c := m.comparison
-	if c == nil || !c.ended || m.place.Changes < c.at {
-		return
+	if c == nil || !c.ended || m.settled < c.at {
+		return false
 	}
 	m.place.View, m.place.Chain, m.comparison = c.view, c.chain, nil
+	return true
 }
 
 // remove takes out of the tree what goes.
@@ -470,8 +461,8 @@ func (m *Mirror) take(r *reading, row *Row, defined uint64) error {
 		c = &mirrored{}
 		m.add(row.ID, c)
 	}
-	c.path, c.version, c.change, c.schema, c.defined = row.Path, row.Version, row.Change, row.Schema, defined
-	c.forked, c.foreign = false, false
+	m.newest = max(m.newest, row.Change)
+	c.path, c.version, c.schema, c.defined, c.content = row.Path, row.Version, row.Schema, defined, m.content(row)
 	r.puts = append(r.puts, tree.Put{
 		ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route,
 	})
@@ -538,7 +529,7 @@ func (m *Mirror) bindWaiting() {
 	if m.comparison != nil && !m.comparison.ended {
 		return
 	}
-	for len(m.waiting) > 0 && m.waiting[0].defined <= m.applied {
+	for len(m.waiting) > 0 && m.waiting[0].defined <= m.place.Changes {
 		told := heap.Pop(&m.waiting).(binding)
 		c := m.contexts[told.id]
 		if told.several {
@@ -597,27 +588,49 @@ func (m *Mirror) publish(encoded []byte, through uint64) error {
 		m.cfg.Tree.Publish(&m.batch)
 	}
 	m.place.Samples = max(m.place.Samples, through)
-	m.stale.applied(m.place.Changes, m.place.Samples)
+	m.stale.applied(m.settled, m.place.Samples)
 	return nil
+}
+
+// content is what a row's definition was told as.
+func (m *Mirror) content(row *Row) uint64 {
+	var settings []follow.Setting
+	for i, value := range row.Settings {
+		if !value.IsNone() {
+			settings = append(settings, follow.Setting{Index: i, Value: m.relative(value)})
+		}
+	}
+	return follow.Content(row.Label, row.Schema.Hash, settings, row.Route[min(1, len(row.Route)):])
 }
 
 // local translates a reference from below the export's root to below the mount.
 func (m *Mirror) local(value model.Value) model.Value {
+	return translate(value, func(to model.Path) (model.Path, bool) {
+		path, err := m.cfg.Mount.Join(to)
+		return path, err == nil
+	})
+}
+
+// relative undoes local.
+func (m *Mirror) relative(value model.Value) model.Value { return translate(value, m.cfg.Mount.Below) }
+
+// translate gives references, also those in tables, other paths; what has none is outside.
+func translate(value model.Value, to func(model.Path) (model.Path, bool)) model.Value {
 	switch value.Type() {
 	case model.TypeRef:
-		to, inside := value.Ref()
-		path, err := m.cfg.Mount.Join(to.Path)
-		if !inside || err != nil {
+		address, inside := value.Ref()
+		path, there := to(address.Path)
+		if !inside || !there {
 			return model.RefOutside()
 		}
-		return model.Ref(model.Address{Path: path, Name: to.Name})
+		return model.Ref(model.Address{Path: path, Name: address.Name})
 	case model.TypeTable:
 		table := value.Table()
 		copied := &model.Table{Columns: table.Columns}
 		for _, row := range table.Rows {
 			cells := make([]model.Value, len(row))
 			for i, cell := range row {
-				cells[i] = m.local(cell)
+				cells[i] = translate(cell, to)
 			}
 			copied.Rows = append(copied.Rows, cells)
 		}

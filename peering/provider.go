@@ -52,6 +52,7 @@ type Provider struct {
 	pending follow.Changes // that did not fit into the last delta
 	batch   *follow.Batch  // that waits for its bindings to be sent
 	through uint64         // samples told
+	pass    bool           // how far they are told is to be said before any is
 	window  window
 	raw     []byte
 	urged   uint64 // samples head told in the newest beat: an empty batch tells that it was reached
@@ -119,7 +120,7 @@ func (p *Provider) Receive(frame *linkv1.ConsumerFrame, now model.Time) error {
 	return nil
 }
 
-// welcome decides from where to tell: on the common history a delta, beyond a fork a comparison.
+// welcome decides from where to tell: on the same history a delta, beyond a fork a comparison of everything.
 func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 	if p.hello != nil {
 		return model.Errorf(model.KindInvalid, "received a second hello")
@@ -130,14 +131,14 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 		return err
 	}
 	resume := linkv1.Resume_RESUME_DELTA
-	p.from = chain.Common(hello.GetChanges(), p.cfg.Chain)
+	newest := max(hello.GetChanges(), hello.GetNewest())
+	common := chain.Common(newest, p.cfg.Chain)
+	p.from = hello.GetChanges()
 	switch {
-	case hello.GetChanges() == 0:
-		p.from = 0
-	case hello.GetView() != p.cfg.View.ID || p.from+1 < p.cfg.Tree.Horizon():
+	case newest == 0:
+	case hello.GetView() != p.cfg.View.ID || p.from+1 < p.cfg.Tree.Horizon() || common < newest:
+		// Beyond a fork also what the two have in common is compared: the consumer may have forgotten some of it on the way that was given up.
 		p.from, resume = 0, linkv1.Resume_RESUME_COMPARE
-	case p.from < hello.GetChanges():
-		resume = linkv1.Resume_RESUME_COMPARE
 	}
 	if fault.Planted(fault.ResumeFromZero) {
 		p.from = 0
@@ -168,7 +169,7 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 func (p *Provider) begin() {
 	start := follow.Start{Changes: p.from, Known: p.known}
 	switch {
-	case p.hello.GetChanges() == 0 || proto.ToEpoch(p.hello.GetEpoch()) != p.cfg.Epoch:
+	case max(p.hello.GetChanges(), p.hello.GetNewest()) == 0 || proto.ToEpoch(p.hello.GetEpoch()) != p.cfg.Epoch:
 	case p.known == nil && p.hello.GetSamples() > 0 && p.hello.GetView() == p.cfg.View.ID:
 		start.Samples = p.hello.GetSamples()
 		p.through = start.Samples
@@ -205,7 +206,7 @@ func (p *Provider) compare(known *linkv1.Known) error {
 		if err != nil {
 			return err
 		}
-		p.known[path] = follow.Known{ID: id, Version: version}
+		p.known[path] = follow.Known{ID: id, Version: version, Content: c.GetContent()}
 	}
 	if len(p.known) > mostKnown {
 		return model.Errorf(model.KindExhausted, "the consumer has more than %d contexts to be compared", mostKnown)
@@ -260,6 +261,10 @@ func (p *Provider) next(now model.Time) (Out, bool) {
 	if out, some := p.nextOverlays(); some {
 		return out, true
 	}
+	if p.pass {
+		p.pass, p.through = false, p.follower.SamplesThrough()
+		return Out{Raw: proto.AppendLiveSamples(nil, nil, p.through, 0)}, true
+	}
 	if out, some := p.nextSettled(); some {
 		return out, true
 	}
@@ -278,6 +283,11 @@ func (p *Provider) nextOverlays() (Out, bool) {
 	stale, changes, samples, changed := p.follower.Overlays()
 	if !changed {
 		return Out{}, false
+	}
+	at := p.follower.SamplesThrough()
+	for _, s := range stale {
+		// The consumer must pass a position that lies behind this follower before it is told samples of after it.
+		p.pass = p.pass || s.Before > p.through && s.Before <= at
 	}
 	return Out{Frame: overlaysFrame(stale, changes, samples)}, true
 }
@@ -382,7 +392,7 @@ func (p *Provider) nextSamples() (Out, bool) {
 			}
 			return Out{}, false
 		}
-		if batch.Samples > 0 {
+		if batch.Samples > 0 || batch.Stop {
 			p.batch = &batch
 		}
 	}

@@ -1,6 +1,9 @@
 package peering
 
 import (
+	"math"
+	"slices"
+
 	"banyan/fault"
 	"banyan/model"
 	"banyan/proto/linkv1"
@@ -65,7 +68,10 @@ func (s *staleness) restarted(since model.Time, hop string) {
 	if s.restart != nil {
 		since = min(since, s.restart.Since)
 	}
-	s.restart = &tree.Overlay{Path: s.mount, Since: since, Hop: hop, Before: max(1, s.tree.Head())}
+	for _, t := range s.limited() {
+		t.before, t.reached = math.MaxUint64, true // its position was one of the epoch that has ended
+	}
+	s.restart = &tree.Overlay{Path: s.mount, Since: since, Hop: hop, Before: s.tree.Head()}
 	s.lay()
 }
 
@@ -89,11 +95,11 @@ func (s *staleness) tell(wire *linkv1.Overlays) error {
 		}
 		t := toldStale{overlay: tree.Overlay{Path: path, Since: model.Time(w.GetSince()), Hop: cleanText(w.GetHop())}, before: w.GetBefore()}
 		if t.before != 0 {
-			t.overlay.Before = max(1, s.tree.Head())
+			t.overlay.Before = s.tree.Head()
 			t.reached = s.samples >= t.before
-			for _, old := range s.told {
+			for _, old := range s.limited() {
 				if old.before == t.before && old.overlay.Path == path && old.reached {
-					t = old
+					t.overlay.Before, t.reached = old.overlay.Before, true
 				}
 			}
 		}
@@ -113,13 +119,24 @@ func (s *staleness) applied(changes, samples uint64) {
 	}
 }
 
-func (s *staleness) unreached() bool {
-	for i := range s.told {
-		if s.told[i].before != 0 && !s.told[i].reached {
-			return true
+// limited are the overlays with a position, of what was told last and of what is still in force beside it.
+func (s *staleness) limited() (list []*toldStale) {
+	add := func(told []toldStale) {
+		for i := range told {
+			if told[i].before != 0 {
+				list = append(list, &told[i])
+			}
 		}
 	}
-	return false
+	add(s.told)
+	if s.next != nil {
+		add(s.next.told)
+	}
+	return list
+}
+
+func (s *staleness) unreached() bool {
+	return slices.ContainsFunc(s.limited(), func(t *toldStale) bool { return !t.reached })
 }
 
 func (s *staleness) settle() {
@@ -127,9 +144,9 @@ func (s *staleness) settle() {
 	if s.next != nil && s.has(s.next.at) {
 		s.told, s.next, changed = s.next.told, nil, true
 	}
-	for i := range s.told {
-		if t := &s.told[i]; t.before != 0 && !t.reached && s.samples >= t.before {
-			t.overlay.Before, t.reached, changed = max(1, s.tree.Head()), true, true
+	for _, t := range s.limited() {
+		if !t.reached && s.samples >= t.before {
+			t.overlay.Before, t.reached, changed = s.tree.Head(), true, true
 		}
 	}
 	if s.catchUp != nil && s.has(*s.catchUp) {

@@ -196,7 +196,9 @@ func (t *Tree) appendRun(run *Run, slots SlotRun, before uint64) {
 }
 
 // ReadFrom sets the reader to a position of this process, so that it is told what came since.
-func (r *Reader) ReadFrom(position uint64) { r.position = min(position, r.tree.ring.head.Load()) }
+func (r *Reader) ReadFrom(position uint64) {
+	r.position = min(max(position, firstPosition), r.tree.ring.head.Load())
+}
 
 // ConflateFrom is ReadFrom for whoever may have seen some of the samples after position: it is told the latest of each slot first, so that
 // nothing it is told is older than what it has.

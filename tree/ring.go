@@ -34,6 +34,9 @@ type ring struct {
 
 const keepChunks = 16
 
+// firstPosition is that of the first sample, so that 0 can mean none.
+const firstPosition = 1
+
 func (r *ring) oldest() uint64 {
 	if len(r.chunks) == 0 {
 		return r.head.Load()

@@ -74,6 +74,7 @@ func New(cfg Config) *Tree {
 		ring:     ring{keepFor: cfg.RingFor, maxChunks: max(keepChunks, cfg.RingSamples/chunkSamples)},
 		watchers: make(map[Slot][]*Watcher),
 	}
+	t.ring.head.Store(firstPosition)
 	t.readers.Store(&[]*Reader{})
 	return t
 }

@@ -29,7 +29,7 @@ type Resume int32
 const (
 	Resume_RESUME_UNSPECIFIED Resume = 0
 	Resume_RESUME_DELTA       Resume = 1 // what the consumer has up to `from` is right
-	Resume_RESUME_COMPARE     Resume = 2 // what it has above `from` is compared: it sends Known
+	Resume_RESUME_COMPARE     Resume = 2 // all that it has is compared: it sends Known
 )
 
 // Enum value maps for Resume.
@@ -618,9 +618,10 @@ type Hello struct {
 	View          uint64                 `protobuf:"fixed64,4,opt,name=view,proto3" json:"view,omitempty"`        // view whose content it holds, 0 for none
 	Epoch         *modelv1.Epoch         `protobuf:"bytes,5,opt,name=epoch,proto3" json:"epoch,omitempty"`        // provider's epoch of the sample position and of the handles
 	Chain         *modelv1.Chain         `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"`        // of the provider's change numbers, as far as it was told
-	Changes       uint64                 `protobuf:"varint,7,opt,name=changes,proto3" json:"changes,omitempty"`   // it has every change up to this number
+	Changes       uint64                 `protobuf:"varint,7,opt,name=changes,proto3" json:"changes,omitempty"`   // it has every change up to this number, with the samples of what it defined
 	Samples       uint64                 `protobuf:"varint,8,opt,name=samples,proto3" json:"samples,omitempty"`   // it has every sample up to this position, within the epoch
 	Bindings      uint32                 `protobuf:"varint,9,opt,name=bindings,proto3" json:"bindings,omitempty"` // it has this many bindings, within the epoch and the view
+	Newest        uint64                 `protobuf:"varint,10,opt,name=newest,proto3" json:"newest,omitempty"`    // nothing that it has was told with a greater number: a part of what lies above changes may be there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -714,6 +715,13 @@ func (x *Hello) GetSamples() uint64 {
 func (x *Hello) GetBindings() uint32 {
 	if x != nil {
 		return x.Bindings
+	}
+	return 0
+}
+
+func (x *Hello) GetNewest() uint64 {
+	if x != nil {
+		return x.Newest
 	}
 	return 0
 }
@@ -835,7 +843,7 @@ func (x *Welcome) GetBeatMilliseconds() uint32 {
 	return 0
 }
 
-// What the consumer holds beyond the common history: for each context its ID and version, in chunks.
+// What the consumer holds: for each context its ID, version, path and content, in chunks.
 type Known struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Origins       []*Origin              `protobuf:"bytes,1,rep,name=origins,proto3" json:"origins,omitempty"`
@@ -903,6 +911,7 @@ type KnownContext struct {
 	VersionEpoch  uint32                 `protobuf:"varint,3,opt,name=version_epoch,json=versionEpoch,proto3" json:"version_epoch,omitempty"` // index in origins: only its epoch counts
 	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
 	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
+	Content       uint64                 `protobuf:"fixed64,6,opt,name=content,proto3" json:"content,omitempty"` // hash of the definition as it was told
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -970,6 +979,13 @@ func (x *KnownContext) GetPath() string {
 		return x.Path
 	}
 	return ""
+}
+
+func (x *KnownContext) GetContent() uint64 {
+	if x != nil {
+		return x.Content
+	}
+	return 0
 }
 
 // What the consumer has applied. Samples of a context come once its definition was acknowledged; how much may be on its way
@@ -2895,7 +2911,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x05paths\x18\a \x03(\v2\x1b.banyan.link.v1.BindingPathR\x05paths\"7\n" +
 	"\vBindingPath\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"\x8f\x02\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\xa7\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04link\x18\x02 \x01(\tR\x04link\x12\x18\n" +
@@ -2905,7 +2921,9 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x05chain\x18\x06 \x01(\v2\x16.banyan.model.v1.ChainR\x05chain\x12\x18\n" +
 	"\achanges\x18\a \x01(\x04R\achanges\x12\x18\n" +
 	"\asamples\x18\b \x01(\x04R\asamples\x12\x1a\n" +
-	"\bbindings\x18\t \x01(\rR\bbindings\"\xc8\x02\n" +
+	"\bbindings\x18\t \x01(\rR\bbindings\x12\x16\n" +
+	"\x06newest\x18\n" +
+	" \x01(\x04R\x06newest\"\xc8\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\fR\x04node\x12\x12\n" +
@@ -2921,13 +2939,14 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x05Known\x120\n" +
 	"\aorigins\x18\x01 \x03(\v2\x16.banyan.link.v1.OriginR\aorigins\x128\n" +
 	"\bcontexts\x18\x02 \x03(\v2\x1c.banyan.link.v1.KnownContextR\bcontexts\x12\x12\n" +
-	"\x04last\x18\x03 \x01(\bR\x04last\"\x91\x01\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\"\xab\x01\n" +
 	"\fKnownContext\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\rR\x06origin\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12#\n" +
 	"\rversion_epoch\x18\x03 \x01(\rR\fversionEpoch\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\x12\x12\n" +
-	"\x04path\x18\x05 \x01(\tR\x04path\"O\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\x12\x18\n" +
+	"\acontent\x18\x06 \x01(\x06R\acontent\"O\n" +
 	"\x03Ack\x12\x18\n" +
 	"\achanges\x18\x01 \x01(\x04R\achanges\x12\x18\n" +
 	"\asamples\x18\x02 \x01(\x04R\asamples\x12\x14\n" +
