@@ -122,7 +122,7 @@ func TestCutsOnTheWire(t *testing.T) {
 		switch node {
 		case "berlin":
 			text += "    devices:\n      /devices/big: {kind: simulator, points: 10000, group_size: 1, poll_interval: 24h}\n"
-			for i := range 10 {
+			for i := range 12 {
 				text += fmt.Sprintf("      /devices/c%d: {kind: simulator, poll_interval: 24h}\n", i)
 			}
 		case "hamburg":
@@ -148,6 +148,16 @@ func TestCutsOnTheWire(t *testing.T) {
 	tr.until("everything is listed at HQ", 60*time.Second, everything)
 	listing := l.relist(tr, everything)
 
+	t.Cleanup(func() {
+		for _, where := range []string{"berlin /links/north", "north /links/berlin", "north /mounts/berlin", "hq /regions/north/mounts/berlin"} {
+			if node, path, _ := strings.Cut(where, " "); t.Failed() {
+				t.Logf("%s is %s since %s: %s", where, tr.get(node, path+":state").GetValue(), tr.get(node, path+":since").GetValue(), tr.get(node, path+":detail").GetValue())
+			}
+		}
+		if t.Failed() {
+			t.Log(tr.get("north", "/sites/berlin/devices/c6:seed"), tr.get("hq", at("berlin", "/devices/c6:seed")), tr.get("berlin", "/devices/c6:seed"))
+		}
+	})
 	changed := int64(100)
 	for _, cause := range []struct{ name, rules string }{
 		{"both ways", "chain out { type filter hook output priority 1; ip daddr %[1]s drop; }\n chain in { type filter hook input priority 1; ip saddr %[1]s drop; }"},
@@ -174,7 +184,7 @@ func TestCutsOnTheWire(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		gone := fmt.Sprintf("/devices/c%d", 9-(changed-100)/7)
+		gone := fmt.Sprintf("/devices/c%d", 11-(changed-100)/7)
 		if _, err := tr.at("berlin").Tree.Remove(t.Context(), &apiv1.RemoveRequest{Path: gone}); err != nil {
 			t.Fatal(err)
 		}

@@ -184,7 +184,9 @@ func gone(pid int) bool {
 
 func (t *trial) get(node, address string) *apiv1.Reading {
 	t.Helper()
-	r, err := t.at(node).Tree.Get(t.Context(), &apiv1.GetRequest{Address: address})
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // it is asked for after a failure, too
+	defer cancel()
+	r, err := t.at(node).Tree.Get(ctx, &apiv1.GetRequest{Address: address})
 	if err != nil {
 		return &apiv1.Reading{Quality: err.Error()}
 	}
