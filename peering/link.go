@@ -119,13 +119,25 @@ func (l *link) run(ctx context.Context) {
 // provide serves the connection that this node dialled until it ends.
 func (l *link) provide(ctx context.Context, conn *provenConn) error {
 	l.adopt(conn)
-	select {
-	case <-conn.done:
+	ticker := time.NewTicker(startTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-conn.done:
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.ended
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
 		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.ended
-	case <-ctx.Done():
-		return ctx.Err()
+		used := l.provider != nil && l.provider.conn == conn
+		l.mu.Unlock()
+		if !used {
+			_ = conn.Close()
+			return model.Errorf(model.KindTimeout, "the consumer has no session on the connection")
+		}
 	}
 }
 
