@@ -31,6 +31,11 @@ help: ## show this
 build: ## build bin/banyan; two builds of one commit are the same bytes
 	go build -ldflags '-X main.version=$(VERSION)' -o bin/banyan ./cmd/banyan
 
+# exec: make passes SIGTERM on to the shell, which would end and leave the program behind.
+.PHONY: demo
+demo: build ## build and show a network of three tiers; Ctrl-C ends it and leaves nothing
+	exec bin/banyan demo
+
 .PHONY: gen
 gen: bin/tools/buf bin/tools/protoc-gen-go ## make the Go code of the .proto files anew
 	tools/generate
