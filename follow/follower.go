@@ -135,6 +135,9 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 		f.lost = true
 		return Changes{}, false
 	}
+	if d.Head > v.seen {
+		v.advance() // the tree has gone on between the two looks: what d holds must be known before it is told
+	}
 	changes := Changes{Through: d.Through, Head: d.Head}
 	for i := range d.Contexts {
 		f.tell(&changes, &d.Contexts[i])
@@ -158,11 +161,14 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 // tell adds a context to what is told unless the follower has it as it is. View.mu is held.
 func (f *Follower) tell(changes *Changes, c *tree.Context) {
 	v := f.view
-	if int(c.Index) >= len(v.members) || v.members[c.Index].schema == nil {
+	if int(c.Index) >= len(v.members) {
 		return
 	}
-	below, _ := v.Root.Below(c.Path)
 	m := &v.members[c.Index]
+	if m.schema == nil || m.id != c.ID || m.full.Hash != c.Schema.Hash {
+		return // it has changed since c was read, under a number that is still to come
+	}
+	below, _ := v.Root.Below(c.Path)
 	entry := Entry{Context: *c, Path: below, Schema: m.schema, Defined: m.definedAt}
 	for i := range c.Settings {
 		definition := &m.full.Settings[i]

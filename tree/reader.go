@@ -37,6 +37,7 @@ type Reader struct {
 	conflate bool // the next run is the latest of each slot, though the ring may hold all
 	wake     chan struct{}
 	idle     atomic.Bool
+	seen     uint64 // of Tree.happened
 }
 
 // NewReader makes a reader that will see what is published from now on. Close it when done.
@@ -68,7 +69,9 @@ func (r *Reader) Close() {
 // Wake is signalled after samples, contexts or overlays changed. A signal may be for what was read already.
 func (r *Reader) Wake() <-chan struct{} {
 	r.idle.Store(true)
-	if r.position != r.tree.ring.head.Load() {
+	// What happened between the reader's last look and this moment woke nobody.
+	if now := r.tree.happened.Load(); now != r.seen {
+		r.seen = now
 		r.Signal()
 	}
 	return r.wake
@@ -228,6 +231,7 @@ type SlotRun struct {
 func (t *Tree) Head() uint64 { return t.ring.head.Load() }
 
 func (t *Tree) wakeReaders() {
+	t.happened.Add(1)
 	for _, r := range *t.readers.Load() {
 		if r.idle.Load() && r.idle.CompareAndSwap(true, false) {
 			r.Signal()

@@ -60,6 +60,7 @@ type Tree struct {
 	narrowToWake []*Watcher
 
 	// readersMu serialises changes of readers, which publishers read without it.
+	happened  atomic.Uint64 // counts what readers are woken for
 	readersMu sync.Mutex
 	readers   atomic.Pointer[[]*Reader]
 }
