@@ -64,7 +64,7 @@ func (c *Consumer) Next() (*linkv1.ConsumerFrame, bool) {
 	case c.ack:
 		c.ack, c.acked = false, c.bytes
 		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Ack{
-			Ack: &linkv1.Ack{Changes: c.mirror.place.Changes, Samples: c.mirror.place.Samples, Bytes: c.bytes},
+			Ack: &linkv1.Ack{Changes: c.mirror.applied, Samples: c.mirror.place.Samples, Bytes: c.bytes},
 		}}, true
 	case c.known != nil:
 		return c.nextKnown(), true
@@ -137,7 +137,7 @@ func (c *Consumer) receive(frame *linkv1.ProviderFrame, size int, now model.Time
 		if err := c.mirror.apply(body.Delta); err != nil {
 			return err
 		}
-		c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.place.Changes, now)
+		c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.applied, now)
 		c.ack = true
 	case *linkv1.ProviderFrame_Bindings:
 		return c.mirror.bind(body.Bindings)
@@ -191,7 +191,7 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 		m.comparison = nil
 		m.place.View, m.place.Chain = w.GetView(), chain
 		m.settled = min(m.settled, w.GetFrom())
-		m.place.Changes = m.settled
+		m.applied = m.settled
 	}
 	m.stale.applied(m.settled, m.place.Samples)
 	return nil
@@ -238,7 +238,7 @@ func (c *Consumer) beat(beat *linkv1.Beat, now model.Time) {
 			c.mirror.settle(l.GetApplied())
 		}
 	}
-	c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.place.Changes, now)
+	c.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, c.mirror.applied, now)
 	c.beats.moved(linkv1.LaneKind_LANE_KIND_SAMPLES, c.mirror.place.Samples, now)
 	if beat.GetNumber() == 0 {
 		c.proved(now)

@@ -11,8 +11,8 @@ import (
 	"banyan/tree"
 )
 
-// Place is how far a mirror has come in its provider's streams. Samples and Bindings count within Epoch. While a comparison is under way Chain is
-// empty, since nothing is sure before it has ended.
+// Place is how far a mirror has come in its provider's streams. Samples and Bindings count within Epoch. While a comparison is under way, and in the
+// middle of a stretch of changes, Chain is empty: nothing is sure then.
 type Place struct {
 	View     uint64
 	Epoch    model.Epoch
@@ -64,6 +64,7 @@ type MirrorConfig struct {
 type Mirror struct {
 	cfg         MirrorConfig
 	place       Place
+	applied     uint64 // every change up to this number was told by this session or is known to be here from before
 	settled     uint64 // up to this change number the latest samples are here as well: a session that follows goes on from here
 	newest      uint64 // greatest change number that something here was told with
 	contexts    map[model.ContextID]*mirrored
@@ -104,7 +105,7 @@ func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
 		cfg.MostRows = 5_000_000
 	}
 	m := &Mirror{
-		cfg: cfg, place: at, settled: at.Changes, newest: at.Changes, contexts: make(map[model.ContextID]*mirrored, len(rows)),
+		cfg: cfg, place: at, applied: at.Changes, settled: at.Changes, newest: at.Changes, contexts: make(map[model.ContextID]*mirrored, len(rows)),
 		schemas: make(map[model.SchemaHash]*model.Schema),
 	}
 	m.place.Bindings, m.place.Samples = 0, 0 // keys and values are not kept together with the rows: the provider tells all that it has published
@@ -198,7 +199,8 @@ func (m *Mirror) Purge() {
 	m.all(func(id model.ContextID, c *mirrored) { m.goes(r, id, c) })
 	m.remove(r)
 	m.contexts, m.count = make(map[model.ContextID]*mirrored), 0
-	m.keys, m.waiting, m.place, m.settled, m.newest, m.comparison = keyTable{}, nil, Place{}, 0, 0, nil
+	m.keys, m.waiting, m.place, m.comparison = keyTable{}, nil, Place{}, nil
+	m.applied, m.settled, m.newest = 0, 0, 0
 	m.stale.clear()
 	m.cfg.Keeper.Keep(r.gone, nil, m.place)
 }
@@ -261,20 +263,26 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 		}
 		r.rows[i].Local = put.Number
 	}
-	m.place.Changes = max(m.place.Changes, delta.GetThrough())
+	m.applied = max(m.applied, delta.GetThrough())
+	m.newest = max(m.newest, m.applied)
+	m.place.Changes = max(m.place.Changes, m.applied)
 	if m.comparison != nil && delta.GetThrough() >= delta.GetHead() {
 		m.comparison.ended, m.comparison.at = true, max(m.comparison.at, delta.GetThrough())
 	}
 	m.bindWaiting()
 	m.finishComparison()
 	m.stale.applied(m.settled, m.place.Samples)
-	m.cfg.Keeper.Keep(r.gone, r.rows, m.place)
+	at := m.place
+	if delta.GetThrough() == 0 {
+		at.Chain = nil // in the middle of a stretch no place is true: who begins from here compares
+	}
+	m.cfg.Keeper.Keep(r.gone, r.rows, at)
 	return nil
 }
 
 // settle takes the provider's word that the latest samples of everything up to a change number were told.
 func (m *Mirror) settle(changes uint64) {
-	if changes = min(changes, m.place.Changes); changes <= m.settled {
+	if changes = min(changes, m.applied); changes <= m.settled {
 		return
 	}
 	m.settled = changes
@@ -289,7 +297,7 @@ func (m *Mirror) compare(view uint64, chain model.Chain) (known []knownContext) 
 	known = make([]knownContext, 0, m.count)
 	m.all(func(id model.ContextID, c *mirrored) { known = append(known, knownContext{id, c}) })
 	m.comparison = &comparison{view: view, chain: chain}
-	m.settled, m.newest, m.place.Changes, m.place.Chain = 0, 0, 0, nil
+	m.applied, m.settled, m.newest, m.place.Changes, m.place.Chain = 0, 0, 0, 0, nil
 	return known
 }
 
@@ -342,6 +350,7 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 		if err != nil {
 			return nil, err
 		}
+		m.newest = max(m.newest, wire.GetChange())
 		if c := m.find(id, path); c != nil {
 			m.forget(r, id, c)
 		}
@@ -529,7 +538,7 @@ func (m *Mirror) bindWaiting() {
 	if m.comparison != nil && !m.comparison.ended {
 		return
 	}
-	for len(m.waiting) > 0 && m.waiting[0].defined <= m.place.Changes {
+	for len(m.waiting) > 0 && m.waiting[0].defined <= m.applied {
 		told := heap.Pop(&m.waiting).(binding)
 		c := m.contexts[told.id]
 		if told.several {

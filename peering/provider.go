@@ -163,18 +163,19 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 	return nil
 }
 
-// begin starts to follow. Within the same epoch samples go on where the consumer stopped, where that is known, and otherwise with the latest of each
-// variable; a consumer that has nothing is told the latest of each context with its definition; one from before a restart of ours is told
-// everything that was published since.
+// begin starts to follow. Within the same epoch samples go on where the consumer stopped; after a restart of ours it is told everything that was
+// published since. One that has contexts and does not know how far it has their samples is told the latest of each variable; one that has nothing is
+// told the latest of each context with its definition.
 func (p *Provider) begin() {
 	start := follow.Start{Changes: p.from, Known: p.known}
+	same := proto.ToEpoch(p.hello.GetEpoch()) == p.cfg.Epoch
 	switch {
-	case max(p.hello.GetChanges(), p.hello.GetNewest()) == 0 || proto.ToEpoch(p.hello.GetEpoch()) != p.cfg.Epoch:
-	case p.known == nil && p.hello.GetSamples() > 0 && p.hello.GetView() == p.cfg.View.ID:
+	case max(p.hello.GetChanges(), p.hello.GetNewest()) == 0:
+	case p.hello.GetSamples() == 0, same && (p.known != nil || p.hello.GetView() != p.cfg.View.ID):
+		start.Conflate = true
+	case same:
 		start.Samples = p.hello.GetSamples()
 		p.through = start.Samples
-	default:
-		start.Conflate = true
 	}
 	p.follower = p.cfg.View.NewFollower(start)
 	p.settled = p.follower.Settled()
@@ -261,7 +262,7 @@ func (p *Provider) next(now model.Time) (Out, bool) {
 	if out, some := p.nextOverlays(); some {
 		return out, true
 	}
-	if p.pass {
+	if p.pass && p.batch == nil {
 		p.pass, p.through = false, p.follower.SamplesThrough()
 		return Out{Raw: proto.AppendLiveSamples(nil, nil, p.through, 0)}, true
 	}
