@@ -452,3 +452,41 @@ func TestTwoPrograms(t *testing.T) {
 		t.Errorf("a second network in the directory: %v", err)
 	}
 }
+
+// TestSideBySide: two networks of one file do not disturb each other.
+func TestSideBySide(t *testing.T) {
+	cfg, file := project(t, twoTiers)
+	other, otherFile := project(t, twoTiers)
+	n, m := up(t, cfg, file), up(t, other, otherFile)
+	before := runs(t, m)
+	if err := n.Down(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if now := runs(t, m); now["hq"] != before["hq"] || now["berlin"] != before["berlin"] || len(now) != 2 {
+		t.Errorf("running: %v, before %v", now, before)
+	}
+	seen(t, m, "hq", "alice", "/sites/berlin/devices/sim:all_int64")
+}
+
+// TestSilent: a node that stands still is named as such, and soon; the others' rows are as they are.
+func TestSilent(t *testing.T) {
+	cfg, file := project(t, twoTiers)
+	n := up(t, cfg, file)
+	pid := runs(t, n)["berlin"]
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now()
+	if row := rowOf(t, n, "berlin"); row.State != StateSilent || row.PID != pid {
+		t.Errorf("who stands still is shown as %+v", row)
+	}
+	if took := time.Since(before); took > 2*statusWithin {
+		t.Errorf("it took %s", took)
+	}
+	if row := rowOf(t, n, "hq"); row.PID == 0 || row.State == StateSilent || row.State == StateStopped {
+		t.Errorf("who runs is shown as %+v", row)
+	}
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -29,9 +29,9 @@ func identify(pid int) (processID, bool) {
 	if err != nil {
 		return processID{}, false
 	}
-	// The name, in parentheses, may hold anything. See proc_pid_stat(5): field 3 is the state, field 22 the time of the start.
+	// The name, in parentheses, may hold anything. Behind it come field 3, the state, and so on; 22 is the time of the start: proc_pid_stat(5).
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	const state, start = 3 - 3, 22 - 3
+	const state, start = 0, 19
 	if len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {
 		return processID{}, false
 	}
