@@ -84,7 +84,12 @@ func (a *api) entry(who access.Principal, child *tree.Child) *apiv1.Entry {
 		if !below {
 			return nil
 		}
-		return &apiv1.Entry{Path: child.Path.String(), Parent: true}
+		f, _ := a.node.tree.Freshness(child.Path)
+		e := &apiv1.Entry{Path: child.Path.String(), Parent: true}
+		if child.Context.Schema == nil {
+			e.Stale = f.Stale.String()
+		}
+		return e
 	}
 	c := &child.Context
 	e := &apiv1.Entry{Path: c.Path.String(), Kind: c.Schema.Kind, Label: c.Label, Parent: below, Via: c.Route.Names()}
@@ -94,26 +99,12 @@ func (a *api) entry(who access.Principal, child *tree.Child) *apiv1.Entry {
 
 // freshness sums up a context's variables: the newest source time, the worst quality, and the state where it has one.
 func (a *api) freshness(e *apiv1.Entry, c *tree.Context) {
-	overlay, stale := a.node.tree.Staleness(c.Path)
-	if stale {
-		e.Stale = overlay.Since.String()
-	}
-	if len(c.Schema.Variables) == 0 {
+	f, variables := a.node.tree.Freshness(c.Path)
+	e.Stale = f.Stale.String()
+	if variables == 0 {
 		return
 	}
-	run := a.node.tree.Latest([]tree.SlotRun{c.Slots})
-	worst, newest := model.QualityNotRead, model.Time(0)
-	for i := range run.Slots {
-		quality := model.QualityFromCode(run.Quality[i] &^ tree.NoValue)
-		if i == 0 {
-			worst = quality
-		}
-		worst, newest = worst.Worse(quality), max(newest, run.Source[i])
-	}
-	if stale && worst.Level == model.Good {
-		worst = model.QualityStale
-	}
-	e.Newest, e.Quality, e.Reason = newest.String(), worst.Level.String(), worst.Reason.String()
+	e.Newest, e.Quality, e.Reason = f.Newest.String(), f.Quality.Level.String(), f.Quality.Reason.String()
 	if i := c.Schema.VariableIndex(variableStateName); i >= 0 && c.Schema.Variables[i].Type == model.TypeString {
 		if r, there := a.node.tree.Read(model.Address{Path: c.Path, Name: variableStateName}); there {
 			e.State = r.Sample.Value.Text()

@@ -258,12 +258,17 @@ func (l *links) join(ctx context.Context, arguments []model.Argument) ([]model.A
 	if !token.JoinDials {
 		addresses = g.text("addresses", l.node.LinksAddress())
 	}
+	secret := token.Secret.Reveal()
+	attempt := sha256.Sum256(append(append([]byte("attempt"), l.self.Node[:]...), secret...))
+	if c, there, err := l.joinedBefore(ctx, attempt[:]); err != nil || there {
+		return []model.Argument{
+			{Name: "link", Value: model.String(c.Path.Base())}, {Name: "peer", Value: c.SettingNamed(settingPeerName)},
+		}, err
+	}
 	// What can be refused here is refused before the invitation is used.
 	if err := l.checkJoin(role, g); err != nil {
 		return nil, err
 	}
-	secret := token.Secret.Reveal()
-	attempt := sha256.Sum256(append(append([]byte("attempt"), l.self.Node[:]...), secret...))
 	request := &linkv1.RedeemRequest{
 		Secret: secret, Name: l.self.Name, Roots: [][]byte{l.node.authority.Root().Raw}, Attempt: attempt[:], Addresses: splitList(addresses),
 	}
@@ -283,7 +288,7 @@ func (l *links) join(ctx context.Context, arguments []model.Argument) ([]model.A
 		{Name: settingRole, Value: model.String(role)}, {Name: settingDials, Value: model.Bool(token.JoinDials)},
 		{Name: settingAddresses, Value: model.String(strings.Join(token.Addresses, ","))},
 		{Name: settingPeer, Value: model.String(who.Node.String())}, {Name: settingPeerName, Value: model.String(response.GetName())},
-		{Name: settingRoots, Value: model.Bytes(who.Root.Raw)},
+		{Name: settingRoots, Value: model.Bytes(who.Root.Raw)}, {Name: settingAttempt, Value: model.Bytes(attempt[:])},
 	})
 	if err := l.addSide(&commit, role, name, g); err != nil {
 		return nil, err
@@ -292,6 +297,23 @@ func (l *links) join(ctx context.Context, arguments []model.Argument) ([]model.A
 		return nil, err
 	}
 	return []model.Argument{{Name: "link", Value: model.String(name)}, {Name: "peer", Value: model.String(response.GetName())}}, nil
+}
+
+// joinedBefore finds the link that this node made by the same invitation, where the answer was lost or somebody pastes it twice.
+func (l *links) joinedBefore(ctx context.Context, attempt []byte) (tree.Context, bool, error) {
+	for _, c := range directlyBelow(l.tree, linksPath) {
+		if c.Schema.Kind != KindLink || c.SettingNamed(settingInvitedTill).Time() != 0 {
+			continue
+		}
+		kept, err := l.store.Secret(ctx, c.ID, settingAttempt)
+		if err != nil {
+			return tree.Context{}, false, err
+		}
+		if subtle.ConstantTimeCompare(kept.Bytes(), attempt) == 1 {
+			return c, true, nil
+		}
+	}
+	return tree.Context{}, false, nil
 }
 
 func (l *links) checkJoin(role string, g given) error {

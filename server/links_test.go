@@ -173,6 +173,9 @@ func TestInvitationIsUsedOnce(t *testing.T) {
 	invitation := hq.call("/links", "invite", textArgument("name", "berlin"), textArgument("role", "consumer"), textArgument("mount", "/sites/berlin"))
 	token := textArgument("token", invitation["token"].Text())
 	berlin.call("/links", "join", token)
+	if again := berlin.call("/links", "join", token); again["link"].Text() != "hq" {
+		t.Errorf("pasted twice, the invitation made %v", again)
+	}
 	_, err := thief.execute(Request{Op: OpCall, Path: model.MustPath("/links"), Name: "join", Arguments: []model.Argument{token}})
 	if err == nil || !strings.Contains(err.Error(), "used already") {
 		t.Errorf("the second redemption: %v", err)

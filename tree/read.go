@@ -167,6 +167,42 @@ func (t *Tree) lay(reading *model.Reading, version uint64) {
 	reading.Since = since
 }
 
+// Freshness sums up what the variables of a context can be trusted for.
+type Freshness struct {
+	Quality model.Quality // the worst
+	Newest  model.Time    // source time of the newest sample
+	Stale   model.Time    // since when something of it is stale, 0 when nothing is
+}
+
+// Freshness sums up the variables of the context at path; where there is no context, it tells whether what lies below is stale.
+func (t *Tree) Freshness(path model.Path) (f Freshness, variables int) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if o, stale := t.staleness(path, math.MaxUint64); stale {
+		f.Stale = o.Since
+	}
+	i, there := t.contexts.byPath[path]
+	if !there || t.contexts.records[i].schema == nil {
+		return f, 0
+	}
+	run := t.contexts.records[i].slots
+	t.samples.Lock()
+	defer t.samples.Unlock()
+	for slot := run.First; slot < run.First+Slot(run.Count); slot++ {
+		reading := model.Reading{Path: path}
+		reading.Sample, reading.Received = t.slots.sample(slot)
+		t.lay(&reading, t.slots.version(slot))
+		if slot == run.First {
+			f.Quality = reading.Sample.Quality
+		}
+		f.Quality, f.Newest = f.Quality.Worse(reading.Sample.Quality), max(f.Newest, reading.Sample.Source)
+		if reading.Since != 0 && (f.Stale == 0 || reading.Since < f.Stale) {
+			f.Stale = reading.Since
+		}
+	}
+	return f, int(run.Count)
+}
+
 // Staleness is the overlay that holds for everything at and below path, where one does.
 func (t *Tree) Staleness(path model.Path) (Overlay, bool) {
 	t.mu.RLock()
