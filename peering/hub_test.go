@@ -39,6 +39,11 @@ type linked struct {
 
 func newLinked(t *testing.T, name string, known pins) *linked {
 	t.Helper()
+	return newLinkedBeating(t, name, known, 300*time.Millisecond)
+}
+
+func newLinkedBeating(t *testing.T, name string, known pins, beat time.Duration) *linked {
+	t.Helper()
 	n := &linked{node: newNode(name)}
 	authority, err := pki.Create(t.TempDir(), name, time.Now())
 	if err != nil {
@@ -57,7 +62,7 @@ func newLinked(t *testing.T, name string, known pins) *linked {
 	n.address = listener.Addr().String()
 	n.hub = NewHub(HubConfig{
 		Self: n.hop, Epoch: n.epoch, Chain: n.chain, Tree: n.tree, Certificate: leaf.Current, Pins: known,
-		Logger: hclog.NewNullLogger(), Beat: 300 * time.Millisecond,
+		Logger: hclog.NewNullLogger(), Beat: beat,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -128,7 +133,8 @@ func TestEitherEndDials(t *testing.T) {
 
 func TestRevokingEndsTheStreamAndTellsWhy(t *testing.T) {
 	known := pins{}
-	hq, berlin := newLinked(t, "hq", known), newLinked(t, "berlin", known)
+	// Heartbeats that would take a minute to miss: the end must come from the revocation.
+	hq, berlin := newLinkedBeating(t, "hq", known, 30*time.Second), newLinkedBeating(t, "berlin", known, 30*time.Second)
 	berlin.put("/a")
 	hq.hub.Reconcile([]LinkConfig{consume(hq, berlin, true, berlin.address)})
 	up := provide(berlin, hq, false)

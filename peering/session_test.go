@@ -88,7 +88,8 @@ type wire struct {
 	removals    []string
 	samples     int
 	bytes       int
-	paused      bool // nothing crosses from the provider
+	paused      bool   // nothing crosses from the provider
+	crossed     func() // called after each frame of the provider
 }
 
 const testBeat = 2 * time.Second
@@ -99,7 +100,12 @@ func mirrorOf(n, of *node, mount string) *Mirror {
 
 func join(t *testing.T, m *Mirror, of *node, now model.Time) *wire {
 	t.Helper()
-	w := &wire{t: t, now: now, consumer: NewConsumer(m, "link", []byte("0123456789abcdef"), testBeat)}
+	return joinWatched(t, m, of, now, nil)
+}
+
+func joinWatched(t *testing.T, m *Mirror, of *node, now model.Time, crossed func()) *wire {
+	t.Helper()
+	w := &wire{crossed: crossed, t: t, now: now, consumer: NewConsumer(m, "link", []byte("0123456789abcdef"), testBeat)}
 	w.provider = NewProvider(ProviderConfig{
 		Tree: of.tree, View: of.view, Node: of.hop.Node, Name: of.hop.Name, Epoch: of.epoch, Chain: of.chain, Beat: testBeat,
 	})
@@ -120,6 +126,7 @@ func (w *wire) settle() {
 			if err := w.provider.Receive(frame, w.now); err != nil {
 				w.t.Fatal(err)
 			}
+			w.provider.Tick(w.now)
 		}
 		for !w.paused {
 			out, some := w.provider.Next(w.now)
@@ -128,6 +135,9 @@ func (w *wire) settle() {
 			}
 			moved = true
 			w.cross(out)
+			if w.crossed != nil {
+				break // who watches wants the ends to take turns
+			}
 		}
 	}
 }
@@ -153,6 +163,9 @@ func (w *wire) cross(out Out) {
 	w.bytes += len(raw.Bytes)
 	if err := w.consumer.ReceiveRaw(raw, w.now); err != nil {
 		w.t.Fatal(err)
+	}
+	if w.crossed != nil {
+		w.crossed()
 	}
 }
 
@@ -242,6 +255,24 @@ func TestCutAndHeal(t *testing.T) {
 	}
 	berlin.publish("/a", 2, "two", 6)
 	join(t, m, berlin, 200*second)
+	want(t, hq, "/b/a:load", "2 good")
+}
+
+// After a cut nothing is good before all has been applied that the first heartbeat told.
+func TestGoodOnlyAfterCatchUp(t *testing.T) {
+	hq, berlin := newNode("hq"), newNode("berlin")
+	berlin.put("/a")
+	berlin.publish("/a", 1, "one", 5)
+	m := mirrorOf(hq, berlin, "/b")
+	join(t, m, berlin, 100*second).consumer.Cut()
+	berlin.publish("/a", 2, "two", 6)
+	frames := 0
+	joinWatched(t, m, berlin, 200*second, func() {
+		frames++
+		if got := readingOf(hq, "/b/a:load"); got == "1 good" {
+			t.Errorf("after %d frames the value from before the cut is good", frames)
+		}
+	})
 	want(t, hq, "/b/a:load", "2 good")
 }
 
