@@ -22,6 +22,7 @@ type Commits struct {
 	to    committer
 	store *store.Store
 	tree  *tree.Tree
+	pulse *pulse
 	now   func() time.Time
 	done  atomic.Int64
 
@@ -68,4 +69,6 @@ func (c *Commits) tell() {
 	for _, o := range c.observers {
 		o(d.Contexts, d.Tombstones)
 	}
+	// Whoever looked when the tree changed may have been judged by the rights of before.
+	c.pulse.kick()
 }

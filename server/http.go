@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -90,33 +89,17 @@ func (n *Node) httpServer(ctx context.Context) *http.Server {
 // limitBody bounds what one request may send, and how long it may take to send it.
 func limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Requests are small; reflection alone keeps its request open, as long as something comes.
+		// Requests are small; reflection alone keeps its request open, as long as something comes. Once the body has come, net/http takes the
+		// deadline away, so that it does not end a stream that is answered long after.
 		if !strings.HasPrefix(r.URL.Path, "/grpc.reflection.") {
-			r.Body = &timedBody{r.Body, http.NewResponseController(w), time.Now().Add(requestWithin)}
+			if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestWithin)); err != nil {
+				http.Error(w, "the request cannot be read", http.StatusInternalServerError)
+				return
+			}
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes+1<<10)
 		next.ServeHTTP(w, r)
 	})
-}
-
-// timedBody is a request's body that must have come by a moment. The deadline stands only while somebody waits for the body: left standing, it
-// would end an HTTP/1.1 stream that is answered long after.
-type timedBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-	until   time.Time
-}
-
-// Read waits until the deadline at most.
-func (b *timedBody) Read(p []byte) (int, error) {
-	if err := b.control.SetReadDeadline(b.until); err != nil {
-		return 0, err
-	}
-	n, err := b.ReadCloser.Read(p)
-	if reset := b.control.SetReadDeadline(time.Time{}); err == nil {
-		err = reset
-	}
-	return n, err // as it is: whoever reads compares it with io.EOF
 }
 
 // quietLog takes what net/http says about connections: mostly strangers who leave, which is no news to an operator.

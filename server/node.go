@@ -80,8 +80,8 @@ func (n *Node) openStore(ctx context.Context) error {
 
 // compose makes the parts and hands them to each other.
 func (n *Node) compose(context.Context) error {
-	n.commits = &Commits{to: n.solo, store: n.store, tree: n.tree, now: n.cfg.Now}
 	n.pulse = newPulse(n.tree)
+	n.commits = &Commits{to: n.solo, store: n.store, tree: n.tree, pulse: n.pulse, now: n.cfg.Now}
 	n.sessions = newSessions(n.cfg.Name, n.cfg.Now, n.tree, n.store)
 	n.tokens = &tokens{node: n.cfg.Name, now: n.cfg.Now, tree: n.tree, store: n.store, commits: n.commits, log: n.log.Named("tokens")}
 	n.policies = &policies{node: n.cfg.Name, tree: n.tree, log: n.log.Named("access")}

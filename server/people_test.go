@@ -237,6 +237,39 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// TestTokensExpire, and not before.
+func TestTokensExpire(t *testing.T) {
+	dir := t.TempDir()
+	made, err := Init(t.Context(), dir, "berlin", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ahead atomic.Int64
+	n := runNodeWith(t, dir, made.Password, func(c *Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	call := Request{Op: OpCall, Path: model.MustPath("/users/admin"), Name: functionCreateToken, Arguments: []model.Argument{
+		{Name: "name", Value: model.String("x")}, {Name: "lifetime", Value: model.Duration(time.Hour)},
+	}}
+	token := n.must(call).Results[0].Value.Text()
+	for _, test := range []struct {
+		ahead time.Duration
+		works bool
+	}{{0, true}, {59 * time.Minute, true}, {time.Hour, false}, {24 * time.Hour, false}} {
+		ahead.Store(int64(test.ahead))
+		if status, _ := n.post(apiv1connect.SessionServiceWhoProcedure, token, "{}"); (status == http.StatusOK) != test.works {
+			t.Errorf("after %s: %d", test.ahead, status)
+		}
+	}
+	ahead.Store(0)
+	for _, lifetime := range []time.Duration{0, -time.Hour, time.Second, 100 * 365 * 24 * time.Hour} {
+		call.Arguments[1].Value = model.Duration(lifetime)
+		if _, err := n.execute(n.admin(), call); model.KindOf(err) != model.KindInvalid {
+			t.Errorf("a lifetime of %s: %v", lifetime, err)
+		}
+	}
+}
+
 // absentFromDisk searches all files of the node.
 func (r *running) absentFromDisk(secret string) {
 	r.t.Helper()

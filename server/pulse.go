@@ -76,6 +76,11 @@ func (p *pulse) look() {
 		return
 	}
 	p.changes, p.overlays = changes, overlays
+	p.kick()
+}
+
+// kick tells everybody who waits to look again.
+func (p *pulse) kick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.beat)

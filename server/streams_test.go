@@ -382,6 +382,37 @@ func TestStreamsEndWithRights(t *testing.T) {
 	}
 }
 
+// TestWatchThatLookedTooEarly: a watch looks when the tree shows a change of rights, and that may be before they are judged by.
+func TestWatchThatLookedTooEarly(t *testing.T) {
+	n := startNode(t)
+	n.simulator("/devices/sim")
+	n.user("bob", rule("/devices/**", model.RightView))
+	w := n.watch(n.login("bob", "correct horse"), "/devices/sim:step")
+	w.next()
+	n.commits.mu.Lock()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := n.execute(n.admin(), setRequest("/users/bob", settingRules, RulesValue(nil)))
+		ended <- err
+	}()
+	shown := func() bool {
+		bob, _ := n.Tree().Lookup(model.MustPath("/users/bob"))
+		return len(bob.SettingNamed(settingRules).Table().Rows) == 0
+	}
+	if !n.pulse.until(t.Context(), shown) {
+		t.Fatal("the tree does not show it")
+	}
+	n.Tree().SetOverlay(tree.Overlay{Path: devicesPath, Since: 7})
+	w.until("a look after the change", shows("step", "1 uncertain"))
+	n.commits.mu.Unlock()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if err := w.end(); connect.CodeOf(err) != connect.CodeNotFound {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 // TestFollow: what comes, goes, changes and is stale is told, hidden things are not, and a definition comes before its samples.
 func TestFollow(t *testing.T) {
 	n := startNode(t)
@@ -422,12 +453,13 @@ func TestFollowersShareAView(t *testing.T) {
 	n.user("bob", rule("/devices/**", model.RightView))
 	n.user("carol", rule("/devices/**", model.RightOperate))
 	n.user("dave", rule("/devices/x", model.RightNone), rule("/devices/**", model.RightView))
-	for _, name := range []string{"bob", "carol", "dave"} {
+	n.user("eve", rule("/devices/x", model.RightView), rule("/devices/**", model.RightView))
+	for _, name := range []string{"bob", "carol", "dave", "eve"} {
 		n.follow(n.login(name, "correct horse"), "/devices").next()
 	}
 	n.Node.api.follows.mu.Lock()
 	defer n.Node.api.follows.mu.Unlock()
-	if views := len(n.Node.api.follows.views); views != 2 {
+	if views := len(n.Node.api.follows.views); views != 3 {
 		t.Errorf("%d views", views)
 	}
 }
