@@ -137,11 +137,15 @@ func told(node string, err error) error {
 			return e
 		}
 	}
-	kind := model.KindUnavailable
-	if sent.Code() == connect.CodeUnauthenticated {
-		kind = model.KindUnauthenticated
+	switch sent.Code() {
+	case connect.CodeDeadlineExceeded:
+		return &model.Error{Kind: model.KindTimeout, Detail: node + " does not answer in time"}
+	case connect.CodeCanceled:
+		return model.Errorf(model.KindCanceled, "%s was not waited for: %w", node, context.Canceled)
+	case connect.CodeUnauthenticated:
+		return &model.Error{Kind: model.KindUnauthenticated, Detail: node + ": " + sent.Message()}
 	}
-	return &model.Error{Kind: kind, Detail: node + ": " + sent.Message()}
+	return &model.Error{Kind: model.KindUnavailable, Detail: node + ": " + sent.Message()}
 }
 
 // describe is a context with its settings and variables; the kind of its error is not-found when there is none.

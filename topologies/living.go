@@ -176,9 +176,7 @@ func rowOfReading(r *apiv1.Reading, indent int, now time.Time) row {
 	if v.Type() == model.TypeFloat64 {
 		value = strconv.FormatFloat(v.Float64(), 'g', 6, 64) // people look at it, programs use the API
 	}
-	if text := []rune(value); len(text) > most {
-		value = string(text[:most-3]) + "..."
-	}
+	value = cut(value, most)
 	if r.GetUnit() != "" {
 		value += " " + strings.Map(printable, r.GetUnit())
 	}

@@ -13,7 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"banyan/model"
 	"banyan/proto/apiv1"
+	"banyan/tree"
 )
 
 func simulate(t *testing.T, source string) *Simulation {
@@ -213,4 +215,42 @@ func TestWireSever(t *testing.T) {
 			t.Errorf("to the dead: %v", err)
 		}
 	})
+}
+
+// TestEverythingArrives: what a middle tier gets while it is being followed itself is passed on, all of it.
+func TestEverythingArrives(t *testing.T) {
+	topology, err := ReadFile("three-tier.yaml", drivers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // what was lost depended on what ran when
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(time.Until(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)))
+			s, err := Start(context.Background(), topology, Options{Dir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Second)
+			left := map[model.Path]bool{}
+			s.Node("region-north").Tree().Walk(model.MustPath("/sites"), nil, func(c *tree.Context) bool {
+				left[c.Path] = true
+				return true
+			})
+			if len(left) < 20 {
+				t.Errorf("region-north has %d contexts of its sites", len(left))
+			}
+			s.Node("hq").Tree().Walk(model.MustPath("/regions/north/sites"), nil, func(c *tree.Context) bool {
+				if below, inside := model.MustPath("/regions/north").Below(c.Path); inside {
+					delete(left, below)
+				}
+				return true
+			})
+			if len(left) > 0 {
+				t.Errorf("hq does not have %v", left)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

@@ -2,12 +2,12 @@ package topologies
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
+	"banyan/model"
 	"banyan/server"
 )
 
@@ -81,9 +81,9 @@ func (n *Network) rows(ctx context.Context, name string, at *nodeState) []Row {
 		base.PID, base.Since, base.State = at.PID, at.Since, StateRunning
 		var err error
 		if client, err = n.client(ctx, name, at, server.AdminName); err != nil {
-			base.State, base.Detail, base.Since = StateSilent, err.Error(), time.Time{}
-			if errors.Is(err, context.DeadlineExceeded) {
-				base.Detail = ""
+			base.State, base.Since = StateSilent, time.Time{}
+			if model.KindOf(err) != model.KindTimeout {
+				base.Detail = err.Error()
 			}
 		} else {
 			defer client.Close()
@@ -140,7 +140,7 @@ func (s Status) String() string {
 		case r.State == "up":
 			state = fmt.Sprintf("up (lag %s)", short(r.Lag))
 		case r.Detail != "":
-			state += ": " + strings.Map(printable, r.Detail)
+			state = cut(state+": "+strings.Map(printable, r.Detail), widestState)
 		}
 		if !r.Since.IsZero() {
 			since = short(time.Since(r.Since))
@@ -152,6 +152,16 @@ func (s Status) String() string {
 		rows = append(rows, []string{r.Node, pid, r.API, link, state, since, r.Password})
 	}
 	return table(rows)
+}
+
+// widestState is how much of a state and its detail a table shows; JSON has all of it.
+const widestState = 60
+
+func cut(text string, most int) string {
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most-3]) + "..."
+	}
+	return text
 }
 
 // short is a duration as precise as people want it.
