@@ -146,8 +146,17 @@ func (l *links) joining() error {
 // redeemTries is how often a redemption looks again after somebody else changed the link meanwhile.
 const redeemTries = 3
 
-// redeem lets a node join by an invitation: once, and again for the same node and the same attempt, whose answer may have been lost.
+// redeem lets a node join by an invitation, and notes who was refused and why.
 func (l *links) redeem(ctx context.Context, candidate pki.Peer, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error) {
+	response, err := l.redeemOnce(ctx, candidate, request)
+	if err != nil {
+		l.log.Warn("an invitation was not redeemed", "node", candidate.Node.Short(), "address", candidate.Address, "error", err)
+	}
+	return response, err
+}
+
+// redeemOnce takes an invitation: once, and again for the same node and the same attempt, whose answer may have been lost.
+func (l *links) redeemOnce(ctx context.Context, candidate pki.Peer, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error) {
 	if err := model.CheckSegment(request.GetName()); err != nil {
 		return nil, model.Errorf(model.KindInvalid, "name of the joining node: %w", err)
 	}

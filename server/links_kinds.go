@@ -202,7 +202,7 @@ func (linkKeeper) Check(_ context.Context, p *Proposal) error {
 				return model.Errorf(model.KindUnsupported, "%s is agreed when the link is made", fixed)
 			}
 		}
-		if p.After(settingRevoked).Bool() == false && p.At.SettingNamed(settingRevoked).Bool() {
+		if !p.After(settingRevoked).Bool() && p.At.SettingNamed(settingRevoked).Bool() {
 			return &model.Error{Kind: model.KindUnsupported, Detail: "a link that was revoked stays so", Remedy: "remove it and invite the other node again"}
 		}
 		if v, given := p.Given(settingAddresses); given {

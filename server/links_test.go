@@ -14,6 +14,8 @@ import (
 	"banyan/pki"
 	"banyan/proto/linkv1"
 	"banyan/tree"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // linkedNode is a running node of a test.
@@ -22,6 +24,25 @@ type linkedNode struct {
 	t    *testing.T
 	dir  string
 	stop func()
+	log  safeBuffer
+}
+
+// safeBuffer is what a node logs.
+type safeBuffer struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.String()
 }
 
 var administrator = access.Principal{Chain: access.Chain{Person: access.Person{Name: AdminName}}}
@@ -42,7 +63,9 @@ func (n *linkedNode) startAt(name, address string) {
 	n.t.Helper()
 	file := File{Name: name, Data: n.dir}
 	file.Listeners.API, file.Listeners.Links = "127.0.0.1:0", address
-	made, err := New(context.Background(), Config{File: file, Beat: 300 * time.Millisecond})
+	made, err := New(context.Background(), Config{
+		File: file, Beat: 300 * time.Millisecond, Logger: hclog.New(&hclog.LoggerOptions{Output: &n.log}),
+	})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -313,5 +336,51 @@ func TestDiamondIsOneIdentity(t *testing.T) {
 	contexts, identities := hq.Tree().Count()
 	if identities >= contexts {
 		t.Errorf("%d contexts count as %d", contexts, identities)
+	}
+}
+
+// Whoever comes with an invitation that does not hold is told why, and the inviter's log tells it too. pki.TestRefusals does the same for
+// everything that is refused before an invitation is looked at.
+func TestRefusedInvitations(t *testing.T) {
+	hq, berlin, other := makeNode(t, "hq"), makeNode(t, "berlin"), makeNode(t, "other")
+	invite := func(n *linkedNode, name string, more ...model.Argument) model.Argument {
+		arguments := append([]model.Argument{textArgument("name", name), textArgument("role", "consumer"), textArgument("mount", "/sites/"+name)}, more...)
+		return textArgument("token", n.call("/links", "invite", arguments...)["token"].Text())
+	}
+	used := invite(hq, "used")
+	berlin.call("/links", "join", used)
+	withdrawn := invite(hq, "withdrawn")
+	for _, path := range []string{"/mounts/withdrawn", "/links/withdrawn"} {
+		if _, err := hq.execute(Request{Op: OpRemove, Path: model.MustPath(path)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expired := invite(hq, "expired", model.Argument{Name: "expires", Value: model.Duration(time.Second)})
+	<-time.After(1100 * time.Millisecond) // tokens count whole seconds, by the clocks of both nodes
+	for _, c := range []struct {
+		name  string
+		token model.Argument
+		told  string
+		kept  string // in the inviter's log; empty where the joiner knows by itself
+	}{
+		{"used", used, "used already", "used already"},
+		{"withdrawn", withdrawn, "not made here, or was withdrawn", "not made here, or was withdrawn"},
+		{"expired", expired, "expired", ""},
+		{"cut", textArgument("token", used.Value.Text()[:40]), "invitation", ""},
+		{"empty", textArgument("token", ""), "", ""},
+	} {
+		_, err := other.execute(Request{Op: OpCall, Path: model.MustPath("/links"), Name: "join", Arguments: []model.Argument{c.token}})
+		if err == nil || !strings.Contains(err.Error(), c.told) {
+			t.Errorf("%s: the joiner was told %v", c.name, err)
+		}
+		if !strings.Contains(hq.log.String(), c.kept) {
+			t.Errorf("%s: the inviter's log does not say %q", c.name, c.kept)
+		}
+		if len(c.token.Value.Text()) > 20 && strings.Contains(hq.log.String()+other.log.String(), c.token.Value.Text()[20:]) {
+			t.Errorf("%s: the invitation is in a log", c.name)
+		}
+	}
+	if got := len(directlyBelow(other.Tree(), linksPath)); got != 0 {
+		t.Errorf("refused invitations made %d links", got)
 	}
 }
