@@ -29,7 +29,8 @@ type Row struct {
 	// Link is "-> PEER" where the node shows itself to the peer and "<- PEER" where it sees the peer.
 	Link string `json:"link,omitempty"`
 	Peer string `json:"peer,omitempty"`
-	// State is the link's; of a node without links "running"; of any that does not answer "stopped" or "not answering".
+	// State is the link's; of a node without links "running"; of any that does not answer "stopped" or "not answering"; of a link that
+	// was removed "not linked".
 	State  string        `json:"state"`
 	Lag    time.Duration `json:"lag,omitempty"` // nanoseconds
 	Detail string        `json:"detail,omitempty"`
@@ -42,6 +43,9 @@ const (
 	StateRunning = "running"
 	StateStopped = "stopped"
 	StateSilent  = "not answering"
+
+	// StateUnlinked is of a link that the file has and the node has not.
+	StateUnlinked = "not linked"
 )
 
 // statusWithin bounds how long a node may take to say how it is.
@@ -81,10 +85,7 @@ func (n *Network) rows(ctx context.Context, name string, at *nodeState) []Row {
 		base.PID, base.Since, base.State = at.PID, at.Since, StateRunning
 		var err error
 		if client, err = n.client(ctx, name, at, server.AdminName); err != nil {
-			base.State, base.Since = StateSilent, time.Time{}
-			if model.KindOf(err) != model.KindTimeout {
-				base.Detail = err.Error()
-			}
+			base.silent(err)
 		} else {
 			defer client.Close()
 		}
@@ -114,11 +115,23 @@ func (n *Network) rows(ctx context.Context, name string, at *nodeState) []Row {
 	return rows
 }
 
+// silent says that the node did not say how it is. That it took too long needs no words.
+func (r *Row) silent(err error) {
+	r.State, r.Since = StateSilent, time.Time{}
+	if model.KindOf(err) != model.KindTimeout {
+		r.Detail = err.Error()
+	}
+}
+
 // ask fills in how a link is.
 func (r *Row) ask(ctx context.Context, client *Client, link string) {
 	info, err := client.describe(ctx, child(linksPath, link))
-	if err != nil {
-		r.State, r.Detail, r.Since = "unknown", err.Error(), time.Time{}
+	switch {
+	case model.KindOf(err) == model.KindNotFound: // somebody removed it
+		r.State, r.Since = StateUnlinked, time.Time{}
+		return
+	case err != nil:
+		r.silent(err)
 		return
 	}
 	r.State, r.Detail, r.Lag = variableOf(info, "state").Text(), variableOf(info, "detail").Text(), variableOf(info, "lag").Duration()
