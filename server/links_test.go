@@ -305,6 +305,11 @@ func TestLoops(t *testing.T) {
 			if len(nodes) > 1 {
 				hq.waits("/ring/system:name", is(names[1]+" good"))
 			}
+			quiet := hq.Tree().ChangeHead()
+			<-time.After(time.Second) // what goes round in a loop would go round thousands of times in it
+			if now := hq.Tree().ChangeHead(); now != quiet {
+				t.Errorf("%d changes came in a second although nobody changed anything", now-quiet)
+			}
 			seen := ""
 			hq.Tree().Walk(model.Root, nil, func(c *tree.Context) bool {
 				for _, hop := range c.Route {
