@@ -22,6 +22,7 @@ type Follower struct {
 	acked   uint64 // acknowledged up to this one
 	settled uint64 // acknowledged up to this one, and the latest samples were told
 	listed  uint64 // when acked has reached this, the first listing has arrived
+	began   uint64 // the tree's change number when it began
 	lost    bool   // removals that it was not told are not known any more
 	told    []toldContext
 	fresh   map[tree.Index]bool // to be told their latest samples
@@ -68,7 +69,8 @@ func (v *View) NewFollower(start Start) *Follower {
 		view: v, reader: v.tree.NewReader(), through: start.Changes, acked: start.Changes, settled: start.Changes, known: start.Known,
 		fresh: make(map[tree.Index]bool), skipped: make(map[tree.Index]bool), overlays: never,
 	}
-	f.listed = max(start.Changes, v.tree.ChangeHead())
+	f.began = v.tree.ChangeHead()
+	f.listed = max(start.Changes, f.began)
 	if f.known != nil {
 		f.listed = never // until it was compared
 	}
@@ -144,10 +146,7 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 	}
 	for _, stone := range d.Tombstones {
 		below, inside := v.Root.Below(stone.Path)
-		if k, compared := f.known[below]; compared && k.ID == stone.ID {
-			continue // settle tells it
-		}
-		if inside && v.selection.Selects(stone.Path, stone.Kind) {
+		if inside && v.selection.Selects(stone.Path, stone.Kind) && !(f.known != nil && f.coveredByComparison(&stone, below)) {
 			changes.Gone = append(changes.Gone, Gone{stone.ID, below, stone.Change})
 		}
 	}
@@ -156,6 +155,19 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 		f.settle(&changes)
 	}
 	return changes, true
+}
+
+// coveredByComparison reports whether a removal need not be told while a comparison is under way: it is an old one, or settle tells it, or the context is
+// there again.
+func (f *Follower) coveredByComparison(stone *tree.Tombstone, below model.Path) bool {
+	if stone.Change <= f.began {
+		return true
+	}
+	if k, compared := f.known[below]; compared && k.ID == stone.ID {
+		return true
+	}
+	c, there := f.view.tree.Lookup(stone.Path)
+	return there && c.ID == stone.ID
 }
 
 // tell adds a context to what is told unless the follower has it as it is. View.mu is held.

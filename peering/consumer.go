@@ -39,6 +39,11 @@ func NewConsumer(m *Mirror, link string, session []byte, beat time.Duration) *Co
 	if len(at.Chain) == 0 && m.count > 0 {
 		m.newest = max(1, m.newest) // a comparison was cut: without a chain nothing is common, and it is made again
 	}
+	if !m.exact {
+		at.Samples = 0 // it may have later ones, and is told the latest of all again
+		m.place.Samples = 0
+		m.stale.again()
+	}
 	c.hello = &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Hello{Hello: &linkv1.Hello{
 		Version: protocolVersion, Link: link, Session: session, View: at.View, Epoch: proto.FromEpoch(at.Epoch),
 		Chain: proto.FromChain(at.Chain), Changes: m.settled, Samples: at.Samples, Bindings: at.Bindings, Newest: m.newest,
@@ -175,14 +180,15 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 	c.welcomed, c.peerName = true, w.GetName()
 	m.cfg.Peer.Name = w.GetName()
 	epoch := proto.ToEpoch(w.GetEpoch())
+	if w.GetBindings() != m.place.Bindings || epoch != m.place.Epoch || w.GetView() != m.place.View {
+		m.unbindAll()
+		m.place.Bindings = w.GetBindings() // 0 from an honest provider
+	}
 	if epoch != m.place.Epoch {
 		if m.count > 0 && !m.place.Epoch.IsZero() {
 			m.stale.restarted(m.place.Heard, w.GetName()+" was restarted")
 		}
-		m.place.Samples = 0
-	}
-	if w.GetBindings() != m.place.Bindings {
-		m.unbindAll()
+		m.place.Samples, m.exact = 0, false
 	}
 	m.place.Epoch = epoch
 	if w.GetResume() == linkv1.Resume_RESUME_COMPARE {
@@ -193,7 +199,7 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 		m.settled = min(m.settled, w.GetFrom())
 		m.applied = m.settled
 	}
-	m.stale.applied(m.settled, m.place.Samples)
+	m.progress()
 	return nil
 }
 

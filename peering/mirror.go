@@ -66,6 +66,7 @@ type Mirror struct {
 	place       Place
 	applied     uint64 // every change up to this number was told by this session or is known to be here from before
 	settled     uint64 // up to this change number the latest samples are here as well: a session that follows goes on from here
+	exact       bool   // the mirror was up to date once since Samples began to count, so that Samples says all that it has
 	newest      uint64 // greatest change number that something here was told with
 	contexts    map[model.ContextID]*mirrored
 	count       int
@@ -82,7 +83,6 @@ type Mirror struct {
 
 // comparison is one that is under way, or was cut.
 type comparison struct {
-	view  uint64
 	chain model.Chain
 	ended bool   // everything was told
 	at    uint64 // with this change number
@@ -271,13 +271,19 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 	}
 	m.bindWaiting()
 	m.finishComparison()
-	m.stale.applied(m.settled, m.place.Samples)
+	m.progress()
 	at := m.place
 	if delta.GetThrough() == 0 {
 		at.Chain = nil // in the middle of a stretch no place is true: who begins from here compares
 	}
 	m.cfg.Keeper.Keep(r.gone, r.rows, at)
 	return nil
+}
+
+// progress says how far the mirror has come.
+func (m *Mirror) progress() {
+	m.stale.applied(m.settled, m.place.Samples)
+	m.exact = m.exact || m.stale.link == nil
 }
 
 // settle takes the provider's word that the latest samples of everything up to a change number were told.
@@ -289,14 +295,15 @@ func (m *Mirror) settle(changes uint64) {
 	if m.finishComparison() {
 		m.cfg.Keeper.Keep(nil, nil, m.place)
 	}
-	m.stale.applied(m.settled, m.place.Samples)
+	m.progress()
 }
 
 // compare begins a comparison, or begins again with one that was cut.
 func (m *Mirror) compare(view uint64, chain model.Chain) (known []knownContext) {
 	known = make([]knownContext, 0, m.count)
 	m.all(func(id model.ContextID, c *mirrored) { known = append(known, knownContext{id, c}) })
-	m.comparison = &comparison{view: view, chain: chain}
+	m.comparison = &comparison{chain: chain}
+	m.place.View = view // handles are given within it; without a chain it is compared again
 	m.applied, m.settled, m.newest, m.place.Changes, m.place.Chain = 0, 0, 0, 0, nil
 	return known
 }
@@ -307,7 +314,7 @@ func (m *Mirror) finishComparison() bool {
 	if c == nil || !c.ended || m.settled < c.at {
 		return false
 	}
-	m.place.View, m.place.Chain, m.comparison = c.view, c.chain, nil
+	m.place.Chain, m.comparison = c.chain, nil
 	return true
 }
 
@@ -597,7 +604,7 @@ func (m *Mirror) publish(encoded []byte, through uint64) error {
 		m.cfg.Tree.Publish(&m.batch)
 	}
 	m.place.Samples = max(m.place.Samples, through)
-	m.stale.applied(m.settled, m.place.Samples)
+	m.progress()
 	return nil
 }
 

@@ -213,6 +213,7 @@ func (l *simLink) view() *follow.View {
 func (n *simNode) save() *simState {
 	s := &simState{chain: n.chain, head: n.tree.ChangeHead()}
 	first := s.head + 1
+	unburied := make(map[uint64]bool)
 	for _, l := range n.links {
 		keep := len(l.keeper.batches)
 		if n.sim.rand.IntN(2) == 0 {
@@ -227,6 +228,7 @@ func (n *simNode) save() *simState {
 			}
 			for _, g := range b.gone {
 				first = min(first, max(1, g.Local))
+				unburied[g.Local] = true
 			}
 		}
 		s.kept = append(s.kept, kept)
@@ -238,7 +240,7 @@ func (n *simNode) save() *simState {
 		}
 	}
 	for _, stone := range d.Tombstones {
-		if stone.Change < first || stone.ID.Node == n.hop.Node {
+		if !unburied[stone.Change] {
 			s.stones = append(s.stones, stone)
 		}
 	}

@@ -63,14 +63,21 @@ func (s *staleness) heal(at heads) {
 	s.settle()
 }
 
+// again says that positions up to which something is stale are told and reached anew: those of an epoch that has ended mean nothing any more, and
+// samples of before them may be told once more.
+func (s *staleness) again() {
+	for _, t := range s.limited() {
+		t.before, t.reached = math.MaxUint64, true
+	}
+	s.samples = 0
+}
+
 // restarted says that the provider has a new epoch: what it publishes from now on is fresh, the rest has not been confirmed since a moment.
 func (s *staleness) restarted(since model.Time, hop string) {
 	if s.restart != nil {
 		since = min(since, s.restart.Since)
 	}
-	for _, t := range s.limited() {
-		t.before, t.reached = math.MaxUint64, true // its position was one of the epoch that has ended
-	}
+	s.again()
 	s.restart = &tree.Overlay{Path: s.mount, Since: since, Hop: hop, Before: s.tree.Head()}
 	s.lay()
 }
