@@ -347,7 +347,8 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 		}
 		routes[i] = append(tree.Route{m.cfg.Peer}, route...)
 	}
-	r := &reading{}
+	// Everything is read before anything is taken: of a delta that is refused nothing stays.
+	gone := make(map[*mirrored]model.ContextID)
 	for _, wire := range delta.GetRemovals() {
 		id, err := origins.id(wire.GetOrigin(), wire.GetNumber())
 		if err != nil {
@@ -357,26 +358,41 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.newest = max(m.newest, wire.GetChange())
 		if c := m.find(id, path); c != nil {
-			m.forget(r, id, c)
+			gone[c] = id
 		}
 	}
-	told := make(map[model.Path]bool, len(delta.GetDefinitions()))
-	for _, wire := range delta.GetDefinitions() {
-		row, err := m.readDefinition(delta, wire, origins, routes)
-		if err != nil {
+	rows := make([]*Row, len(delta.GetDefinitions()))
+	count := m.count - len(gone)
+	told := make(map[model.Path]bool, len(rows))
+	for i, wire := range delta.GetDefinitions() {
+		if rows[i], err = m.readDefinition(delta, wire, origins, routes); err != nil {
 			return nil, err
 		}
-		if row == nil {
+		if rows[i] == nil {
 			continue
 		}
-		if told[row.Path] {
+		if told[rows[i].Path] {
 			return nil, model.Errorf(model.KindCorrupt, "received two contexts for one path")
 		}
-		told[row.Path] = true
-		if err := m.take(r, row, wire.GetDefined()); err != nil {
-			return nil, err
+		told[rows[i].Path] = true
+		if m.find(rows[i].ID, rows[i].Path) == nil {
+			count++
+		}
+	}
+	if count > m.cfg.MostRows {
+		return nil, model.Errorf(model.KindExhausted, "the provider tells more than %d contexts", m.cfg.MostRows)
+	}
+	r := &reading{}
+	for _, wire := range delta.GetRemovals() {
+		m.newest = max(m.newest, wire.GetChange())
+	}
+	for c, id := range gone {
+		m.forget(r, id, c)
+	}
+	for i, wire := range delta.GetDefinitions() {
+		if rows[i] != nil {
+			m.take(r, rows[i], wire.GetDefined())
 		}
 	}
 	return r, nil
@@ -393,6 +409,9 @@ func (m *Mirror) readDefinition(delta *linkv1.Delta, wire *linkv1.Definition, or
 	}
 	path, err := model.ParsePath(wire.GetPath())
 	if err != nil {
+		return nil, err
+	}
+	if _, err := m.cfg.Mount.Join(path); err != nil {
 		return nil, err
 	}
 	if int(wire.GetSchema()) >= len(delta.GetSchemas()) || int(wire.GetRoute()) >= len(routes) {
@@ -449,17 +468,17 @@ func (m *Mirror) refuseLoop(route tree.Route) bool {
 }
 
 // take prepares a context to be put into the tree.
-func (m *Mirror) take(r *reading, row *Row, defined uint64) error {
+func (m *Mirror) take(r *reading, row *Row, defined uint64) {
 	path, err := m.cfg.Mount.Join(row.Path)
 	if err != nil {
-		return err
+		return // readDefinition has refused it
 	}
 	c := m.find(row.ID, row.Path)
 	if c == nil {
 		if at, there := m.cfg.Tree.Lookup(path); there {
 			other := m.find(at.ID, row.Path)
 			if other == nil && !r.removes(path) {
-				return nil // this path is not the provider's
+				return // this path is not the provider's
 			}
 			if other != nil {
 				m.forget(r, at.ID, other)
@@ -471,9 +490,6 @@ func (m *Mirror) take(r *reading, row *Row, defined uint64) error {
 		c = nil
 	}
 	if c == nil {
-		if m.count >= m.cfg.MostRows {
-			return model.Errorf(model.KindExhausted, "the provider tells more than %d contexts", m.cfg.MostRows)
-		}
 		c = &mirrored{}
 		m.add(row.ID, c)
 	}
@@ -483,7 +499,6 @@ func (m *Mirror) take(r *reading, row *Row, defined uint64) error {
 		ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route,
 	})
 	r.rows = append(r.rows, *row)
-	return nil
 }
 
 // removes reports whether what is in the tree at path goes first.
