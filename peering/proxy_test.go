@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -114,7 +115,7 @@ func (p *proxy) carry(pair *proxied, direction int) {
 		if mode != pass {
 			continue
 		}
-		if _, err := to.Write(buffer[:n]); err != nil && err != io.EOF {
+		if _, err := to.Write(buffer[:n]); err != nil && !errors.Is(err, io.EOF) {
 			return
 		}
 	}

@@ -691,7 +691,7 @@ func (n *simNode) publish() {
 		case strings.Contains(v.Name, canary) || strings.Contains(c.Schema.Kind, canary) || strings.Contains(c.Path.String(), canary):
 			sample.Value = model.String("canary sample")
 			if v.Type == model.TypeInt64 {
-				sample.Value = model.Int64(int64(s.counter))
+				sample.Value = model.Int64(s.counter)
 			}
 		case v.Type == model.TypeInt64:
 			sample.Value = model.Int64(s.counter)
