@@ -526,3 +526,30 @@ func TestWake(t *testing.T) {
 		}
 	}
 }
+
+// What was acknowledged is settled only when its latest samples were told, also those that the ring still holds back.
+func TestSettledWaitsForTheRing(t *testing.T) {
+	f := newFixture(t)
+	f.put("/a")
+	f.put("/b")
+	follower := NewView(f.tree, model.Root, part{}).NewFollower(Start{})
+	defer follower.Close()
+	f.drain(follower)
+	f.putAs(schemaOf(t, "other"), "/a")
+	changes, _ := follower.Changes(10)
+	f.publish("/a", "load", 1)
+	follower.Samples() // passed over: the definition has not arrived
+	f.publish("/b", "load", 5000)
+	f.publish("/a", "load", 1)
+	follower.Acknowledge(changes.Through)
+	for follower.Settled() < changes.Through {
+		batch, some := follower.Samples()
+		if !some {
+			t.Fatal("it does not settle")
+		}
+		if batch.Through == f.tree.Head() {
+			return
+		}
+	}
+	t.Error("settled before the latest sample was told")
+}

@@ -21,6 +21,7 @@ type Follower struct {
 	through uint64 // told up to this change number
 	acked   uint64 // acknowledged up to this one
 	settled uint64 // acknowledged up to this one, and the latest samples were told
+	owed    uint64 // the latest samples of what was acknowledged come from the ring before this position
 	listed  uint64 // when acked has reached this, the first listing has arrived
 	began   uint64 // the tree's change number when it began
 	lost    bool   // removals that it was not told are not known any more
@@ -268,7 +269,7 @@ func (f *Follower) active(m *member) bool {
 
 // Settled is the change number up to which everything was acknowledged and its latest samples were told.
 func (f *Follower) Settled() uint64 {
-	if len(f.fresh) == 0 && len(f.ready) == 0 {
+	if len(f.fresh) == 0 && len(f.ready) == 0 && f.at >= f.owed {
 		f.settled = f.acked
 	}
 	return f.settled

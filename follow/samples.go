@@ -97,7 +97,9 @@ func (f *Follower) takeFresh() {
 	f.view.mu.RUnlock()
 	run := f.view.tree.LatestIn(contexts)
 	head := run.Next
-	keepUpTo(&run, f.at)
+	if keepUpTo(&run, f.at) {
+		f.owed = head
+	}
 	if len(run.Slots) == 0 {
 		return
 	}
@@ -111,11 +113,12 @@ func (f *Follower) takeFresh() {
 	}
 }
 
-// keepUpTo takes the samples out of a run that have a position of at least at.
-func keepUpTo(run *tree.Run, at uint64) {
+// keepUpTo takes the samples out of a run that have a position of at least at, and reports whether there were any.
+func keepUpTo(run *tree.Run, at uint64) (some bool) {
 	n := 0
 	for i := range run.Slots {
 		if run.Versions[i] > at {
+			some = true
 			continue
 		}
 		run.Slots[n], run.Bits[n], run.Source[n], run.Owner[n] = run.Slots[i], run.Bits[i], run.Source[i], run.Owner[i]
@@ -128,6 +131,7 @@ func keepUpTo(run *tree.Run, at uint64) {
 	run.Slots, run.Bits, run.Source, run.Owner = run.Slots[:n], run.Bits[:n], run.Source[:n], run.Owner[:n]
 	run.Quality, run.Versions = run.Quality[:n], run.Versions[:n]
 	run.Boxed = run.Boxed[:min(n, len(run.Boxed))]
+	return some
 }
 
 // cut is where a batch of a run ends.
