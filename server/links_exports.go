@@ -67,3 +67,28 @@ func (l *links) Grants() map[string]*access.Grant {
 	}
 	return grants
 }
+
+// readExport reads an export from its settings.
+func readExport(name string, setting func(string) model.Value) (access.Export, model.Path, error) {
+	e := access.Export{
+		Name: name, Kinds: splitList(setting(settingKinds).Text()), ExceptKinds: splitList(setting(settingExceptKinds).Text()),
+		Secrets: setting(settingSecrets).Bool(), People: setting(settingPeople).Bool(),
+	}
+	var err error
+	if e.Right, err = model.ParseRight(setting(settingRight).Text()); err != nil {
+		return e, model.Root, err
+	}
+	for _, text := range splitList(setting(settingPaths).Text()) {
+		pattern, err := model.ParsePattern(text)
+		if err != nil {
+			return e, model.Root, err
+		}
+		e.Paths = append(e.Paths, pattern)
+	}
+	root, err := model.ParsePath(setting(settingRoot).Text())
+	if err != nil {
+		return e, model.Root, err
+	}
+	_, err = access.NewSelection(e, access.Areas{})
+	return e, root, err
+}

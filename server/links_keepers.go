@@ -1,0 +1,193 @@
+package server
+
+import (
+	"context"
+	"net"
+	"strings"
+
+	"banyan/access"
+	"banyan/model"
+	"banyan/pki"
+	"banyan/tree"
+)
+
+// linkMaker is the controller of /links.
+type linkMaker struct{ *links }
+
+// Check lets the folder be.
+func (linkMaker) Check(context.Context, *Proposal) error { return nil }
+
+// Write has nothing to write.
+func (linkMaker) Write(ctx context.Context, at *tree.Context, name string, v model.Value) error {
+	return passive{}.Write(ctx, at, name, v)
+}
+
+// Call invites and joins.
+func (m linkMaker) Call(ctx context.Context, _ *tree.Context, function string, arguments []model.Argument, _ access.Principal) ([]model.Argument, error) {
+	if function == functionInvite {
+		return m.invite(ctx, arguments)
+	}
+	return m.join(ctx, arguments)
+}
+
+// linkKeeper is the controller of links.
+type linkKeeper struct{ *links }
+
+// Check lets invitations and joins make links, and people switch and remove them.
+func (linkKeeper) Check(_ context.Context, p *Proposal) error {
+	if p.Op == OpCreate {
+		return &model.Error{Kind: model.KindUnsupported, Detail: "a link is made by inviting another node or by joining it", Remedy: "call /links:invite or /links:join"}
+	}
+	if p.Op == OpSet {
+		for _, fixed := range []string{settingPeer, settingRole, settingRoots, settingInvitation, settingInvitedTill, settingAttempt} {
+			if _, given := p.Given(fixed); given {
+				return model.Errorf(model.KindUnsupported, "%s is agreed when the link is made", fixed)
+			}
+		}
+		if !p.After(settingRevoked).Bool() && p.At.SettingNamed(settingRevoked).Bool() {
+			return &model.Error{Kind: model.KindUnsupported, Detail: "a link that was revoked stays so", Remedy: "remove it and invite the other node again"}
+		}
+		if v, given := p.Given(settingAddresses); given {
+			return checkAddresses(v.Text())
+		}
+	}
+	return nil
+}
+
+// Write has nothing to write.
+func (linkKeeper) Write(ctx context.Context, at *tree.Context, name string, v model.Value) error {
+	return passive{}.Write(ctx, at, name, v)
+}
+
+// Call revokes.
+func (k linkKeeper) Call(ctx context.Context, at *tree.Context, _ string, _ []model.Argument, _ access.Principal) ([]model.Argument, error) {
+	return nil, k.revoke(ctx, at)
+}
+
+// exportKeeper is the controller of exports.
+type exportKeeper struct{ *links }
+
+// Check refuses what could not be compiled, and a second export of one link.
+func (k exportKeeper) Check(_ context.Context, p *Proposal) error {
+	if p.Op == OpRemove {
+		return nil
+	}
+	if err := k.checkUsed(p, roleProvider); err != nil {
+		return err
+	}
+	_, _, err := readExport(p.Path.Base(), p.After)
+	return err
+}
+
+// Write has nothing to write.
+func (exportKeeper) Write(ctx context.Context, at *tree.Context, name string, v model.Value) error {
+	return passive{}.Write(ctx, at, name, v)
+}
+
+// Call has nothing to call.
+func (exportKeeper) Call(ctx context.Context, at *tree.Context, f string, a []model.Argument, by access.Principal) ([]model.Argument, error) {
+	return passive{}.Call(ctx, at, f, a, by)
+}
+
+// mountKeeper is the controller of mounts.
+type mountKeeper struct{ *links }
+
+// Check keeps mounts apart from each other and from this node's own contexts.
+func (k mountKeeper) Check(_ context.Context, p *Proposal) error {
+	if p.Op == OpRemove {
+		return nil
+	}
+	if err := k.checkUsed(p, roleConsumer); err != nil {
+		return err
+	}
+	if _, given := p.Given(settingPath); !given && p.Op == OpSet {
+		return nil
+	}
+	return k.checkMount(p.After(settingPath).Text(), p.Path)
+}
+
+// Write has nothing to write.
+func (mountKeeper) Write(ctx context.Context, at *tree.Context, name string, v model.Value) error {
+	return passive{}.Write(ctx, at, name, v)
+}
+
+// Call has nothing to call.
+func (mountKeeper) Call(ctx context.Context, at *tree.Context, f string, a []model.Argument, by access.Principal) ([]model.Argument, error) {
+	return passive{}.Call(ctx, at, f, a, by)
+}
+
+// checkUsed refuses an export or a mount of a link that is not there, is agreed the other way round, or has one already.
+func (l *links) checkUsed(p *Proposal, role string) error {
+	name := p.After(settingLink).Text()
+	at, err := linksPath.Child(name)
+	if err != nil {
+		return model.Errorf(model.KindInvalid, "setting link: %w", err)
+	}
+	c, there := l.tree.Lookup(at)
+	if !there || c.Schema.Kind != KindLink {
+		return &model.Error{Kind: model.KindInvalid, Name: settingLink, Detail: "there is no link called " + name, Remedy: "invite the other node or join it first"}
+	}
+	if c.SettingNamed(settingRole).Text() != role {
+		return model.Errorf(model.KindInvalid, "on link %s this node is the %s", name, c.SettingNamed(settingRole).Text())
+	}
+	for _, other := range directlyBelow(l.tree, p.Path.Parent()) {
+		if other.Path != p.Path && other.SettingNamed(settingLink).Text() == name {
+			return model.Errorf(model.KindExists, "link %s has %s already", name, other.Path)
+		}
+	}
+	return nil
+}
+
+// checkMount refuses a mount point that is not free. except is the mount that is asked for.
+func (l *links) checkMount(text string, except model.Path) error {
+	path, err := model.ParsePath(text)
+	if err != nil {
+		return err
+	}
+	if path.IsRoot() {
+		return &model.Error{Kind: model.KindInvalid, Detail: "the root cannot be a mount point", Remedy: "use a path like /sites/berlin"}
+	}
+	for _, other := range directlyBelow(l.tree, mountsPath) {
+		taken, err := model.ParsePath(other.SettingNamed(settingPath).Text())
+		if err == nil && other.Path != except && (taken.Contains(path) || path.Contains(taken)) {
+			return model.Errorf(model.KindExists, "%s overlaps with %s, the mount point of %s", path, taken, other.Path.Base())
+		}
+	}
+	for _, place := range ownPlaces {
+		if place.path.Contains(path) || path.Contains(place.path) {
+			return model.Errorf(model.KindInvalid, "%s is a place of this node's own", path)
+		}
+	}
+	blocked := model.Path{}
+	l.tree.Walk(path, nil, func(c *tree.Context) bool {
+		if own(c) {
+			blocked = c.Path
+		}
+		return blocked.IsRoot()
+	})
+	for up := path; blocked.IsRoot() && !up.IsRoot(); up = up.Parent() {
+		if c, there := l.tree.Lookup(up); there && own(&c) && c.Schema.Kind != KindFolder {
+			blocked = up
+		}
+	}
+	if !blocked.IsRoot() {
+		return model.Errorf(model.KindExists, "%s is this node's own: a mount point must be free", blocked)
+	}
+	return nil
+}
+
+// splitList splits text at commas.
+func splitList(text string) []string { return roleNames(text) }
+
+func checkAddresses(text string) error {
+	list := splitList(text)
+	if len(list) > pki.MaxAddresses {
+		return model.Errorf(model.KindInvalid, "%d addresses, at most %d are allowed", len(list), pki.MaxAddresses)
+	}
+	for _, address := range list {
+		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
+			return model.Errorf(model.KindInvalid, "%q is no address: write host:port", strings.ToValidUTF8(address, "?"))
+		}
+	}
+	return nil
+}
