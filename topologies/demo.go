@@ -32,6 +32,8 @@ type DemoConfig struct {
 	Node string
 	// Out is where the tree is shown: on a terminal it is redrawn until the end, elsewhere it is written Refreshes times.
 	Out io.Writer
+	// Program is how people start the program here, for the command that is shown to them; "banyan" when empty.
+	Program string
 	// Every is the time between refreshes, default 1 s, and Refreshes how many there are where there is no terminal, default 5.
 	Every     time.Duration
 	Refreshes int
@@ -42,6 +44,9 @@ type DemoConfig struct {
 func (c *DemoConfig) validate() error {
 	if c.Out == nil {
 		c.Out = os.Stdout
+	}
+	if c.Program == "" {
+		c.Program = "banyan"
 	}
 	if c.Every == 0 {
 		c.Every = time.Second
@@ -149,7 +154,8 @@ func (c *DemoConfig) show(ctx context.Context, n *Network) error {
 		}
 		head := fmt.Sprintf("%s, seen at %s  %s", n.topology.Name, node, time.Now().UTC().Format(time.RFC3339))
 		if screen.terminal {
-			head += "  (Ctrl-C ends it; meanwhile: banyan --net " + n.cfg.Dir + " --node " + node + " tree)"
+			// On a line of its own: a window of 80 columns would cut it off.
+			head += "  (Ctrl-C ends it)\nmeanwhile: " + c.Program + " --net " + n.cfg.Dir + " --node " + node + " tree"
 		} else {
 			head += fmt.Sprintf("  (%d of %d)", shown, c.Refreshes)
 		}
@@ -177,19 +183,20 @@ func (c *DemoConfig) firstPolls(ctx context.Context, client *Client) error {
 	return nil
 }
 
-// draw shows a tree, on a terminal as much of it as has room.
+// draw shows a tree below the lines of head, on a terminal as much of it as has room.
 func (s *screen) draw(head string, tree *branch) error {
 	now := time.Now()
 	width, height := s.size()
+	heads := append(strings.Split(head, "\n"), "")
 	rows := fold(onPaper.prune(tree), 0, onPaper.variables, now)
-	for at := 0; s.terminal && (at == 0 || at < len(details) && len(rows)+2 > height); at++ {
+	for at := 0; s.terminal && (at == 0 || at < len(details) && len(rows)+len(heads) > height); at++ {
 		rows = fold(details[at].prune(tree), 0, details[at].variables, now)
 	}
 	lines := s.lines(rows)
-	if left := len(lines) + 2 - height; s.terminal && left > 0 {
-		lines = append(lines[:max(height-3, 0)], fmt.Sprintf("and %d more lines, on a taller window", left+1))
+	if left := len(lines) + len(heads) - height; s.terminal && left > 0 {
+		lines = append(lines[:max(height-len(heads)-1, 0)], fmt.Sprintf("and %d more lines, on a taller window", left+1))
 	}
-	return s.frame(head, lines, width)
+	return s.frame(append(heads, lines...), width)
 }
 
 // lines aligns rows and colours them.

@@ -118,6 +118,9 @@ func TestDemoTerminal(t *testing.T) {
 			if !strings.Contains(text, otherPage+home) || !strings.Contains(text, green) {
 				t.Errorf("it does not look like a terminal's page: %.200q", text)
 			}
+			if !strings.Contains(text, "\nmeanwhile: banyan --net ") {
+				t.Errorf("it does not tell, on a line of its own, how to look at it elsewhere: %.300q", text)
+			}
 			if end.name != "closed terminal" && !strings.Contains(text, firstPage) {
 				t.Error("the terminal is not as it was before")
 			}

@@ -64,7 +64,7 @@ func (s *screen) paint(colour, text string) string {
 }
 
 // frame shows lines, in place of those before where that can be, in one write so that nothing flickers.
-func (s *screen) frame(head string, lines []string, width int) error {
+func (s *screen) frame(lines []string, width int) error {
 	var text strings.Builder
 	if s.terminal {
 		if !s.open {
@@ -73,7 +73,7 @@ func (s *screen) frame(head string, lines []string, width int) error {
 		}
 		text.WriteString(home)
 	}
-	for i, line := range append([]string{head, ""}, lines...) {
+	for i, line := range lines {
 		if s.terminal {
 			if i > 0 {
 				text.WriteString("\r\n")

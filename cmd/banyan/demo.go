@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"time"
 
 	"banyan/topologies"
@@ -29,7 +30,7 @@ shows the tree five times and ends. With --dir the network's data stay there, an
 			}
 			return topologies.Demo(cmd.Context(), topologies.DemoConfig{
 				Config: topologies.Config{Dir: dir, Progress: func(line string) { c.note("%s", clean(line)) }},
-				File:   file, Node: c.node, Out: c.out, Every: every, Refreshes: refreshes,
+				File:   file, Program: os.Args[0], Node: c.node, Out: c.out, Every: every, Refreshes: refreshes,
 			})
 		},
 	}
