@@ -32,7 +32,7 @@ func newInvite(c *cli) *cobra.Command {
 		Long: `Make a link called NAME and an invitation to it, which another node redeems once with "banyan join". As consumer this
 node will see the other's tree at --mount; as provider it shows its own, as far as --export and --right say. The
 other side adds what it gives. The token alone goes to standard output, the explanation to standard error.`,
-		Example: `  banyan invite berlin --as consumer --mount /sites/berlin --right configure
+		Example: `  banyan invite berlin --as consumer --mount /sites/berlin
   banyan invite hq --as provider --export '/devices/**,/sites/**' --right operate --dials inviter
   banyan --profile north invite berlin --as consumer --mount /sites/berlin | ssh berlin banyan join -`,
 		Args: cobra.ExactArgs(1),
@@ -44,6 +44,8 @@ other side adds what it gives. The token alone goes to standard output, the expl
 				return usagef(cmd, "a consumer needs --mount PATH: where the other's tree is to hang")
 			case as == "consumer" && len(exports) > 0:
 				return usagef(cmd, "--export goes with --as provider; as consumer this node shows nothing")
+			case as == "consumer" && right != "":
+				return usagef(cmd, "--right goes with --as provider; as consumer this node gets what the other grants it by `banyan join --right`")
 			case as == "provider" && mount != "":
 				return usagef(cmd, "--mount goes with --as consumer; as provider this node mounts nothing")
 			}
@@ -69,14 +71,14 @@ other side adds what it gives. The token alone goes to standard output, the expl
 			}
 			ends := result(answer, "expires")
 			c.note("This token joins the other node to link %s, once, until %s (%s). At the other node:\n  banyan join -%s", clean(args[0]), clean(ends),
-				clean(span(-ageOf(ends))), joinHint(as))
+				clean(span(time.Second-ageOf(ends))), joinHint(as))
 			return c.printf("%s\n", clean(result(answer, "token")))
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&as, "as", "", "this node's part: consumer or provider")
 	flags.StringVar(&mount, "mount", "", "as consumer: where the other's tree is to hang")
-	flags.StringVar(&right, "right", "", "as provider: the highest right that is granted (default view); as consumer: the one asked for")
+	flags.StringVar(&right, "right", "", "as provider: the highest right that is granted (default view)")
 	flags.StringSliceVar(&exports, "export", nil, "as provider: patterns of what is shown (default /**)")
 	flags.StringVar(&dials, "dials", "", "who opens the connections: joiner (default) or inviter")
 	flags.DurationVar(&expires, "expires", 15*time.Minute, "how long the invitation holds")
