@@ -33,6 +33,15 @@ type column struct {
 // since shows a time as how long ago it was.
 func since(r reading, now time.Time) string { return age(valueText(r.GetType(), r.GetValue()), now) }
 
+// lag shows how long something took as people compare it: a nanosecond of a heartbeat tells nothing.
+func lag(r reading, _ time.Time) string {
+	text := valueText(r.GetType(), r.GetValue())
+	if took, err := time.ParseDuration(text); err == nil {
+		return took.Round(100 * time.Microsecond).String()
+	}
+	return text
+}
+
 // until shows a time as how far ahead it is.
 func until(r reading, now time.Time) string {
 	text := age(valueText(r.GetType(), r.GetValue()), now)

@@ -28,6 +28,7 @@ func newInit(c *cli) *cobra.Command {
 serve". The administrator's password is drawn and shown once, alone on standard output. --host names how people
 reach the node: its certificate is for these names and addresses.`,
 		Example: `  banyan init --dir /var/lib/banyan --name berlin --host berlin.example
+  banyan init --dir second --name second --api 127.0.0.1:8543 --links 127.0.0.1:7543    # beside another node
   banyan init --dir ./hq --name hq --api 0.0.0.0:8443 --links 0.0.0.0:7443 --host hq.example --host 10.0.0.5`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -49,8 +50,8 @@ reach the node: its certificate is for these names and addresses.`,
 	flags.StringVar(&dir, "dir", "", "directory to make the node in")
 	flags.StringVar(&name, "name", "", "what people call the node")
 	flags.StringSliceVar(&hosts, "host", nil, "name or address by which the API is reached (default this machine only); may be repeated")
-	flags.StringVar(&api, "api", "127.0.0.1:8443", "where the API listens")
-	flags.StringVar(&links, "links", "127.0.0.1:7443", "where links of other nodes are accepted")
+	flags.StringVar(&api, "api", "127.0.0.1:8443", "where the API listens; each node of a machine needs a port of its own")
+	flags.StringVar(&links, "links", "127.0.0.1:7443", "where links of other nodes are accepted, likewise")
 	return cmd
 }
 

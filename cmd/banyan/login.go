@@ -121,9 +121,18 @@ func (c *cli) printLogin(name string, p *profile) error {
 	}
 	text := "logged in as " + p.User + " at node " + p.Node
 	if p.Expires != "" {
-		text += " until " + p.Expires
+		text += " until " + wholeSeconds(p.Expires)
 	}
 	return c.printf("%s\n", clean(text+", profile "+name))
+}
+
+// wholeSeconds is an instant without its fraction; what is none stays as it is.
+func wholeSeconds(instant string) string {
+	at, err := model.ParseTime(instant)
+	if err != nil || at == 0 {
+		return instant
+	}
+	return at.Std().UTC().Format(time.RFC3339)
 }
 
 // askSecret asks a person without showing what is typed, or reads standard input.

@@ -112,7 +112,7 @@ on standard output.`,
 					Path    string `json:"path"`
 				}{token, ends, where})
 			}
-			c.note("This token acts as %s until %s; `banyan remove %s` ends it. It is shown once and kept nowhere:", clean(user), clean(ends), clean(where))
+			c.note("This token acts as %s until %s; `banyan remove %s` ends it. It is shown once and kept nowhere:", clean(user), clean(wholeSeconds(ends)), clean(where))
 			return c.printf("%s\n", clean(token))
 		},
 	}
