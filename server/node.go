@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"banyan/failover"
@@ -148,12 +149,21 @@ func (n *Node) load(ctx context.Context) error {
 func (n *Node) listen(context.Context) error {
 	var err error
 	if n.apiListener, err = n.cfg.Listen(n.cfg.Listeners.API); err != nil {
-		return model.Errorf(model.KindUnavailable, "cannot listen for the API on %s: %w", n.cfg.Listeners.API, err)
+		return cannotListen("the API", "listeners.api", n.cfg.Listeners.API, err)
 	}
 	if n.linksListener, err = n.cfg.Listen(n.cfg.Listeners.Links); err != nil {
-		return model.Errorf(model.KindUnavailable, "cannot listen for links on %s: %w", n.cfg.Listeners.Links, err)
+		return cannotListen("links", "listeners.links", n.cfg.Listeners.Links, err)
 	}
 	return nil
+}
+
+func cannotListen(what, setting, address string, err error) error {
+	cannot := model.Error{Kind: model.KindUnavailable, Detail: "cannot listen for " + what + " on " + address, Err: err}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		cannot.Detail += ", which another program uses"
+		cannot.Remedy = "end that program, or give " + setting + " another port in the node's configuration file"
+	}
+	return &cannot
 }
 
 // Run serves until ctx ends or something that a node cannot do without fails, and closes everything: within ten seconds, whatever hangs.
