@@ -66,7 +66,7 @@ fuzz: ## run each fuzz function for FUZZTIME (30s)
 	while read -r package name; do
 		[ -n "$$package" ] || continue
 		echo "$$package $$name for $(FUZZTIME)"
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' "$$package"
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' -fuzzminimizetime 20x "$$package"
 	done <<<"$$tests"
 
 .PHONY: soak
