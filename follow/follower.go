@@ -134,7 +134,11 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 		return Changes{}, false
 	}
 	d := v.tree.ChangesSince(f.through, most, v.shows)
-	if f.known == nil && f.through > 0 && f.through+1 < d.Horizon {
+	needed := f.through // removals up to here are not
+	if f.known != nil {
+		needed = max(f.through, f.began)
+	}
+	if f.through > 0 && needed+1 < d.Horizon {
 		f.lost = true
 		return Changes{}, false
 	}
