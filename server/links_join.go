@@ -89,8 +89,25 @@ func (l *links) linkCommit(path model.Path, settings []store.Setting) store.Comm
 	}}
 }
 
+// checkSide refuses what is the other side's to say. Passed over, a right that was given would be believed to be granted.
+func checkSide(role string, g given) error {
+	others := []string{"mount"}
+	if role == roleConsumer {
+		others = []string{"paths", "right"}
+	}
+	for _, other := range others {
+		if g.text(other, "") != "" {
+			return &model.Error{Kind: model.KindInvalid, Detail: other + " is not this node's to give: on this link it is the " + role, Remedy: "leave it out; the other node says it"}
+		}
+	}
+	return nil
+}
+
 // addSide adds what this node gives or takes over the link: an export or a mount.
 func (l *links) addSide(commit *store.Commit, role, name string, g given) error {
+	if err := checkSide(role, g); err != nil {
+		return err
+	}
 	if role == roleConsumer {
 		point := g.text("mount", "")
 		if point == "" {

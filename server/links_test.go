@@ -388,4 +388,10 @@ func TestRefusedInvitations(t *testing.T) {
 	if got := len(directlyBelow(other.Tree(), linksPath)); got != 0 {
 		t.Errorf("refused invitations made %d links", got)
 	}
+	fresh := invite(hq, "fresh")
+	_, err := other.execute(Request{Op: OpCall, Path: model.MustPath("/links"), Name: "join", Arguments: []model.Argument{fresh, textArgument("mount", "/hq")}})
+	if err == nil || !strings.Contains(err.Error(), "mount is not this node's to give: on this link it is the provider") {
+		t.Errorf("a provider that wants to mount is told %v", err)
+	}
+	other.call("/links", "join", fresh) // the mistake did not cost the invitation
 }
