@@ -56,6 +56,10 @@ func (l *links) Grants() map[string]*access.Grant {
 			continue
 		}
 		grant := &access.Grant{Node: c.SettingNamed(settingPeerName).Text(), ID: peer}
+		if model.CheckName(grant.Node) != nil {
+			l.log.Error("the other node of a link has no name that can be used, nothing is granted to it", "link", c.Path)
+			continue // one link must not take everybody's rights with it
+		}
 		if e, there := l.usedBy(exportsPath, KindExport, c.Path.Base()); there {
 			if export, _, err := readExport(e.Path.Base(), e.SettingNamed); err == nil {
 				if selected, err := access.NewSelection(export, access.Areas{}); err == nil {

@@ -47,6 +47,11 @@ func (linkKeeper) Check(_ context.Context, p *Proposal) error {
 		if !p.After(settingRevoked).Bool() && p.At.SettingNamed(settingRevoked).Bool() {
 			return &model.Error{Kind: model.KindUnsupported, Detail: "a link that was revoked stays so", Remedy: "remove it and invite the other node again"}
 		}
+		if v, given := p.Given(settingPeerName); given {
+			if err := model.CheckName(v.Text()); err != nil {
+				return err
+			}
+		}
 		if v, given := p.Given(settingAddresses); given {
 			return checkAddresses(v.Text())
 		}
