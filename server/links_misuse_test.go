@@ -33,3 +33,15 @@ func TestPeerNameThatIsNone(t *testing.T) {
 		t.Errorf("it cannot be put right: %v", err)
 	}
 }
+
+// A mount point is kept free from when it is agreed, not only from when something hangs there.
+func TestMountPointIsKeptFree(t *testing.T) {
+	hq := makeNode(t, "hq")
+	hq.call("/links", "invite", textArgument("name", "berlin"), textArgument("role", "consumer"), textArgument("mount", "/sites/berlin"))
+	for path, want := range map[string]model.ErrorKind{"/sites/berlin": model.KindUnavailable, "/sites/berlin/devices": model.KindUnavailable, "/sites/berlin-2": 0} {
+		_, err := hq.execute(Request{Op: OpCreate, Path: model.MustPath(path), Kind: KindFolder})
+		if (want != 0 || err != nil) && model.KindOf(err) != want {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}

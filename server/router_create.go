@@ -64,8 +64,14 @@ func (r *Router) checkSettings(who access.Principal, q *Request, schema *model.S
 	return nil
 }
 
-// checkPlace refuses a place below a context whose inside is its own business.
+// checkPlace refuses a place below a context whose inside is its own business, and one that is kept for a mount whose node has not joined yet.
 func (r *Router) checkPlace(path model.Path) error {
+	for _, c := range directlyBelow(r.tree, mountsPath) {
+		point, err := model.ParsePath(c.SettingNamed(settingPath).Text())
+		if err == nil && !point.IsRoot() && point.Contains(path) {
+			return model.Errorf(model.KindUnavailable, "%s is the mount point of %s, where nothing is mounted yet", point, c.Path.Base())
+		}
+	}
 	for above := path.Parent(); !above.IsRoot(); above = above.Parent() {
 		c, there := r.tree.Lookup(above)
 		if !there {
