@@ -108,6 +108,9 @@ func (l *links) addSide(commit *store.Commit, role, name string, g given) error 
 	if err := checkSide(role, g); err != nil {
 		return err
 	}
+	if err := l.checkLeft(role, name); err != nil {
+		return err
+	}
 	if role == roleConsumer {
 		point := g.text("mount", "")
 		if point == "" {
@@ -141,6 +144,21 @@ func (l *links) addSide(commit *store.Commit, role, name string, g given) error 
 	}
 	path, _ := exportsPath.Child(name)
 	l.addContext(commit, KindExport, path, list)
+	return nil
+}
+
+// checkLeft refuses a name for which an earlier link left its export or its mount: that would hold for the new link as well.
+func (l *links) checkLeft(role, name string) error {
+	folder, kind := exportsPath, KindExport
+	if role == roleConsumer {
+		folder, kind = mountsPath, KindMount
+	}
+	if left, there := l.usedBy(folder, kind, name); there {
+		return &model.Error{
+			Kind: model.KindExists, Detail: left.Path.String() + " is of a link called " + name + " already",
+			Remedy: "remove it first, or give another name",
+		}
+	}
 	return nil
 }
 
@@ -366,6 +384,7 @@ func (l *links) freeName(name string) string {
 				taken = taken || there
 			}
 		}
+		taken = taken || l.checkLeft(roleConsumer, free) != nil || l.checkLeft(roleProvider, free) != nil
 		if !taken {
 			return free
 		}

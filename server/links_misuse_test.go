@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"banyan/model"
@@ -43,5 +44,42 @@ func TestMountPointIsKeptFree(t *testing.T) {
 		if (want != 0 || err != nil) && model.KindOf(err) != want {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// What one link was granted is not what the next of its name gets: what the first left behind stands in the way and is told.
+func TestNothingIsInherited(t *testing.T) {
+	hq, berlin := makeNode(t, "hq"), makeNode(t, "berlin")
+	call := func(function string, arguments ...model.Argument) (Response, error) {
+		return berlin.execute(Request{Op: OpCall, Path: model.MustPath("/links"), Name: function, Arguments: arguments})
+	}
+	invite := func(name string) error {
+		_, err := call("invite", textArgument("name", name), textArgument("role", "provider"))
+		return err
+	}
+	steps := []Request{
+		{Op: OpRemove, Path: model.MustPath("/exports/up")},
+		{Op: OpCreate, Path: model.MustPath("/exports/all"), Kind: KindExport, Arguments: []model.Argument{
+			textArgument("link", "up"), textArgument("right", "administer"), {Name: "people", Value: model.Bool(true)},
+		}},
+		{Op: OpRemove, Path: model.MustPath("/links/up")},
+	}
+	if err := invite("up"); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range steps {
+		if _, err := berlin.execute(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := invite("up"); model.KindOf(err) != model.KindExists || !strings.Contains(err.Error(), "/exports/all") {
+		t.Errorf("a link was made that gets the export of another: %v", err)
+	}
+	token := hq.call("/links", "invite", textArgument("name", "berlin"), textArgument("role", "consumer"), textArgument("mount", "/berlin"))["token"]
+	if _, err := call("join", model.Argument{Name: "token", Value: token}, textArgument("name", "up")); model.KindOf(err) != model.KindExists {
+		t.Errorf("joined with the export of another link: %v", err)
+	}
+	if got := berlin.call("/links", "join", model.Argument{Name: "token", Value: token})["link"].Text(); got != "hq" {
+		t.Errorf("joined as %s", got)
 	}
 }
