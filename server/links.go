@@ -34,6 +34,8 @@ type links struct {
 	// kept are the rows of mirrors that were loaded, until their mounts are made. For Mounts and the first reconcile.
 	kept map[model.ContextID][]peering.Row
 
+	redeeming sync.Mutex // held while an invitation is looked at and taken
+
 	mu     sync.RWMutex // guards all below
 	mounts map[model.ContextID]*mount
 	points []mountPoint

@@ -162,6 +162,21 @@ func (l *links) checkLeft(role, name string) error {
 	return nil
 }
 
+// checkSecond refuses a second link of one role with one node: by its certificate alone nobody could tell which of the two it speaks over, and what
+// is granted for one would be used for the other. except is the link that is asked for.
+func (l *links) checkSecond(peer model.NodeID, role string, except model.Path) error {
+	for _, c := range directlyBelow(l.tree, linksPath) {
+		of := c.SettingNamed(settingPeer).Text() == peer.String() && c.SettingNamed(settingRole).Text() == role
+		if of && c.Path != except && !c.SettingNamed(settingRevoked).Bool() {
+			return &model.Error{
+				Kind: model.KindExists, Node: l.self.Name, Detail: l.self.Name + " is linked with that node already, by its link " + c.Path.Base(),
+				Remedy: "change what it shows or where it is mounted, or remove it first",
+			}
+		}
+	}
+	return nil
+}
+
 func (l *links) addContext(commit *store.Commit, kind string, path model.Path, settings []store.Setting) {
 	schema := l.kinds[kind].Schema
 	commit.Changes = append(commit.Changes,
@@ -213,7 +228,7 @@ func (l *links) redeemOnce(ctx context.Context, candidate pki.Peer, request *lin
 		if l.node.cfg.Now().After(c.SettingNamed(settingInvitedTill).Time().Std()) {
 			return nil, pki.Refuse(pki.InvitationExpired, "the invitation expired at "+c.SettingNamed(settingInvitedTill).Time().String())
 		}
-		err = l.commitRedeemed(ctx, &c, candidate, request)
+		err = l.redeemLink(ctx, &c, candidate, request)
 		if model.KindOf(err) == model.KindConflict {
 			continue
 		}
@@ -225,6 +240,16 @@ func (l *links) redeemOnce(ctx context.Context, candidate pki.Peer, request *lin
 		return l.redeemed(&c), nil
 	}
 	return nil, pki.Refuse(pki.InvitationUsed, "the invitation was used already")
+}
+
+// redeemLink is one redemption at a time, so that one node that comes with two invitations gets one link.
+func (l *links) redeemLink(ctx context.Context, c *tree.Context, candidate pki.Peer, request *linkv1.RedeemRequest) error {
+	l.redeeming.Lock()
+	defer l.redeeming.Unlock()
+	if err := l.checkSecond(candidate.Node, c.SettingNamed(settingRole).Text(), c.Path); err != nil {
+		return err
+	}
+	return l.commitRedeemed(ctx, c, candidate, request)
 }
 
 func (l *links) commitRedeemed(ctx context.Context, c *tree.Context, candidate pki.Peer, request *linkv1.RedeemRequest) error {
@@ -310,6 +335,9 @@ func (l *links) join(ctx context.Context, arguments []model.Argument) ([]model.A
 		}, err
 	}
 	// What can be refused here is refused before the invitation is used.
+	if err := l.checkSecond(token.Node, role, model.Root); err != nil {
+		return nil, err
+	}
 	if err := l.checkJoin(role, g); err != nil {
 		return nil, err
 	}

@@ -83,3 +83,32 @@ func TestNothingIsInherited(t *testing.T) {
 		t.Errorf("joined as %s", got)
 	}
 }
+
+// A connection is of a node and a role, so between two nodes there is one link of each.
+func TestNoSecondLink(t *testing.T) {
+	hq, berlin := makeNode(t, "hq"), makeNode(t, "berlin")
+	linkUp(berlin, hq, "berlin", "/sites/berlin", "configure")
+	token := hq.call("/links", "invite", textArgument("name", "again"), textArgument("role", "consumer"), textArgument("mount", "/sites/again"))["token"]
+	join := Request{Op: OpCall, Path: model.MustPath("/links"), Name: "join", Arguments: []model.Argument{{Name: "token", Value: token}}}
+	if _, err := berlin.execute(join); model.KindOf(err) != model.KindExists {
+		t.Errorf("a second link: %v", err)
+	}
+	for _, path := range []string{"/exports/hq", "/links/hq"} { // the joiner forgets, the inviter does not
+		if _, err := berlin.execute(Request{Op: OpRemove, Path: model.MustPath(path)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := berlin.execute(join); model.KindOf(err) != model.KindExists || !strings.Contains(err.Error(), "hq is linked") {
+		t.Errorf("a second link at the inviter: %v", err)
+	}
+	for _, path := range []string{"/mounts/berlin", "/links/berlin"} {
+		if _, err := hq.execute(Request{Op: OpRemove, Path: model.MustPath(path)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := berlin.execute(join); err != nil {
+		t.Errorf("the same invitation when nothing is in its way: %v", err)
+	}
+	hq.waits("/sites/again/system:name", is("berlin good"))
+	linkUp(hq, berlin, "down", "/up", "view") // the other way round is another link
+}
