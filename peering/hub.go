@@ -216,7 +216,7 @@ func (h *Hub) admit(who pki.Peer) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	known := false
+	known, reason := false, error(nil)
 	for _, r := range h.links {
 		cfg := r.link.cfg
 		if cfg.Peer != who.Node {
@@ -224,11 +224,14 @@ func (h *Hub) admit(who pki.Peer) error {
 		}
 		known = true
 		if cfg.Role == who.Role().Other() && !cfg.Dials {
-			if cfg.Refused {
-				return refuse(cfg.Refusal)
+			if !cfg.Refused {
+				return nil
 			}
-			return nil
+			reason = refuse(cfg.Refusal) // unless another link with this node holds, as after a revoked one was made anew
 		}
+	}
+	if reason != nil {
+		return reason
 	}
 	if known {
 		return pki.Refuse(pki.WrongRole, "no link with this node is agreed this way round")

@@ -58,6 +58,7 @@ type Status struct {
 	Address  string // of the other end
 	PeerName string
 	Heard    model.Time // when the peer was last proved to be there
+	Stale    bool       // what is mirrored is stale since the link was cut, of a consumer: until all has been applied that was told after it
 	Contexts int        // that are mirrored, of a consumer
 	Loop     string     // route by which something of this node came back to it and was refused
 }
@@ -301,12 +302,14 @@ func (l *link) tick(now model.Time) {
 	l.mu.Lock()
 	consumer, provider := l.consumer, l.provider
 	l.mu.Unlock()
-	state := State("")
+	state, turned := State(""), false // turned: what is mounted is told differently, though the link may be as it was
 	switch {
 	case consumer != nil:
 		state = consumer.tick(now)
 		l.mu.Lock()
+		stale, loop := l.status.Stale, l.status.Loop
 		consumer.tell(&l.status)
+		turned = stale != l.status.Stale || loop != l.status.Loop
 		l.mu.Unlock()
 		if state == StateStale {
 			_ = consumer.conn.Close()
@@ -332,6 +335,12 @@ func (l *link) tick(now model.Time) {
 		detail = "something that was told does not arrive"
 	}
 	l.set(state, detail, "")
+	if turned {
+		l.mu.Lock()
+		status := l.status
+		l.mu.Unlock()
+		l.hub.changed(l.cfg.Name, status)
+	}
 }
 
 // startTime is how long a session may take until its first heartbeat has passed both ways.

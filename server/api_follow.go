@@ -85,6 +85,9 @@ func (s *followStream) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if s.follower.Lost() {
+			return &model.Error{Kind: model.KindUnavailable, Detail: "more has gone than is remembered since the last answer", Remedy: "follow anew"}
+		}
 		if some {
 			select {
 			case <-alive.C:

@@ -59,7 +59,7 @@ func (l *links) publishValues(c *tree.Context, values map[string]model.Value) {
 			continue
 		}
 		r, there := l.tree.Read(model.Address{Path: c.Path, Name: name})
-		if there && r.Sample.Value.Equal(value) && r.Sample.Quality == model.QualityGood && (name == variableSince || name == variableAddress) {
+		if there && r.Sample.Value.Equal(value) && r.Sample.Quality == model.QualityGood && name != variableLag {
 			continue
 		}
 		batch.Add(c.Slots.First+tree.Slot(i), model.Sample{Value: value, Source: now})

@@ -208,14 +208,14 @@ func (c *Checkpoint) touched() []tree.Context {
 
 // pack encodes the latest samples of contexts, by the file that they belong to.
 func (c *Checkpoint) pack(contexts []tree.Context, to map[*Mirror][]sampleRow) {
-	runs := make([]tree.SlotRun, len(contexts))
+	indexes := make([]tree.Index, len(contexts))
 	for i := range contexts {
-		runs[i] = contexts[i].Slots
+		indexes[i] = contexts[i].Index
 	}
-	latest := c.cfg.Tree.Latest(runs)
+	latest := c.cfg.Tree.LatestIn(indexes) // what a restart of its owner has left unconfirmed is kept as stale
 	mounts := c.cfg.Store.mirrors.byPath()
 	var packed wire.Samples
-	next := 0 // in latest, whose slots come in the order of runs
+	next := 0 // in latest, whose slots come in the order of contexts
 	for i := range contexts {
 		at := &contexts[i]
 		packed.Reset()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,7 +176,7 @@ func (c *configurer) sides(ctx context.Context, l *Link) error {
 // linkLooking is how often it is looked whether a link is up.
 const linkLooking = 50 * time.Millisecond
 
-// linked waits until every link is up at both ends.
+// linked waits until every link is up at both ends, and what is mounted over it is good.
 func (c *configurer) linked(ctx context.Context, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -187,16 +188,25 @@ func (c *configurer) linked(ctx context.Context, within time.Duration) error {
 				return err
 			}
 		}
+		if err := c.reaches(ctx, consumer, child(mountsPath, consumer.Link), l.Provider, "good", "loop"); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// up waits until one end of a link says that it is up.
 func (c *configurer) up(ctx context.Context, end End, peer string) error {
+	return c.reaches(ctx, end, child(linksPath, end.Link), peer, "up")
+}
+
+// reaches waits until a link or a mount says that it is in one of some states.
+func (c *configurer) reaches(ctx context.Context, end End, path model.Path, peer string, states ...string) error {
 	last := "nothing is known of it"
 	for {
-		info, err := c.nodes[end.Node].client.describe(ctx, child(linksPath, end.Link))
+		info, err := c.nodes[end.Node].client.describe(ctx, path)
 		switch {
-		case err == nil && variableOf(info, "state").Text() == "up":
+		case err == nil && slices.Contains(states, variableOf(info, "state").Text()):
 			return nil
 		case err == nil:
 			last = strings.TrimSpace(variableOf(info, "state").Text() + " " + variableOf(info, "detail").Text())
