@@ -1,0 +1,323 @@
+package peering
+
+import (
+	"banyan/model"
+	"banyan/proto"
+	"banyan/proto/linkv1"
+	"banyan/tree"
+	"slices"
+)
+
+// Bounds of the schemas that are remembered: beyond them those that no context has are forgotten.
+const (
+	mostSchemas     = 65_536
+	mostSchemaBytes = 256 << 20
+)
+
+// learn takes a schema.
+func (m *Mirror) learn(body *linkv1.SchemaBody) error {
+	s, err := proto.ToSchema(body.GetBody())
+	if err != nil {
+		return err
+	}
+	if string(s.Hash[:]) != string(body.GetHash()) {
+		return model.Errorf(model.KindCorrupt, "received a schema whose hash is another")
+	}
+	if _, known := m.schemas[s.Hash]; known {
+		return nil
+	}
+	if len(m.schemas) >= mostSchemas || m.schemaBytes+len(s.Raw) > mostSchemaBytes {
+		m.forgetSchemas()
+	}
+	if len(m.schemas) >= mostSchemas || m.schemaBytes+len(s.Raw) > mostSchemaBytes {
+		return model.Errorf(model.KindExhausted, "the provider tells more than %d schemas or %d bytes of them", mostSchemas, mostSchemaBytes)
+	}
+	m.schemas[s.Hash] = s
+	m.schemaBytes += len(s.Raw)
+	return nil
+}
+
+// forgetSchemas forgets the schemas that no context has. A provider that tells one of them later without its body ends the session, and tells the body
+// in the next one.
+func (m *Mirror) forgetSchemas() {
+	m.schemas, m.schemaBytes = make(map[model.SchemaHash]*model.Schema), 0
+	m.all(func(_ model.ContextID, c *mirrored) {
+		if _, known := m.schemas[c.schema.Hash]; !known {
+			m.schemas[c.schema.Hash] = c.schema
+			m.schemaBytes += len(c.schema.Raw)
+		}
+	})
+}
+
+// apply takes a delta into the tree.
+func (m *Mirror) apply(delta *linkv1.Delta) error {
+	r, err := m.readDelta(delta)
+	if err != nil {
+		return err
+	}
+	m.remove(r)
+	m.cfg.Tree.Apply(r.puts, nil)
+	for i := range r.puts {
+		put := &r.puts[i]
+		c := m.find(put.ID, r.rows[i].Path)
+		if c.slots != put.Slots {
+			m.unbind(c)
+			c.slots = put.Slots
+		}
+		r.rows[i].Local = put.Number
+	}
+	m.applied = max(m.applied, delta.GetThrough())
+	m.newest = max(m.newest, m.applied)
+	m.place.Changes = max(m.place.Changes, m.applied)
+	if m.comparison != nil && delta.GetThrough() >= delta.GetHead() {
+		m.comparison.ended, m.comparison.at = true, max(m.comparison.at, delta.GetThrough())
+	}
+	m.bindWaiting()
+	m.finishComparison()
+	m.progress()
+	at := m.place
+	if delta.GetThrough() == 0 {
+		at.Chain = nil // in the middle of a stretch no place is true: who begins from here compares
+	}
+	m.cfg.Keeper.Keep(r.gone, r.rows, at)
+	return nil
+}
+
+// progress says how far the mirror has come.
+func (m *Mirror) progress() {
+	m.stale.applied(m.settled, m.place.Samples)
+	m.exact = m.exact || m.stale.link == nil
+}
+
+// settle takes the provider's word that the latest samples of everything up to a change number were told.
+func (m *Mirror) settle(changes uint64) {
+	if changes = min(changes, m.applied); changes <= m.settled {
+		return
+	}
+	m.settled = changes
+	if m.finishComparison() {
+		m.cfg.Keeper.Keep(nil, nil, m.place)
+	}
+	m.progress()
+}
+
+// compare begins a comparison, or begins again with one that was cut.
+func (m *Mirror) compare(view uint64, chain model.Chain) (known []knownContext) {
+	known = make([]knownContext, 0, m.count)
+	m.all(func(id model.ContextID, c *mirrored) { known = append(known, knownContext{id, c}) })
+	m.comparison = &comparison{chain: chain}
+	m.place.View = view // handles are given within it; without a chain it is compared again
+	m.applied, m.settled, m.newest, m.place.Changes, m.place.Chain = 0, 0, 0, 0, nil
+	return known
+}
+
+// finishComparison ends a comparison of which everything has arrived, and reports whether it did.
+func (m *Mirror) finishComparison() bool {
+	c := m.comparison
+	if c == nil || !c.ended || m.settled < c.at {
+		return false
+	}
+	m.place.Chain, m.comparison = c.chain, nil
+	return true
+}
+
+// remove takes out of the tree what goes.
+func (m *Mirror) remove(r *reading) {
+	m.cfg.Tree.Apply(nil, r.removals)
+	for i := range r.removals {
+		r.gone[i].Local = r.removals[i].Number
+	}
+}
+
+// reading is a delta on its way into the tree: rows and puts belong together by index, and so do removals and gone.
+type reading struct {
+	puts     []tree.Put
+	rows     []Row
+	removals []tree.Removal
+	gone     []Gone
+}
+
+func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
+	origins, err := readOrigins(delta.GetOrigins())
+	if err != nil {
+		return nil, err
+	}
+	routes := make([]tree.Route, len(delta.GetRoutes()))
+	for i, wire := range delta.GetRoutes() {
+		route, err := readRoute(wire)
+		if err != nil {
+			return nil, err
+		}
+		routes[i] = append(tree.Route{m.cfg.Peer}, route...)
+	}
+	// Everything is read before anything is taken: of a delta that is refused nothing stays.
+	gone := make(map[*mirrored]model.ContextID)
+	for _, wire := range delta.GetRemovals() {
+		id, err := origins.id(wire.GetOrigin(), wire.GetNumber())
+		if err != nil {
+			return nil, err
+		}
+		path, err := model.ParsePath(wire.GetPath())
+		if err != nil {
+			return nil, err
+		}
+		if c := m.find(id, path); c != nil {
+			gone[c] = id
+		}
+	}
+	rows := make([]*Row, len(delta.GetDefinitions()))
+	count := m.count - len(gone)
+	told := make(map[model.Path]bool, len(rows))
+	for i, wire := range delta.GetDefinitions() {
+		if rows[i], err = m.readDefinition(delta, wire, origins, routes); err != nil {
+			return nil, err
+		}
+		if rows[i] == nil {
+			continue
+		}
+		if told[rows[i].Path] {
+			return nil, model.Errorf(model.KindCorrupt, "received two contexts for one path")
+		}
+		told[rows[i].Path] = true
+		if m.find(rows[i].ID, rows[i].Path) == nil {
+			count++
+		}
+	}
+	if count > m.cfg.MostRows {
+		return nil, model.Errorf(model.KindExhausted, "the provider tells more than %d contexts", m.cfg.MostRows)
+	}
+	r := &reading{}
+	for _, wire := range delta.GetRemovals() {
+		m.newest = max(m.newest, wire.GetChange())
+	}
+	for c, id := range gone {
+		m.forget(r, id, c)
+	}
+	for i, wire := range delta.GetDefinitions() {
+		if rows[i] != nil {
+			m.take(r, rows[i], wire.GetDefined())
+		}
+	}
+	return r, nil
+}
+
+func (m *Mirror) readDefinition(delta *linkv1.Delta, wire *linkv1.Definition, origins originTable, routes []tree.Route) (*Row, error) {
+	id, err := origins.id(wire.GetOrigin(), wire.GetNumber())
+	if err != nil {
+		return nil, err
+	}
+	version, err := origins.version(wire.GetVersionEpoch(), wire.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	path, err := model.ParsePath(wire.GetPath())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := m.cfg.Mount.Join(path); err != nil {
+		return nil, err
+	}
+	if int(wire.GetSchema()) >= len(delta.GetSchemas()) || int(wire.GetRoute()) >= len(routes) {
+		return nil, model.Errorf(model.KindCorrupt, "received the index of a schema or a route that was not told")
+	}
+	var hash model.SchemaHash
+	copy(hash[:], delta.GetSchemas()[wire.GetSchema()])
+	schema := m.schemas[hash]
+	if schema == nil {
+		return nil, model.Errorf(model.KindCorrupt, "received a context whose schema was not told")
+	}
+	if m.refuseLoop(routes[wire.GetRoute()]) {
+		return nil, nil
+	}
+	row := &Row{
+		ID: id, Path: path, Label: cleanText(wire.GetLabel()), Schema: schema, Version: version, Change: wire.GetChange(), Route: routes[wire.GetRoute()],
+	}
+	return row, m.readSettings(row, wire.GetSettings())
+}
+
+func (m *Mirror) readSettings(row *Row, settings []*linkv1.SettingValue) error {
+	for _, s := range settings {
+		if int(s.GetIndex()) >= len(row.Schema.Settings) {
+			return model.Errorf(model.KindCorrupt, "received a setting that its schema does not have")
+		}
+		value, err := proto.ToValue(s.GetValue())
+		if err != nil {
+			return err
+		}
+		if value.Type() != row.Schema.Settings[s.GetIndex()].Type {
+			return model.Errorf(model.KindCorrupt, "received a setting whose value is of another type")
+		}
+		if row.Settings == nil {
+			row.Settings = make([]model.Value, len(row.Schema.Settings))
+		}
+		row.Settings[s.GetIndex()] = m.local(value)
+	}
+	return nil
+}
+
+// refuseLoop reports whether a context has been here before, or has come too far.
+func (m *Mirror) refuseLoop(route tree.Route) bool {
+	for i, hop := range route {
+		if hop.Node == m.cfg.Self.Node {
+			names := m.cfg.Self.Name
+			for _, h := range route[:i] {
+				names += " > " + h.Name
+			}
+			m.loop = names + " > " + m.cfg.Self.Name
+			return true
+		}
+	}
+	return len(route) > maxHops
+}
+
+// take prepares a context to be put into the tree.
+func (m *Mirror) take(r *reading, row *Row, defined uint64) {
+	path, err := m.cfg.Mount.Join(row.Path)
+	if err != nil {
+		return // readDefinition has refused it
+	}
+	c := m.find(row.ID, row.Path)
+	if c == nil {
+		if at, there := m.cfg.Tree.Lookup(path); there {
+			other := m.find(at.ID, row.Path)
+			if other == nil && !r.removes(path) {
+				return // this path is not the provider's
+			}
+			if other != nil {
+				m.forget(r, at.ID, other)
+			}
+		}
+	}
+	if c != nil && c.schema.Kind != row.Schema.Kind {
+		m.forget(r, row.ID, c) // whom this node tells of the one kind may not be told of the other
+		c = nil
+	}
+	if c == nil {
+		c = &mirrored{}
+		m.add(row.ID, c)
+	}
+	m.newest = max(m.newest, row.Change)
+	c.path, c.version, c.schema, c.defined, c.content = row.Path, row.Version, row.Schema, defined, m.content(row)
+	r.puts = append(r.puts, tree.Put{
+		ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route,
+	})
+	r.rows = append(r.rows, *row)
+}
+
+// removes reports whether what is in the tree at path goes first.
+func (r *reading) removes(path model.Path) bool {
+	return slices.ContainsFunc(r.removals, func(m tree.Removal) bool { return m.Path == path })
+}
+
+// forget prepares a context to be taken out of the tree, and forgets it.
+func (m *Mirror) forget(r *reading, id model.ContextID, c *mirrored) {
+	m.goes(r, id, c)
+	m.drop(id, c)
+}
+
+func (m *Mirror) goes(r *reading, id model.ContextID, c *mirrored) {
+	if path, err := m.cfg.Mount.Join(c.path); err == nil {
+		r.removals = append(r.removals, tree.Removal{Path: path, Version: c.version})
+		r.gone = append(r.gone, Gone{ID: id, Path: c.path, Version: c.version})
+	}
+}
