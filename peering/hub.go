@@ -3,7 +3,6 @@ package peering
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"sync"
 	"time"
@@ -11,13 +10,11 @@ import (
 	"banyan/follow"
 	"banyan/model"
 	"banyan/pki"
-	"banyan/proto"
 	"banyan/proto/linkv1"
 	"banyan/tree"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/peer"
 )
 
 // HubConfig is what all links of a node have in common.
@@ -148,120 +145,6 @@ func (h *Hub) all() []*running {
 	return list
 }
 
-// maxHandshakes bounds the connections that have not proved who they are.
-const maxHandshakes = 256
-
-func (h *Hub) accept(ctx context.Context, listener net.Listener) {
-	var work sync.WaitGroup
-	defer work.Wait()
-	room := make(chan struct{}, maxHandshakes)
-	for {
-		conn, err := listener.Accept()
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return
-			}
-			h.log.Warn("accepting a connection failed", "error", err)
-			sleep(ctx, tickTime)
-			continue
-		}
-		select {
-		case room <- struct{}{}:
-		default:
-			_ = conn.Close()
-			continue
-		}
-		work.Go(func() {
-			defer func() { <-room }()
-			h.prove(ctx, conn)
-		})
-	}
-}
-
-// prove takes a connection whose other end proves to be one that is expected.
-func (h *Hub) prove(ctx context.Context, conn net.Conn) {
-	config := h.pkiConfig(pki.ProtocolConsumer, pki.ProtocolProvider, pki.ProtocolJoin)
-	config.Admit = h.admit
-	secured, who, err := pki.Accept(ctx, conn, config)
-	if err != nil {
-		return // it is in the log
-	}
-	proven := newProvenConn(secured, who)
-	if who.Protocol == pki.ProtocolJoin {
-		h.feed.hand(proven)
-		return
-	}
-	l := h.linkOf(who)
-	if l == nil {
-		_ = proven.Close()
-		return
-	}
-	l.offer(proven)
-}
-
-func (h *Hub) pkiConfig(protocols ...string) pki.Config {
-	return pki.Config{Certificate: h.cfg.Certificate, Protocols: protocols, Pins: h.cfg.Pins, Logger: h.log}
-}
-
-// admit decides on a peer that dialled: it needs a link that is agreed this way round.
-func (h *Hub) admit(who pki.Peer) error {
-	if who.Protocol == pki.ProtocolJoin {
-		if h.cfg.Joining == nil {
-			return pki.Refuse(pki.InvitationForeign, "nobody is invited")
-		}
-		return h.cfg.Joining()
-	}
-	if !who.Pinned {
-		return pki.Refuse(pki.UnknownNode, "no link names this node")
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	known, reason := false, error(nil)
-	for _, r := range h.links {
-		cfg := r.link.cfg
-		if cfg.Peer != who.Node {
-			continue
-		}
-		known = true
-		if cfg.Role == who.Role().Other() && !cfg.Dials {
-			if !cfg.Refused {
-				return nil
-			}
-			reason = refuse(cfg.Refusal) // unless another link with this node holds, as after a revoked one was made anew
-		}
-	}
-	if reason != nil {
-		return reason
-	}
-	if known {
-		return pki.Refuse(pki.WrongRole, "no link with this node is agreed this way round")
-	}
-	return pki.Refuse(pki.UnknownNode, "no link names this node")
-}
-
-// refuse says why a link may not be used.
-func refuse(reason pki.Refusal) *model.Error {
-	switch reason {
-	case pki.Revoked:
-		return pki.Refuse(reason, "the link was revoked")
-	case pki.Disabled:
-		return pki.Refuse(reason, "the link is switched off")
-	default:
-		return pki.Refuse(reason, "the link was changed")
-	}
-}
-
-func (h *Hub) linkOf(who pki.Peer) *link {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, r := range h.links {
-		if cfg := r.link.cfg; cfg.Peer == who.Node && cfg.Role == who.Role().Other() && !cfg.Dials && !cfg.Refused {
-			return r.link
-		}
-	}
-	return nil
-}
-
 // dial opens and proves a connection of a link.
 func (h *Hub) dial(ctx context.Context, address string, cfg LinkConfig) (*provenConn, error) {
 	dialCtx, cancel := context.WithTimeout(ctx, dialTime)
@@ -384,67 +267,4 @@ func (h *Hub) providerConfig(view *follow.View) ProviderConfig {
 	return ProviderConfig{
 		Tree: h.cfg.Tree, View: view, Node: h.cfg.Self.Node, Name: h.cfg.Self.Name, Epoch: h.cfg.Epoch, Chain: h.cfg.Chain, Beat: h.cfg.Beat,
 	}
-}
-
-// caller is the link whose consumer calls, by the certificate of the connection.
-func (h *Hub) caller(ctx context.Context) (*link, *provenConn, error) {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return nil, nil, model.Errorf(model.KindUnauthenticated, "the connection was not proved")
-	}
-	proven, ok := p.AuthInfo.(provenPeer)
-	if !ok || proven.conn.peer.Protocol == pki.ProtocolJoin {
-		return nil, nil, model.Errorf(model.KindUnauthenticated, "the connection is not one of a link")
-	}
-	who := proven.conn.peer
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, r := range h.links {
-		if cfg := r.link.cfg; cfg.Peer == who.Node && cfg.Role == pki.RoleProvider && !cfg.Refused {
-			return r.link, proven.conn, nil
-		}
-	}
-	return nil, nil, pki.Refuse(pki.WrongRole, "nothing is provided over this link")
-}
-
-// Follow is the urgent stream of a consumer.
-func (h *Hub) Follow(stream linkv1.LinkService_FollowServer) error {
-	l, conn, err := h.caller(stream.Context())
-	if err != nil {
-		return proto.Status(err)
-	}
-	return l.follow(stream, conn)
-}
-
-// Bulk is the bulk stream of a consumer.
-func (h *Hub) Bulk(stream linkv1.LinkService_BulkServer) error {
-	l, _, err := h.caller(stream.Context())
-	if err != nil {
-		return proto.Status(err)
-	}
-	return l.serveBulk(stream)
-}
-
-// Execute does what a consumer asks for.
-func (h *Hub) Execute(ctx context.Context, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
-	l, _, err := h.caller(ctx)
-	if err != nil {
-		return nil, proto.Status(err)
-	}
-	response, err := h.cfg.Execute(ctx, l.cfg.Name, request)
-	return response, proto.Status(err)
-}
-
-// Redeem answers who joins.
-func (h *Hub) Redeem(ctx context.Context, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error) {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return nil, proto.Status(model.Errorf(model.KindUnauthenticated, "the connection was not proved"))
-	}
-	proven, ok := p.AuthInfo.(provenPeer)
-	if !ok || proven.conn.peer.Protocol != pki.ProtocolJoin || h.cfg.Redeem == nil {
-		return nil, proto.Status(model.Errorf(model.KindUnauthenticated, "the connection is not one of a node that joins"))
-	}
-	response, err := h.cfg.Redeem(ctx, proven.conn.peer, request)
-	return response, proto.Status(err)
 }

@@ -1,0 +1,124 @@
+package peering
+
+import (
+	"banyan/model"
+	"banyan/pki"
+	"context"
+	"errors"
+	"net"
+	"sync"
+)
+
+// maxHandshakes bounds the connections that have not proved who they are.
+const maxHandshakes = 256
+
+func (h *Hub) accept(ctx context.Context, listener net.Listener) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	room := make(chan struct{}, maxHandshakes)
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			h.log.Warn("accepting a connection failed", "error", err)
+			sleep(ctx, tickTime)
+			continue
+		}
+		select {
+		case room <- struct{}{}:
+		default:
+			_ = conn.Close()
+			continue
+		}
+		work.Go(func() {
+			defer func() { <-room }()
+			h.prove(ctx, conn)
+		})
+	}
+}
+
+// prove takes a connection whose other end proves to be one that is expected.
+func (h *Hub) prove(ctx context.Context, conn net.Conn) {
+	config := h.pkiConfig(pki.ProtocolConsumer, pki.ProtocolProvider, pki.ProtocolJoin)
+	config.Admit = h.admit
+	secured, who, err := pki.Accept(ctx, conn, config)
+	if err != nil {
+		return // it is in the log
+	}
+	proven := newProvenConn(secured, who)
+	if who.Protocol == pki.ProtocolJoin {
+		h.feed.hand(proven)
+		return
+	}
+	l := h.linkOf(who)
+	if l == nil {
+		_ = proven.Close()
+		return
+	}
+	l.offer(proven)
+}
+
+func (h *Hub) pkiConfig(protocols ...string) pki.Config {
+	return pki.Config{Certificate: h.cfg.Certificate, Protocols: protocols, Pins: h.cfg.Pins, Logger: h.log}
+}
+
+// admit decides on a peer that dialled: it needs a link that is agreed this way round.
+func (h *Hub) admit(who pki.Peer) error {
+	if who.Protocol == pki.ProtocolJoin {
+		if h.cfg.Joining == nil {
+			return pki.Refuse(pki.InvitationForeign, "nobody is invited")
+		}
+		return h.cfg.Joining()
+	}
+	if !who.Pinned {
+		return pki.Refuse(pki.UnknownNode, "no link names this node")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	known, reason := false, error(nil)
+	for _, r := range h.links {
+		cfg := r.link.cfg
+		if cfg.Peer != who.Node {
+			continue
+		}
+		known = true
+		if cfg.Role == who.Role().Other() && !cfg.Dials {
+			if !cfg.Refused {
+				return nil
+			}
+			reason = refuse(cfg.Refusal) // unless another link with this node holds, as after a revoked one was made anew
+		}
+	}
+	if reason != nil {
+		return reason
+	}
+	if known {
+		return pki.Refuse(pki.WrongRole, "no link with this node is agreed this way round")
+	}
+	return pki.Refuse(pki.UnknownNode, "no link names this node")
+}
+
+// refuse says why a link may not be used.
+func refuse(reason pki.Refusal) *model.Error {
+	switch reason {
+	case pki.Revoked:
+		return pki.Refuse(reason, "the link was revoked")
+	case pki.Disabled:
+		return pki.Refuse(reason, "the link is switched off")
+	default:
+		return pki.Refuse(reason, "the link was changed")
+	}
+}
+
+func (h *Hub) linkOf(who pki.Peer) *link {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.links {
+		if cfg := r.link.cfg; cfg.Peer == who.Node && cfg.Role == who.Role().Other() && !cfg.Dials && !cfg.Refused {
+			return r.link
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package peering
+
+import (
+	"banyan/model"
+	"banyan/pki"
+	"banyan/proto"
+	"banyan/proto/linkv1"
+	"context"
+
+	"google.golang.org/grpc/peer"
+)
+
+// caller is the link whose consumer calls, by the certificate of the connection.
+func (h *Hub) caller(ctx context.Context) (*link, *provenConn, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, nil, model.Errorf(model.KindUnauthenticated, "the connection was not proved")
+	}
+	proven, ok := p.AuthInfo.(provenPeer)
+	if !ok || proven.conn.peer.Protocol == pki.ProtocolJoin {
+		return nil, nil, model.Errorf(model.KindUnauthenticated, "the connection is not one of a link")
+	}
+	who := proven.conn.peer
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.links {
+		if cfg := r.link.cfg; cfg.Peer == who.Node && cfg.Role == pki.RoleProvider && !cfg.Refused {
+			return r.link, proven.conn, nil
+		}
+	}
+	return nil, nil, pki.Refuse(pki.WrongRole, "nothing is provided over this link")
+}
+
+// Follow is the urgent stream of a consumer.
+func (h *Hub) Follow(stream linkv1.LinkService_FollowServer) error {
+	l, conn, err := h.caller(stream.Context())
+	if err != nil {
+		return proto.Status(err)
+	}
+	return l.follow(stream, conn)
+}
+
+// Bulk is the bulk stream of a consumer.
+func (h *Hub) Bulk(stream linkv1.LinkService_BulkServer) error {
+	l, _, err := h.caller(stream.Context())
+	if err != nil {
+		return proto.Status(err)
+	}
+	return l.serveBulk(stream)
+}
+
+// Execute does what a consumer asks for.
+func (h *Hub) Execute(ctx context.Context, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
+	l, _, err := h.caller(ctx)
+	if err != nil {
+		return nil, proto.Status(err)
+	}
+	response, err := h.cfg.Execute(ctx, l.cfg.Name, request)
+	return response, proto.Status(err)
+}
+
+// Redeem answers who joins.
+func (h *Hub) Redeem(ctx context.Context, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, proto.Status(model.Errorf(model.KindUnauthenticated, "the connection was not proved"))
+	}
+	proven, ok := p.AuthInfo.(provenPeer)
+	if !ok || proven.conn.peer.Protocol != pki.ProtocolJoin || h.cfg.Redeem == nil {
+		return nil, proto.Status(model.Errorf(model.KindUnauthenticated, "the connection is not one of a node that joins"))
+	}
+	response, err := h.cfg.Redeem(ctx, proven.conn.peer, request)
+	return response, proto.Status(err)
+}
