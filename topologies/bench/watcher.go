@@ -128,11 +128,14 @@ func (w *watcher) count(samples []byte) error {
 		if int(key) >= len(w.last) || w.last[key] != w.last[key] {
 			continue
 		}
-		value := math.Float64frombits(w.columns.Bits[i])
-		if before := w.last[key]; before >= 0 && value > before+1 {
+		value, before := math.Float64frombits(w.columns.Bits[i]), w.last[key]
+		w.last[key] = value
+		if before < 0 {
+			continue // what there was when the watching began
+		}
+		if value > before+1 {
 			w.tally.missed.Add(uint64(value - before - 1))
 		}
-		w.last[key] = value
 		counted++
 		at = int64(w.columns.Source[i])
 	}
