@@ -400,7 +400,7 @@ func TestFiles(t *testing.T) {
 func TestCurl(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
-		t.Skip("there is no curl here")
+		t.Fatal("curl is missing; install it: what people use must take our certificates")
 	}
 	a, err := Create(t.TempDir(), "hq", time.Now())
 	if err != nil {
