@@ -29,6 +29,9 @@ var folders = []folder{
 		above:  "nothing is below fault",
 		beside: "words do nothing, so that there is nothing in them to plant a fault in"},
 
+	{name: "yamlfile", layer: 2,
+		above:  "the words are there before anybody writes them into a file",
+		beside: "a file is read into words; the wire form, the live tree, identity and decisions come from elsewhere"},
 	{name: "proto", layer: 2,
 		above:  "the vocabulary must not know how it is written on the wire: old and new wire forms live side by side, values do not",
 		beside: "protobuf stays at the wire: the live tree, identity and access decide on parsed model types, never on messages from outside"},

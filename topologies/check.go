@@ -5,6 +5,7 @@ import (
 
 	"banyan/model"
 	"banyan/server"
+	"banyan/yamlfile"
 )
 
 // check finds what contradicts itself. What could not be read is reported already and is not in the topology.
@@ -20,8 +21,8 @@ func (p *parser) check() {
 	}
 	p.checkMounts()
 	for _, e := range p.peopled {
-		if !slices.Contains(names, e.name) {
-			p.add(markOf(e.key), didYouMean(e.name, names), "users: there is no node %q", e.name)
+		if !slices.Contains(names, e.Name) {
+			p.Add(yamlfile.MarkOf(e.Key), yamlfile.DidYouMean(e.Name, names), "users: there is no node %q", e.Name)
 		}
 	}
 	for i := range p.topology.Users {
@@ -43,11 +44,11 @@ func (p *parser) checkDevices(n *Node) {
 	for i := range n.Devices {
 		d := &n.Devices[i]
 		if !devicesPath.Contains(d.Path) || d.Path == devicesPath {
-			p.add(d.at, "choose a path like /devices/"+baseOr(d.Path, "plc-7"), "%s: the device %s is not below /devices", n.Name, d.Path)
+			p.Add(d.at, "choose a path like /devices/"+baseOr(d.Path, "plc-7"), "%s: the device %s is not below /devices", n.Name, d.Path)
 		}
 		for j := range n.Devices {
 			if other := &n.Devices[j]; i != j && other.Path.Contains(d.Path) {
-				p.add(d.at, "give each device a path of its own, beside the other", "%s: the device %s lies inside the device %s (%s)", n.Name, d.Path, other.Path, other.at)
+				p.Add(d.at, "give each device a path of its own, beside the other", "%s: the device %s lies inside the device %s (%s)", n.Name, d.Path, other.Path, other.at)
 			}
 		}
 	}
@@ -69,7 +70,7 @@ func (p *parser) checkListeners() {
 				continue
 			}
 			if other := first[address]; other != nil {
-				p.add(n.at, "choose another port, or leave it out: then one is drawn", "%s listens on %s, and so does %s (%s)", n.Name, address, other.Name, other.at)
+				p.Add(n.at, "choose another port, or leave it out: then one is drawn", "%s listens on %s, and so does %s (%s)", n.Name, address, other.Name, other.at)
 			}
 			first[address] = n
 		}
@@ -82,22 +83,22 @@ func (p *parser) checkLink(at int, names []string) bool {
 	known := true
 	for _, end := range []struct {
 		what, name string
-		at         mark
+		at         yamlfile.Mark
 	}{{"provider", l.Provider, l.at.provider}, {"consumer", l.Consumer, l.at.consumer}} {
 		if end.name != "" && !slices.Contains(names, end.name) {
-			p.add(end.at, didYouMean(end.name, names), "the link's %s: there is no node %q", end.what, end.name)
+			p.Add(end.at, yamlfile.DidYouMean(end.name, names), "the link's %s: there is no node %q", end.what, end.name)
 			known = false
 		}
 	}
 	if l.Provider == l.Consumer && l.Provider != "" && !l.Self {
-		p.add(l.at.consumer, "name another node, or write self: true when you mean it", "the link joins %s with itself", l.Provider)
+		p.Add(l.at.consumer, "name another node, or write self: true when you mean it", "the link joins %s with itself", l.Provider)
 	}
 	if l.Self && l.Provider != l.Consumer {
-		p.add(l.at.link, "leave self out", "self is set, and the link joins %s with %s", l.Provider, l.Consumer)
+		p.Add(l.at.link, "leave self out", "self is set, and the link joins %s with %s", l.Provider, l.Consumer)
 	}
 	for i := range at {
 		if other := &p.topology.Links[i]; other.Provider == l.Provider && other.Consumer == l.Consumer {
-			p.add(l.at.link, "put what it exports into the other one", "there is a link from %s to %s already (%s)", l.Provider, l.Consumer, other.at.link)
+			p.Add(l.at.link, "put what it exports into the other one", "there is a link from %s to %s already (%s)", l.Provider, l.Consumer, other.at.link)
 			break
 		}
 	}
@@ -107,24 +108,24 @@ func (p *parser) checkLink(at int, names []string) bool {
 func (p *parser) checkMounts() {
 	for i := range p.topology.Links {
 		l := &p.topology.Links[i]
-		if l.at.mount == (mark{}) {
+		if l.at.mount == (yamlfile.Mark{}) {
 			continue
 		}
 		if clash, what, ok := p.ownContext(l); ok {
-			p.add(l.at.mount, "mount it at a place of its own, like /sites/"+l.Provider, "the mount %s of %s lies over %s, %s", l.Mount, l.Consumer, clash, what)
+			p.Add(l.at.mount, "mount it at a place of its own, like /sites/"+l.Provider, "the mount %s of %s lies over %s, %s", l.Mount, l.Consumer, clash, what)
 		}
 		for j := range i {
 			other := &p.topology.Links[j]
-			if other.Consumer != l.Consumer || other.at.mount == (mark{}) || other.Mount.IsRoot() || l.Mount.IsRoot() {
+			if other.Consumer != l.Consumer || other.at.mount == (yamlfile.Mark{}) || other.Mount.IsRoot() || l.Mount.IsRoot() {
 				continue
 			}
 			switch {
 			case other.Mount == l.Mount:
-				p.add(l.at.mount, "give each mount a path of its own", "%s is mounted at %s of %s, where %s is already (%s)", l.Provider, l.Mount, l.Consumer, other.Provider, other.at.mount)
+				p.Add(l.at.mount, "give each mount a path of its own", "%s is mounted at %s of %s, where %s is already (%s)", l.Provider, l.Mount, l.Consumer, other.Provider, other.at.mount)
 			case other.Mount.Contains(l.Mount):
-				p.add(l.at.mount, "mount it beside the other", "the mount %s of %s lies below the mount %s (%s), and nothing local lies below a mount", l.Mount, l.Consumer, other.Mount, other.at.mount)
+				p.Add(l.at.mount, "mount it beside the other", "the mount %s of %s lies below the mount %s (%s), and nothing local lies below a mount", l.Mount, l.Consumer, other.Mount, other.at.mount)
 			case l.Mount.Contains(other.Mount):
-				p.add(l.at.mount, "mount it beside the other", "the mount %s of %s lies above the mount %s (%s), and nothing local lies below a mount", l.Mount, l.Consumer, other.Mount, other.at.mount)
+				p.Add(l.at.mount, "mount it beside the other", "the mount %s of %s lies above the mount %s (%s), and nothing local lies below a mount", l.Mount, l.Consumer, other.Mount, other.at.mount)
 			}
 		}
 	}
@@ -158,18 +159,18 @@ func (p *parser) checkUser(u *User, names []string, linked bool) {
 			break
 		}
 		if other.Node == u.Node && other.Context() == u.Context() {
-			p.add(u.at, "choose another name", "%s: %s and %s (%s) would both be /users/%s", u.Node, u, other, other.at, u.Context())
+			p.Add(u.at, "choose another name", "%s: %s and %s (%s) would both be /users/%s", u.Node, u, other, other.at, u.Context())
 		}
 	}
 	if !u.Foreign() {
 		return
 	}
 	if !slices.Contains(names, u.Home) {
-		p.add(u.at, didYouMean(u.Home, names), "%s: there is no node %q", u, u.Home)
+		p.Add(u.at, yamlfile.DidYouMean(u.Home, names), "%s: there is no node %q", u, u.Home)
 		return
 	}
 	if u.Home == u.Node {
-		p.add(u.at, "write "+u.Name, "%s logs in here, at %s: the name is not foreign", u, u.Node)
+		p.Add(u.at, "write "+u.Name, "%s logs in here, at %s: the name is not foreign", u, u.Node)
 		return
 	}
 	people := []string{server.AdminName}
@@ -179,11 +180,11 @@ func (p *parser) checkUser(u *User, names []string, linked bool) {
 		}
 	}
 	if !slices.Contains(people, u.Name) {
-		p.add(u.at, didYouMean(u.Name, people), "%s: %s has no user %q", u, u.Home, u.Name)
+		p.Add(u.at, yamlfile.DidYouMean(u.Name, people), "%s: %s has no user %q", u, u.Home, u.Name)
 		return
 	}
 	if linked && slices.Contains(names, u.Node) && !p.reaches(u.Home, u.Node) {
-		p.add(u.at, "add a link whose provider is "+u.Node+", or remove the rules", "no route leads from %s to %s, so that %s can never ask there", u.Home, u.Node, u)
+		p.Add(u.at, "add a link whose provider is "+u.Node+", or remove the rules", "no route leads from %s to %s, so that %s can never ask there", u.Home, u.Node, u)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"banyan/devices/host"
 	"banyan/devices/simulator"
 	"banyan/model"
+	"banyan/yamlfile"
 )
 
 var update = flag.Bool("update", false, "write what is found as what is wanted")
@@ -31,7 +32,7 @@ func TestBroken(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
 			_, err := ReadFile(file, drivers)
-			var problems Problems
+			var problems yamlfile.Problems
 			if !errors.As(err, &problems) || model.KindOf(err) != model.KindInvalid {
 				t.Fatalf("it is taken for a topology: %v", err)
 			}
@@ -134,17 +135,6 @@ links:
 	}
 }
 
-func TestDidYouMean(t *testing.T) {
-	there := []string{"berlin", "hamburg", "hq"}
-	for name, want := range map[string]string{
-		"berln": "did you mean berlin?", "Hamburg": "did you mean hamburg?", "qh": "did you mean hq?", "elsewhere": "there are berlin, hamburg, hq",
-	} {
-		if got := didYouMean(name, there); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
-		}
-	}
-}
-
 // FuzzCheck: whatever a file holds, the answer is a topology or problems with places that are in it.
 func FuzzCheck(f *testing.F) {
 	files, _ := filepath.Glob("testdata/broken/*.yaml")
@@ -157,7 +147,7 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, source []byte) {
 		topology, err := Check("fuzz.yaml", source, drivers)
-		var problems Problems
+		var problems yamlfile.Problems
 		switch {
 		case err == nil && (topology.Name == "" || len(topology.Nodes) == 0):
 			t.Errorf("an empty topology is accepted")

@@ -16,6 +16,7 @@ import (
 	"banyan/devices"
 	"banyan/model"
 	"banyan/server"
+	"banyan/yamlfile"
 )
 
 // Config is how networks are run as processes.
@@ -141,7 +142,7 @@ func (n *Network) choose(names []string) ([]string, error) {
 	}
 	for _, name := range names {
 		if _, known := n.topology.Node(name); !known {
-			return nil, &model.Error{Kind: model.KindNotFound, Detail: "the network has no node " + name, Remedy: didYouMean(name, n.topology.Names())}
+			return nil, &model.Error{Kind: model.KindNotFound, Detail: "the network has no node " + name, Remedy: yamlfile.DidYouMean(name, n.topology.Names())}
 		}
 	}
 	return names, nil
@@ -266,7 +267,7 @@ func (n *Network) Client(ctx context.Context, node, user string) (*Client, error
 	}
 	at := s.Nodes[node]
 	if at == nil {
-		return nil, &model.Error{Kind: model.KindNotFound, Detail: "the network has no node " + node, Remedy: didYouMean(node, s.names())}
+		return nil, &model.Error{Kind: model.KindNotFound, Detail: "the network has no node " + node, Remedy: yamlfile.DidYouMean(node, s.names())}
 	}
 	return n.client(ctx, node, at, user)
 }

@@ -6,34 +6,35 @@ import (
 
 	"banyan/devices"
 	"banyan/model"
+	"banyan/yamlfile"
 
 	"go.yaml.in/yaml/v4"
 )
 
 func (p *parser) link(n *yaml.Node) {
-	at := markOf(n)
+	at := yamlfile.MarkOf(n)
 	l := Link{Export: Export{Right: model.RightView}, at: linkMarks{link: at}}
 	given := map[string]bool{}
-	ok := p.fields(n, "a link", []string{"provider", "consumer", "dials", "export", "mount", "self"}, func(e entry) {
-		given[e.name] = true
-		switch e.name {
+	ok := p.Fields(n, "a link", []string{"provider", "consumer", "dials", "export", "mount", "self"}, func(e yamlfile.Entry) {
+		given[e.Name] = true
+		switch e.Name {
 		case "provider":
-			l.at.provider = markOf(e.value)
-			l.Provider, _ = p.text(e.value, "the provider")
+			l.at.provider = yamlfile.MarkOf(e.Value)
+			l.Provider, _ = p.Text(e.Value, "the provider")
 		case "consumer":
-			l.at.consumer = markOf(e.value)
-			l.Consumer, _ = p.text(e.value, "the consumer")
+			l.at.consumer = yamlfile.MarkOf(e.Value)
+			l.Consumer, _ = p.Text(e.Value, "the consumer")
 		case "dials":
-			l.ConsumerDials = p.dials(e.value)
+			l.ConsumerDials = p.dials(e.Value)
 		case "export":
-			p.export(e.value, &l.Export)
+			p.export(e.Value, &l.Export)
 		case "mount":
 			var fine bool
-			if l.Mount, fine = p.path(e.value, "a mount"); fine {
-				l.at.mount = markOf(e.value) // without one it is not compared with others
+			if l.Mount, fine = p.path(e.Value, "a mount"); fine {
+				l.at.mount = yamlfile.MarkOf(e.Value) // without one it is not compared with others
 			}
 		case "self":
-			l.Self = p.truth(e.value, "self")
+			l.Self = p.Truth(e.Value, "self")
 		}
 	})
 	for _, needed := range []struct{ key, remedy string }{
@@ -42,7 +43,7 @@ func (p *parser) link(n *yaml.Node) {
 		{"mount", "add mount: /PATH, where it hangs at the consumer"},
 	} {
 		if ok && !given[needed.key] {
-			p.add(at, needed.remedy, "a link has no %s", needed.key)
+			p.Add(at, needed.remedy, "a link has no %s", needed.key)
 			ok = false
 		}
 	}
@@ -55,20 +56,20 @@ func (p *parser) link(n *yaml.Node) {
 }
 
 func (p *parser) dials(n *yaml.Node) bool {
-	text, ok := p.text(n, "dials")
+	text, ok := p.Text(n, "dials")
 	if ok && text != "provider" && text != "consumer" {
-		p.add(markOf(n), "write provider or consumer: the one that opens the connection", "dials is %.80q", text)
+		p.Add(yamlfile.MarkOf(n), "write provider or consumer: the one that opens the connection", "dials is %.80q", text)
 	}
 	return text == "consumer"
 }
 
 func (p *parser) export(n *yaml.Node, to *Export) {
-	p.fields(n, "an export", []string{"paths", "right", "root", "kinds", "except_kinds", "secrets", "people"}, func(e entry) {
-		switch e.name {
+	p.Fields(n, "an export", []string{"paths", "right", "root", "kinds", "except_kinds", "secrets", "people"}, func(e yamlfile.Entry) {
+		switch e.Name {
 		case "paths":
-			patterns, ok := p.list(e.value, "paths")
+			patterns, ok := p.List(e.Value, "paths")
 			if ok && len(patterns) == 0 {
-				p.add(markOf(e.value), "name some, like [\"/**\"], or leave the key out: then it is everything", "the export has no paths")
+				p.Add(yamlfile.MarkOf(e.Value), "name some, like [\"/**\"], or leave the key out: then it is everything", "the export has no paths")
 			}
 			for _, pattern := range patterns {
 				if read, ok := p.pattern(pattern); ok {
@@ -76,32 +77,32 @@ func (p *parser) export(n *yaml.Node, to *Export) {
 				}
 			}
 		case "right":
-			right, ok := p.right(e.value)
+			right, ok := p.right(e.Value)
 			to.Right = right
 			if ok && right == model.RightNone {
-				p.add(markOf(e.value), "grant view at least, or leave the link out", "an export that grants nothing")
+				p.Add(yamlfile.MarkOf(e.Value), "grant view at least, or leave the link out", "an export that grants nothing")
 			}
 		case "root":
-			to.Root, _ = p.path(e.value, "an export's root")
+			to.Root, _ = p.path(e.Value, "an export's root")
 		case "kinds":
-			to.Kinds = p.words(e.value, "kinds")
+			to.Kinds = p.words(e.Value, "kinds")
 		case "except_kinds":
-			to.ExceptKinds = p.words(e.value, "except_kinds")
+			to.ExceptKinds = p.words(e.Value, "except_kinds")
 		case "secrets":
-			to.Secrets = p.truth(e.value, "secrets")
+			to.Secrets = p.Truth(e.Value, "secrets")
 		case "people":
-			to.People = p.truth(e.value, "people")
+			to.People = p.Truth(e.Value, "people")
 		}
 	})
 }
 
 func (p *parser) words(n *yaml.Node, what string) []string {
 	var words []string
-	elements, _ := p.list(n, what)
+	elements, _ := p.List(n, what)
 	for _, element := range elements {
-		text, ok := p.text(element, "a kind")
+		text, ok := p.Text(element, "a kind")
 		if ok && model.CheckName(text) != nil {
-			p.add(markOf(element), "kinds are written like host or folder", "%.80q is not a kind", text)
+			p.Add(yamlfile.MarkOf(element), "kinds are written like host or folder", "%.80q is not a kind", text)
 		}
 		words = append(words, text)
 	}

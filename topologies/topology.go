@@ -5,6 +5,7 @@ import (
 
 	"banyan/access"
 	"banyan/model"
+	"banyan/yamlfile"
 )
 
 // Topology is a network as a file declares it. One that Check returned is complete and without contradictions.
@@ -25,7 +26,7 @@ type Node struct {
 	Listeners Listeners
 	Devices   []Device
 
-	at mark
+	at yamlfile.Mark
 }
 
 // Listeners are the addresses of a node.
@@ -38,7 +39,7 @@ type Device struct {
 	Label    string
 	Settings []Setting
 
-	at mark
+	at yamlfile.Mark
 }
 
 // Setting is one setting, as the file writes it and as it is.
@@ -46,7 +47,7 @@ type Setting struct {
 	Name, Text string
 	Value      model.Value
 
-	at, value mark
+	at, value yamlfile.Mark
 }
 
 // Link joins two nodes: what the provider exports hangs at Mount of the consumer.
@@ -62,7 +63,7 @@ type Link struct {
 	at linkMarks
 }
 
-type linkMarks struct{ link, provider, consumer, mount mark }
+type linkMarks struct{ link, provider, consumer, mount yamlfile.Mark }
 
 // Dialer is the node that opens the connections.
 func (l *Link) Dialer() string {
@@ -98,7 +99,7 @@ type User struct {
 	Home  string // the node where the person logs in; empty when that is Node
 	Rules []access.Rule
 
-	at mark
+	at yamlfile.Mark
 }
 
 // Foreign reports whether the person logs in elsewhere.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"banyan/model"
-	"banyan/topologies"
+	"banyan/yamlfile"
 
 	"github.com/spf13/cobra"
 )
@@ -63,7 +63,7 @@ func exitCode(err error) int {
 // report prints an error, once, in the one form that errors have, and returns the exit code. What it says came from far away in part, so that
 // it is made harmless first.
 func report(to io.Writer, err error) int {
-	var problems topologies.Problems
+	var problems yamlfile.Problems
 	if errors.As(err, &problems) {
 		for _, problem := range problems { // one a line, as compilers do: editors jump there
 			_, _ = fmt.Fprintln(to, clean(problem.String()))

@@ -1,4 +1,4 @@
-package topologies
+package yamlfile
 
 import (
 	"cmp"
@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Problem is one thing that is wrong in a topology file.
+// Problem is one thing that is wrong in a file.
 type Problem struct {
 	File         string
 	Line, Column int // from 1
@@ -24,7 +24,7 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s (%s)", p.File, p.Line, p.Column, p.Text, p.Remedy)
 }
 
-// Problems are all that is wrong in a file, in the order of the file. Check returns them inside a *model.Error.
+// Problems are all that is wrong in a file, in the order of the file. Reader.Err returns them inside a *model.Error.
 type Problems []Problem
 
 // Error is a line for each problem.
@@ -36,33 +36,34 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// mark is a place in the file.
-type mark struct{ line, column int }
+// Mark is a place in the file, from line 1 and column 1.
+type Mark struct{ Line, Column int }
 
-func markOf(n *yaml.Node) mark { return mark{n.Line, n.Column} }
+// MarkOf is where a node begins.
+func MarkOf(n *yaml.Node) Mark { return Mark{n.Line, n.Column} }
 
-func (m mark) String() string { return fmt.Sprintf("line %d", m.line) }
+// Start is the beginning of a file, where what is missing in all of it is reported.
+var Start = Mark{1, 1}
 
-// report collects problems.
-type report struct {
-	file     string
-	problems Problems
-}
+// String is how a text names the place of something else.
+func (m Mark) String() string { return fmt.Sprintf("line %d", m.Line) }
 
-// add notes a problem. What an anchor holds is read at each alias; its problems count once.
-func (r *report) add(at mark, remedy, format string, args ...any) {
-	p := Problem{File: r.file, Line: at.line, Column: at.column, Text: fmt.Sprintf(format, args...), Remedy: remedy}
-	if !slices.Contains(r.problems, p) {
+// Add notes a problem. What an anchor holds is read at each alias; its problems count once.
+func (r *Reader) Add(at Mark, remedy, format string, args ...any) {
+	p := Problem{File: r.File, Line: at.Line, Column: at.Column, Text: fmt.Sprintf(format, args...), Remedy: remedy}
+	if len(r.problems) < maxProblems && !slices.Contains(r.problems, p) {
 		r.problems = append(r.problems, p)
 	}
 }
 
-// fault notes that something was not understood.
-func (r *report) fault(at mark, remedy string, err error) {
-	r.add(at, remedy, "%s", err.Error())
-}
+// Fault notes that something was not understood.
+func (r *Reader) Fault(at Mark, remedy string, err error) { r.Add(at, remedy, "%s", err.Error()) }
 
-func (r *report) err() error {
+// Good reports whether nothing was wrong so far.
+func (r *Reader) Good() bool { return len(r.problems) == 0 }
+
+// Err is all that is wrong, in the order of the file: a *model.Error of the kind invalid with Problems inside; nil where nothing is.
+func (r *Reader) Err() error {
 	if len(r.problems) == 0 {
 		return nil
 	}
@@ -70,8 +71,8 @@ func (r *report) err() error {
 	return &model.Error{Kind: model.KindInvalid, Err: r.problems}
 }
 
-// didYouMean is a remedy for a name that is none of those that there are.
-func didYouMean(name string, there []string) string {
+// DidYouMean is a remedy for a name that is none of those that there are.
+func DidYouMean(name string, there []string) string {
 	best, least := "", max(2, len(name)/3)+1
 	for _, candidate := range there {
 		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d < least {
