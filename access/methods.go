@@ -26,7 +26,7 @@ const (
 type Requirement struct {
 	Who   Who
 	Right model.Right // for Entitled, Declared and Filtered
-	Field string      // for Entitled and Declared: the field of the request that holds the path, like "path"
+	Field string      // for Entitled and Declared: the field of the request that holds the path, like "path", or the path itself, like "/system"
 }
 
 func (r Requirement) check() string {

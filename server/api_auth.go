@@ -23,25 +23,30 @@ func callerOf(ctx context.Context) Caller {
 // gate lets in whom the table of methods says, before anything of the request is read. What the caller may do is decided by what it asks for.
 func (a *api) gate(ctx context.Context, spec connect.Spec, _ connect.Peer, header http.Header) (context.Context, error) {
 	requirement, err := Methods.Of(spec.Procedure)
+	if err == nil {
+		ctx, err = a.enter(ctx, requirement, header)
+	}
 	if err != nil {
 		return nil, a.out(err)
 	}
+	return ctx, nil
+}
+
+// enter puts into the context who calls, or refuses whom the requirement does not answer. What is not declared answers nobody.
+func (a *api) enter(ctx context.Context, requirement access.Requirement, header http.Header) (context.Context, error) {
+	caller, err := a.authenticate(ctx, header)
 	switch requirement.Who {
 	case access.Public:
 		// Whoever shows who they are may be told more than a stranger; a token that has ended makes a stranger.
-		if caller, err := a.authenticate(ctx, header); err == nil {
-			ctx = context.WithValue(ctx, callerKey{}, caller)
-		}
-		return ctx, nil
+		err = nil
 	case access.Authenticated, access.Entitled, access.Declared, access.Filtered:
-		caller, err := a.authenticate(ctx, header)
-		if err != nil {
-			return nil, a.out(err)
-		}
-		return context.WithValue(ctx, callerKey{}, caller), nil
 	default:
-		return nil, a.out(model.Errorf(model.KindDenied, "this method answers nobody here"))
+		return ctx, model.Errorf(model.KindDenied, "this answers nobody here")
 	}
+	if err != nil {
+		return ctx, err
+	}
+	return context.WithValue(ctx, callerKey{}, caller), nil
 }
 
 // authenticate finds whose token a request carries. It says the same of a token that never was and of one that has ended.

@@ -68,15 +68,11 @@ func (n *Node) apiCertificate() (pki.Certifier, error) {
 }
 
 func (n *Node) httpServer(ctx context.Context) *http.Server {
-	mux := http.NewServeMux()
-	mux.Handle("/", n.api.handler())
-	mux.Handle("GET /healthz", http.HandlerFunc(n.healthz))
-	mux.Handle("GET /metrics", n.metricsHandler())
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	return &http.Server{
-		Handler: limitBody(mux), Protocols: protocols, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: headerWithin, IdleTimeout: idleConnection,
+		Handler: limitBody(n.routes()), Protocols: protocols, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: headerWithin, IdleTimeout: idleConnection,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: streamsOfOne, SendPingTimeout: pingIdle, PingTimeout: pingTimeout, WriteByteTimeout: writeStallLimit,
 			MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 256 << 10,
@@ -84,6 +80,15 @@ func (n *Node) httpServer(ctx context.Context) *http.Server {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    log.New(quietLog{n.log.Named("http")}, "", 0),
 	}
+}
+
+// routes are all ways in, each behind its line of a table.
+func (n *Node) routes() *routes {
+	all := newRoutes(n, Routes)
+	all.methods(n.api.handler())
+	all.HandleFunc("GET /healthz", n.healthz)
+	all.Handle("GET /metrics", n.metricsHandler())
+	return all
 }
 
 // limitBody bounds what one request may send, and how long it may take to send it.

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"banyan/access"
+	"banyan/model"
+)
+
+// Routes says whom each route of plain HTTP answers, by its pattern with its method, as in "GET /metrics". The field of one that is entitled is the
+// wildcard of the pattern that holds a path, or a path itself, which begins with a slash. A route that is not here answers nobody, and fails the
+// test that compares this table with what is served. The methods of the API have a table of their own, Methods.
+var Routes = access.Methods{
+	"GET /healthz": {Who: access.Public},
+	"GET /metrics": {Who: access.Entitled, Right: model.RightView, Field: "/system"},
+}
+
+// routes is what the API's listener serves, each route behind its line of the table: whoever is to be known is known before the handler runs, and who
+// it is stands in the request's context (callerOf). Where the line names a path of its own, the right there is decided here, too; where it names a
+// part of the request, what the caller may do with that is decided by who reads it, through the Router or the decider.
+type routes struct {
+	node   *Node
+	mux    *http.ServeMux
+	table  access.Methods
+	served []string
+	// refuse answers for a handler that is not to run; as plain text when nil.
+	refuse func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+func newRoutes(n *Node, table access.Methods) *routes {
+	return &routes{node: n, mux: http.NewServeMux(), table: table}
+}
+
+// Handle serves a route.
+func (r *routes) Handle(pattern string, h http.Handler) {
+	r.served = append(r.served, pattern)
+	requirement, err := r.table.Of(pattern)
+	if err != nil {
+		r.node.log.Error("a route is not declared, and answers nobody", "route", pattern)
+		requirement = access.Requirement{}
+	}
+	r.mux.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		ctx, err := r.gate(q.Context(), requirement, q.Header)
+		if err != nil {
+			r.refused(w, q, err)
+			return
+		}
+		h.ServeHTTP(w, q.WithContext(ctx))
+	}))
+}
+
+// HandleFunc serves a route by a function.
+func (r *routes) HandleFunc(pattern string, f func(http.ResponseWriter, *http.Request)) {
+	r.Handle(pattern, http.HandlerFunc(f))
+}
+
+// methods serves the methods of the API, which look into their own table, for every path that no route has.
+func (r *routes) methods(h http.Handler) { r.mux.Handle("/", h) }
+
+// ServeHTTP serves the routes.
+func (r *routes) ServeHTTP(w http.ResponseWriter, q *http.Request) { r.mux.ServeHTTP(w, q) }
+
+// gate lets in whom a requirement says.
+func (r *routes) gate(ctx context.Context, requirement access.Requirement, header http.Header) (context.Context, error) {
+	ctx, err := r.node.api.enter(ctx, requirement, header)
+	if err != nil || requirement.Who != access.Entitled || !strings.HasPrefix(requirement.Field, "/") {
+		return ctx, err
+	}
+	at, err := model.ParsePath(requirement.Field)
+	if err != nil {
+		return ctx, err
+	}
+	entity := access.Entity{Path: at}
+	if c, there := r.node.tree.Lookup(at); there {
+		entity.Kind = c.Schema.Kind
+	}
+	if !r.node.router.decide(callerOf(ctx).Principal, entity, requirement.Right, false).Allowed {
+		return ctx, model.Errorf(model.KindDenied, "%s on %s is needed", requirement.Right, at)
+	}
+	return ctx, nil
+}
+
+func (r *routes) refused(w http.ResponseWriter, q *http.Request, err error) {
+	status := http.StatusForbidden
+	if model.KindOf(err) == model.KindUnauthenticated {
+		status = http.StatusUnauthorized
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if r.refuse != nil {
+		r.refuse(w, q, err)
+		return
+	}
+	http.Error(w, err.Error(), status)
+}
