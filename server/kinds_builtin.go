@@ -10,10 +10,13 @@ import (
 )
 
 // nodes is the controller of the node's own context.
-type nodes struct{ passive }
+type nodes struct {
+	passive
+	calls map[string]systemCall
+}
 
 // Check reads the names for the certificate.
-func (nodes) Check(_ context.Context, p *Proposal) error {
+func (*nodes) Check(_ context.Context, p *Proposal) error {
 	if v, given := p.Given(settingHosts); given && !v.IsNone() {
 		for host := range strings.SplitSeq(v.Text(), ",") {
 			if err := pki.CheckHost(strings.TrimSpace(host)); err != nil {
@@ -31,7 +34,7 @@ func (n *Node) addBuiltin() error {
 		schema model.Schema
 		kind   Kind
 	}{
-		{nodeSchema, Kind{Controller: nodes{}, Fixed: true}},
+		{nodeSchema, Kind{Controller: &nodes{calls: n.systemCalls()}, Fixed: true}},
 		{folderSchema, Kind{Controller: folders{}}},
 		{userSchema, Kind{Controller: user, Whole: true, Confidential: true}},
 		{roleSchema, Kind{Controller: &roles{policies: n.policies}}},
