@@ -52,6 +52,10 @@ var folders = []folder{
 		above:  "the tree, the wire form and decisions must not depend on who follows them",
 		beside: "followers keep their positions in memory or at the other end; none needs a database"},
 
+	{name: "profiles", layer: 3,
+		above:  "the wire form and the tree carry what a device is, however it was described",
+		beside: "a file that says what a device has is neither stored nor followed"},
+
 	{name: "peering", layer: 4,
 		above:  "what is stored and what is decided must not depend on which links there are",
 		beside: "links carry what the others make; whoever needs a link of them says which by an interface, so that both run in simulation apart"},
