@@ -39,7 +39,23 @@ type Proposal struct {
 	Schema   *model.Schema    // of its kind
 	Settings []model.Argument // that are given; no value puts the default back
 	Done     func()           // when not nil: called once it is done
+
+	// Tree is what the proposal is judged against, and Rights are those that hold there. Of a batch they are as they will be once the edits
+	// before this one are done, so that a controller looks nowhere else.
+	Tree   View
+	Rights *access.Decider
+	// Trial says that nothing will be done whatever the judgement is, so that what only costs time may be left out.
+	Trial bool
 }
+
+// View is a tree that can be looked at: the node's own, or that one with changes that are not made yet.
+type View interface {
+	Lookup(path model.Path) (tree.Context, bool)
+	// Walk is as tree.Tree.Walk.
+	Walk(path model.Path, descend func(model.Path) bool, visit func(*tree.Context) bool)
+}
+
+var _ View = (*tree.Tree)(nil)
 
 // After is the value of a setting after the proposal was done.
 func (p *Proposal) After(name string) model.Value {

@@ -117,7 +117,7 @@ func (l *links) addSide(commit *store.Commit, role, name string, g given) error 
 			return &model.Error{Kind: model.KindInvalid, Detail: "a consumer needs a mount point", Remedy: "give mount, like /sites/" + name}
 		}
 		path, _ := mountsPath.Child(name)
-		if err := l.checkMount(point, path); err != nil {
+		if err := checkMount(l.tree, point, path); err != nil {
 			return err
 		}
 		l.addContext(commit, KindMount, path, []store.Setting{

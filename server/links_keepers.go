@@ -73,11 +73,11 @@ func (k linkKeeper) Call(ctx context.Context, at *tree.Context, _ string, _ []mo
 type exportKeeper struct{ *links }
 
 // Check refuses what could not be compiled, and a second export of one link.
-func (k exportKeeper) Check(_ context.Context, p *Proposal) error {
+func (exportKeeper) Check(_ context.Context, p *Proposal) error {
 	if p.Op == OpRemove {
 		return nil
 	}
-	if err := k.checkUsed(p, roleProvider); err != nil {
+	if err := checkUsed(p, roleProvider); err != nil {
 		return err
 	}
 	_, _, err := readExport(p.Path.Base(), p.After)
@@ -98,17 +98,17 @@ func (exportKeeper) Call(ctx context.Context, at *tree.Context, f string, a []mo
 type mountKeeper struct{ *links }
 
 // Check keeps mounts apart from each other and from this node's own contexts.
-func (k mountKeeper) Check(_ context.Context, p *Proposal) error {
+func (mountKeeper) Check(_ context.Context, p *Proposal) error {
 	if p.Op == OpRemove {
 		return nil
 	}
-	if err := k.checkUsed(p, roleConsumer); err != nil {
+	if err := checkUsed(p, roleConsumer); err != nil {
 		return err
 	}
 	if _, given := p.Given(settingPath); !given && p.Op == OpSet {
 		return nil
 	}
-	return k.checkMount(p.After(settingPath).Text(), p.Path)
+	return checkMount(p.Tree, p.After(settingPath).Text(), p.Path)
 }
 
 // Write has nothing to write.
@@ -122,20 +122,20 @@ func (mountKeeper) Call(ctx context.Context, at *tree.Context, f string, a []mod
 }
 
 // checkUsed refuses an export or a mount of a link that is not there, is agreed the other way round, or has one already.
-func (l *links) checkUsed(p *Proposal, role string) error {
+func checkUsed(p *Proposal, role string) error {
 	name := p.After(settingLink).Text()
 	at, err := linksPath.Child(name)
 	if err != nil {
 		return model.Errorf(model.KindInvalid, "setting link: %w", err)
 	}
-	c, there := l.tree.Lookup(at)
+	c, there := p.Tree.Lookup(at)
 	if !there || c.Schema.Kind != KindLink {
 		return &model.Error{Kind: model.KindInvalid, Name: settingLink, Detail: "there is no link called " + name, Remedy: "invite the other node or join it first"}
 	}
 	if c.SettingNamed(settingRole).Text() != role {
 		return model.Errorf(model.KindInvalid, "on link %s this node is the %s", name, c.SettingNamed(settingRole).Text())
 	}
-	for _, other := range directlyBelow(l.tree, p.Path.Parent()) {
+	for _, other := range directlyBelow(p.Tree, p.Path.Parent()) {
 		if other.Path != p.Path && other.SettingNamed(settingLink).Text() == name {
 			return model.Errorf(model.KindExists, "link %s has %s already", name, other.Path)
 		}
@@ -143,8 +143,8 @@ func (l *links) checkUsed(p *Proposal, role string) error {
 	return nil
 }
 
-// checkMount refuses a mount point that is not free. except is the mount that is asked for.
-func (l *links) checkMount(text string, except model.Path) error {
+// checkMount refuses a mount point that is not free in a tree. except is the mount that is asked for.
+func checkMount(in View, text string, except model.Path) error {
 	path, err := model.ParsePath(text)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (l *links) checkMount(text string, except model.Path) error {
 	if path.IsRoot() {
 		return &model.Error{Kind: model.KindInvalid, Detail: "the root cannot be a mount point", Remedy: "use a path like /sites/berlin"}
 	}
-	for _, other := range directlyBelow(l.tree, mountsPath) {
+	for _, other := range directlyBelow(in, mountsPath) {
 		taken, err := model.ParsePath(other.SettingNamed(settingPath).Text())
 		if err == nil && other.Path != except && (taken.Contains(path) || path.Contains(taken)) {
 			return model.Errorf(model.KindExists, "%s overlaps with %s, the mount point of %s", path, taken, other.Path.Base())
@@ -164,14 +164,14 @@ func (l *links) checkMount(text string, except model.Path) error {
 		}
 	}
 	blocked := model.Path{}
-	l.tree.Walk(path, nil, func(c *tree.Context) bool {
+	in.Walk(path, nil, func(c *tree.Context) bool {
 		if own(c) {
 			blocked = c.Path
 		}
 		return blocked.IsRoot()
 	})
 	for up := path; blocked.IsRoot() && !up.IsRoot(); up = up.Parent() {
-		if c, there := l.tree.Lookup(up); there && own(&c) && c.Schema.Kind != KindFolder {
+		if c, there := in.Lookup(up); there && own(&c) && c.Schema.Kind != KindFolder {
 			blocked = up
 		}
 	}

@@ -58,7 +58,7 @@ func (p *policies) Decider() *access.Decider {
 // read collects who may do what. Somebody whose rules cannot be used has none.
 func (p *policies) read() access.Config {
 	cfg := access.Config{Node: p.node, People: map[string]*access.Policy{}, Foreign: map[access.Person]*access.Policy{}, Grants: p.grants()}
-	roles := p.roles()
+	roles := p.roles(p.tree)
 	for _, c := range directlyBelow(p.tree, usersPath) {
 		switch c.Schema.Kind {
 		case KindUser:
@@ -100,23 +100,40 @@ func policyOf(c *tree.Context, roles map[string][]access.Rule) (*access.Policy, 
 	return access.NewPolicy(rules, has...)
 }
 
-func (p *policies) roles() map[string][]access.Rule {
+// roles are the rules of all roles that a tree has.
+func (p *policies) roles(of View) map[string][]access.Rule {
 	roles := map[string][]access.Rule{}
-	for _, c := range directlyBelow(p.tree, rolesPath) {
-		if c.Schema.Kind != KindRole {
-			continue
+	for _, c := range directlyBelow(of, rolesPath) {
+		if c.Schema.Kind == KindRole {
+			roles[c.Path.Base()] = p.rulesOfRole(&c)
 		}
-		rules, err := rulesOf(c.SettingNamed(settingRules))
-		if err != nil {
-			p.log.Error("a role's rules cannot be used", "role", c.Path, "error", err)
-		}
-		roles[c.Path.Base()] = rules
 	}
 	return roles
 }
 
+// role is the rules of one role, where a tree has it.
+func (p *policies) role(of View, name string) ([]access.Rule, bool) {
+	path, err := rolesPath.Child(name)
+	if err != nil {
+		return nil, false
+	}
+	c, there := of.Lookup(path)
+	if !there || !own(&c) || c.Schema.Kind != KindRole {
+		return nil, false
+	}
+	return p.rulesOfRole(&c), true
+}
+
+func (p *policies) rulesOfRole(c *tree.Context) []access.Rule {
+	rules, err := rulesOf(c.SettingNamed(settingRules))
+	if err != nil {
+		p.log.Error("a role's rules cannot be used", "role", c.Path, "error", err)
+	}
+	return rules
+}
+
 // directlyBelow are the own contexts one level below a path.
-func directlyBelow(t *tree.Tree, path model.Path) []tree.Context {
+func directlyBelow(t View, path model.Path) []tree.Context {
 	var found []tree.Context
 	t.Walk(path, func(at model.Path) bool { return at == path }, func(c *tree.Context) bool {
 		if c.Path != path && own(c) {

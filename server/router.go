@@ -24,18 +24,22 @@ type Forwarder interface {
 // mirrorWait is how long an answer waits for this node's own tree to show what the owner did.
 const mirrorWait = time.Second
 
-// Router is the one way that every set, call, creation and removal takes, whoever asks and however: it finds the owner, decides, and has it done
-// here or hands it on.
+// rights knows the decider that holds.
+type rights interface{ Decider() *access.Decider }
+
+// Router is the one way that every set, call, creation, removal and batch takes, whoever asks and however: it finds the owner, decides, and has
+// it done here or hands it on.
 type Router struct {
 	node     string
-	tree     *tree.Tree
-	policies *policies
+	tree     View
+	policies rights
 	kinds    Kinds
 	commits  *Commits
 	pulse    *pulse
 	forward  Forwarder
 	now      func() time.Time
 	log      hclog.Logger
+	trial    bool // nothing that is proposed will be done
 }
 
 // Execute carries out a request and returns when it is done, refused, or ctx has ended, which ends the owner's work. An error of kind
@@ -150,7 +154,7 @@ func (r *Router) handOn(ctx context.Context, who access.Principal, q *Request, s
 	wait, cancel := context.WithTimeout(ctx, mirrorWait)
 	defer cancel()
 	response.Mirrored = shown == nil || r.pulse.until(wait, func() bool { return shown(&response) })
-	response.Change = r.tree.ChangeHead()
+	response.Change = r.commits.tree.ChangeHead()
 	return response, nil
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 
 	"banyan/access"
 	"banyan/model"
@@ -10,30 +11,53 @@ import (
 
 // create makes a context at the owner of the place: of a path at or below a mount point its owner, else this node.
 func (r *Router) create(ctx context.Context, who access.Principal, q *Request) (Response, error) {
-	entity := access.Entity{Path: q.Path, Kind: q.Kind}
-	if err := r.decide(who, entity, model.RightConfigure, true).Err(q.Op.String(), q.address()); err != nil {
+	if err := r.mayCreate(who, q); err != nil {
 		return Response{}, err
-	}
-	if q.Path.IsRoot() {
-		return Response{}, model.Errorf(model.KindExists, "the root is always there")
 	}
 	if r.forward.Mounted(q.Path) {
 		return r.handOn(ctx, who, q, func(s *Response) bool { return r.reached(q.Path, s.Revision) && r.has(q.Path) })
 	}
+	p, err := r.proposeCreate(ctx, who, q)
+	if err != nil {
+		return Response{}, err
+	}
+	return r.createOwn(ctx, who, q, p)
+}
+
+func (r *Router) mayCreate(who access.Principal, q *Request) error {
+	entity := access.Entity{Path: q.Path, Kind: q.Kind}
+	if err := r.decide(who, entity, model.RightConfigure, true).Err(q.Op.String(), q.address()); err != nil {
+		return err
+	}
+	if q.Path.IsRoot() {
+		return model.Errorf(model.KindExists, "the root is always there")
+	}
+	return nil
+}
+
+// proposeCreate judges an own context that is to be created, by all but whether something of its name is there.
+func (r *Router) proposeCreate(ctx context.Context, who access.Principal, q *Request) (*Proposal, error) {
 	kind, known := r.kinds[q.Kind]
 	if !known {
-		return Response{}, model.Errorf(model.KindInvalid, "this node has no kind %q", q.Kind)
+		return nil, model.Errorf(model.KindInvalid, "this node has no kind %q", q.Kind)
 	}
 	if kind.Fixed {
-		return Response{}, model.Errorf(model.KindUnsupported, "contexts of the kind %s are made by the node itself", q.Kind)
+		return nil, model.Errorf(model.KindUnsupported, "contexts of the kind %s are made by the node itself", q.Kind)
 	}
 	if err := r.checkSettings(who, q, kind.Schema); err != nil {
-		return Response{}, err
+		return nil, err
 	}
 	if err := r.checkPlace(q.Path); err != nil {
-		return Response{}, err
+		return nil, err
 	}
-	return r.createOwn(ctx, who, q, &kind)
+	p := r.proposal(who, OpCreate, q.Path)
+	p.Schema, p.Settings = kind.Schema, slices.Clone(q.Arguments)
+	return p, kind.Controller.Check(ctx, p)
+}
+
+// proposal is one that is judged against what the router looks at.
+func (r *Router) proposal(who access.Principal, op Op, path model.Path) *Proposal {
+	return &Proposal{By: who, Op: op, Path: path, Tree: r.tree, Rights: r.policies.Decider(), Trial: r.trial}
 }
 
 func (r *Router) has(path model.Path) bool {
@@ -84,15 +108,11 @@ func (r *Router) checkPlace(path model.Path) error {
 	return nil
 }
 
-func (r *Router) createOwn(ctx context.Context, who access.Principal, q *Request, kind *Kind) (Response, error) {
-	p := &Proposal{By: who, Op: OpCreate, Path: q.Path, Schema: kind.Schema, Settings: append([]model.Argument(nil), q.Arguments...)}
-	if err := kind.Controller.Check(ctx, p); err != nil {
-		return Response{}, err
-	}
+func (r *Router) createOwn(ctx context.Context, who access.Principal, q *Request, p *Proposal) (Response, error) {
 	id := r.commits.NewID()
 	result, err := r.confirm(ctx, who, q, []store.Change{
-		store.PutSchema{Schema: kind.Schema},
-		store.Create{ID: id, Path: q.Path, Label: q.Label, Schema: kind.Schema.Hash, Settings: toSettings(p.Settings)},
+		store.PutSchema{Schema: p.Schema},
+		store.Create{ID: id, Path: q.Path, Label: q.Label, Schema: p.Schema.Hash, Settings: toSettings(p.Settings)},
 	}, []byte(id.String()))
 	if err != nil {
 		return Response{}, err

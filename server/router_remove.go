@@ -21,38 +21,54 @@ func (r *Router) remove(ctx context.Context, who access.Principal, q *Request) (
 	if !own(&c) {
 		return r.handOn(ctx, who, q, func(*Response) bool { return !r.hasID(q.Path, c.ID) })
 	}
-	kind, err := r.controlled(&c)
+	goes, err := r.proposeRemove(ctx, who, q, &c)
 	if err != nil {
 		return Response{}, err
 	}
-	if kind.Fixed {
-		return Response{}, model.Errorf(model.KindUnsupported, "every node has %s", c.Path)
-	}
-	below, err := r.checkBelow(who, q, &c, &kind)
+	result, err := r.confirm(ctx, who, q, []store.Change{goes.change}, nil)
 	if err != nil {
 		return Response{}, err
 	}
-	done := make([]func(), 0, len(below))
-	for i := range below {
-		p := &Proposal{By: who, Op: OpRemove, Path: below[i].Path, At: &below[i], Schema: below[i].Schema}
-		if k, known := r.kinds[below[i].Schema.Kind]; known {
-			if err := k.Controller.Check(ctx, p); err != nil {
-				return Response{}, err
-			}
-		}
-		if p.Done != nil {
-			done = append(done, p.Done)
-		}
-	}
-	gone := store.Remove{Target: target(&c), Below: q.Below || kind.Whole, Expected: q.Expected}
-	result, err := r.confirm(ctx, who, q, []store.Change{gone}, nil)
-	if err != nil {
-		return Response{}, err
-	}
-	for _, f := range done {
+	for _, f := range goes.done {
 		f()
 	}
 	return Response{Mirrored: true, Change: result.Change}, nil
+}
+
+// removal is what goes with an own context, itself first, and what is to be called once it is gone.
+type removal struct {
+	change store.Remove
+	gone   []tree.Context
+	done   []func()
+}
+
+// proposeRemove judges the removal of an own context.
+func (r *Router) proposeRemove(ctx context.Context, who access.Principal, q *Request, c *tree.Context) (*removal, error) {
+	kind, err := r.controlled(c)
+	if err != nil {
+		return nil, err
+	}
+	if kind.Fixed {
+		return nil, model.Errorf(model.KindUnsupported, "every node has %s", c.Path)
+	}
+	below, err := r.checkBelow(who, q, c, &kind)
+	if err != nil {
+		return nil, err
+	}
+	goes := &removal{change: store.Remove{Target: target(c), Below: q.Below || kind.Whole, Expected: q.Expected}, gone: below}
+	for i := range below {
+		p := r.proposal(who, OpRemove, below[i].Path)
+		p.At, p.Schema = &below[i], below[i].Schema
+		if k, known := r.kinds[below[i].Schema.Kind]; known {
+			if err := k.Controller.Check(ctx, p); err != nil {
+				return nil, err
+			}
+		}
+		if p.Done != nil {
+			goes.done = append(goes.done, p.Done)
+		}
+	}
+	return goes, nil
 }
 
 func (r *Router) hasID(path model.Path, id model.ContextID) bool {

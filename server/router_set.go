@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"banyan/access"
@@ -58,11 +59,9 @@ func checkSet(q *Request, e *entry) error {
 }
 
 func (r *Router) setSetting(ctx context.Context, who access.Principal, q *Request, c *tree.Context) (Response, error) {
-	p := &Proposal{By: who, Op: OpSet, Path: c.Path, At: c, Schema: c.Schema, Settings: []model.Argument{{Name: q.Name, Value: q.Value}}}
-	if kind, known := r.kinds[c.Schema.Kind]; known {
-		if err := kind.Controller.Check(ctx, p); err != nil {
-			return Response{}, err
-		}
+	p, err := r.proposeSet(ctx, who, c, []model.Argument{{Name: q.Name, Value: q.Value}})
+	if err != nil {
+		return Response{}, err
 	}
 	set := store.Set{Target: target(c), Settings: toSettings(p.Settings), Expected: q.Expected}
 	result, err := r.confirm(ctx, who, q, []store.Change{set}, nil)
@@ -73,6 +72,18 @@ func (r *Router) setSetting(ctx context.Context, who access.Principal, q *Reques
 		p.Done()
 	}
 	return Response{Revision: result.Revision, Mirrored: true, Change: result.Change}, nil
+}
+
+// proposeSet judges settings that are to be set of an own context, after rights and types were.
+func (r *Router) proposeSet(ctx context.Context, who access.Principal, c *tree.Context, settings []model.Argument) (*Proposal, error) {
+	p := r.proposal(who, OpSet, c.Path)
+	p.At, p.Schema, p.Settings = c, c.Schema, slices.Clone(settings)
+	if kind, known := r.kinds[c.Schema.Kind]; known {
+		if err := kind.Controller.Check(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
 }
 
 // target names a context by its ID, with its path for messages.

@@ -34,15 +34,14 @@ func (u *users) Check(ctx context.Context, p *Proposal) error {
 	if err != nil {
 		return err
 	}
-	roles := u.policies.roles()
 	for _, role := range roleNames(p.After(settingRoles).Text()) {
-		known, there := roles[role]
+		known, there := u.policies.role(p.Tree, role)
 		if !there {
 			return model.Errorf(model.KindInvalid, "there is no role %q below %s", role, rolesPath)
 		}
 		rules = append(rules, known...)
 	}
-	if err := u.policies.Decider().CanGrant(p.By, rules); err != nil {
+	if err := p.Rights.CanGrant(p.By, rules); err != nil {
 		return err
 	}
 	return u.settle(ctx, p, name)
@@ -89,7 +88,7 @@ func policyRules(p *policies, at *tree.Context) ([]access.Rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	roles := p.roles()
+	roles := p.roles(p.tree)
 	for _, role := range roleNames(at.SettingNamed(settingRoles).Text()) {
 		rules = append(rules, roles[role]...)
 	}
@@ -118,13 +117,13 @@ func (r *roles) Check(_ context.Context, p *Proposal) error {
 		if changed, err = rulesOf(p.After(settingRules)); err != nil {
 			return err
 		}
-		if err := r.policies.Decider().CanGrant(p.By, changed); err != nil {
+		if err := p.Rights.CanGrant(p.By, changed); err != nil {
 			return err
 		}
 	}
-	known := r.policies.roles()
+	known := r.policies.roles(p.Tree)
 	known[name] = changed
-	for _, user := range directlyBelow(r.policies.tree, usersPath) {
+	for _, user := range directlyBelow(p.Tree, usersPath) {
 		has := roleNames(user.SettingNamed(settingRoles).Text())
 		if user.Schema.Kind != KindUser || !slices.Contains(has, name) {
 			continue
@@ -136,7 +135,7 @@ func (r *roles) Check(_ context.Context, p *Proposal) error {
 		for _, role := range has {
 			rules = append(rules, known[role]...)
 		}
-		if err := r.policies.Decider().CanGrant(p.By, rules); err != nil {
+		if err := p.Rights.CanGrant(p.By, rules); err != nil {
 			return err
 		}
 	}
