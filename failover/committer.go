@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 
+	"banyan/model"
 	"banyan/store"
 	"banyan/tree"
 )
@@ -18,6 +19,9 @@ type Committer interface {
 	// Failed is closed when a write has failed: nothing is confirmed from then on, and the process is to end, so that the next start reads
 	// what really is on disk.
 	Failed() <-chan struct{}
+	// FullSince is when the disk was found full, 0 while it has room. Until it has, every commit is refused with model.KindExhausted, and nothing
+	// else happens.
+	FullSince() model.Time
 }
 
 // Numbers gives change numbers and shows what got them. *tree.Tree is one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banyan/fault"
@@ -52,7 +53,8 @@ type Solo struct {
 	log    hclog.Logger
 	queue  *queue
 	failed chan struct{}
-	once   sync.Once // closes failed
+	once   sync.Once    // closes failed
+	full   atomic.Int64 // since when the disk is full, a model.Time; 0 while it has room
 }
 
 var _ Committer = (*Solo)(nil)
@@ -102,8 +104,17 @@ func (s *Solo) Submit(ctx context.Context, commit store.Commit) (store.Result, e
 func (s *Solo) Run(ctx context.Context) error {
 	tidy := time.NewTicker(s.cfg.Tidy)
 	defer tidy.Stop()
+	look := time.NewTicker(lookForRoom)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
+			if s.full.Load() == 0 {
+				continue
+			}
+			if err := s.work([]*pending{s.tidying()}); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			s.queue.close(&model.Error{Kind: model.KindUnavailable, Detail: "the node is stopping"})
 			return nil
@@ -127,6 +138,25 @@ func (s *Solo) Run(ctx context.Context) error {
 	}
 }
 
+// lookForRoom is how often a full disk is tried, so that what is told of it is true also where nobody writes.
+const lookForRoom = 5 * time.Second
+
+// FullSince is as in Committer.
+func (s *Solo) FullSince() model.Time { return model.Time(s.full.Load()) }
+
+// noteFull remembers whether the disk has room, and tells where that turns: once, since the log may lie on the same disk.
+func (s *Solo) noteFull(err error) {
+	since := s.full.Load()
+	switch {
+	case err != nil && since == 0:
+		s.full.Store(int64(model.TimeOf(s.cfg.Now())))
+		s.log.Error("the disk is full: what is to be kept is refused until there is room", "error", err)
+	case err == nil && since != 0:
+		s.full.Store(0)
+		s.log.Info("there is room on the disk again", "full_since", model.Time(since))
+	}
+}
+
 // tidying is the commit that bounds what is remembered.
 func (s *Solo) tidying() *pending {
 	now := model.TimeOf(s.cfg.Now())
@@ -141,10 +171,13 @@ func (s *Solo) work(group []*pending) error {
 	}
 	answers, err := s.group(group)
 	var failure *store.Failure
+	if err == nil {
+		s.noteFull(nil)
+	}
 	if errors.As(err, &failure) && failure.Full {
-		s.log.Error("disk is full", "error", err)
+		s.noteFull(err)
 		full := &model.Error{
-			Kind: model.KindExhausted, Detail: "the disk of the node is full: nothing was written", Err: err, Remedy: "make room and try again",
+			Kind: model.KindExhausted, Detail: "the disk of the node is full: nothing was written", Err: err, Remedy: "make room on it and try again",
 		}
 		for i := range answers {
 			answers[i] = answer{err: full}

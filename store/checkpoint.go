@@ -24,6 +24,7 @@ type Checkpoint struct {
 	cfg     CheckpointConfig
 	reader  *tree.Reader
 	changed []uint64 // a bit for each slot
+	full    bool     // the disk had no room for all of them
 }
 
 // NewCheckpoint makes a Checkpoint. Restore comes next, once, then Run.
@@ -144,11 +145,12 @@ func (c *Checkpoint) Run(ctx context.Context) error {
 	}
 }
 
-// save writes the contexts of which a sample came since the last time.
+// save writes the contexts of which a sample came since the last time, and those for which there was no room then.
 func (c *Checkpoint) save() {
-	if !c.collect() {
+	if !c.collect() && !c.full {
 		return
 	}
+	c.full = false
 	rows := map[*Mirror][]sampleRow{} // nil: own
 	var contexts []tree.Context
 	flush := func() {
@@ -156,9 +158,9 @@ func (c *Checkpoint) save() {
 		contexts = contexts[:0]
 		for m, saved := range rows {
 			if m == nil {
-				c.cfg.Store.values.write(saved)
+				c.full = c.cfg.Store.values.write(saved) || c.full
 			} else {
-				m.saveSamples(saved)
+				c.full = m.saveSamples(saved) || c.full
 			}
 		}
 		clear(rows)
@@ -169,7 +171,9 @@ func (c *Checkpoint) save() {
 		}
 	}
 	flush()
-	clear(c.changed)
+	if !c.full {
+		clear(c.changed)
+	}
 }
 
 // collect marks the slots that got a sample, up to the ring's head of now. Where the ring has passed the reader, as it mostly has, each

@@ -58,8 +58,9 @@ func (d durability) open(file string, connections int, readOnly bool) *sql.DB {
 	}
 	name := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: file}).EscapedPath(), RawQuery: values.Encode()}).String()
 	hook := func(c *sqlite3.SQLiteConn) error {
-		// The store decides when the log is moved into the file (see keepLogShort), since an automatic move hides its errors.
-		for _, pragma := range []string{"PRAGMA wal_autocheckpoint = 0", "PRAGMA journal_size_limit = 67108864", "PRAGMA trusted_schema = 0"} {
+		// The store decides when the log is moved into the file (see keepLogShort), since an automatic move hides its errors. Nothing is put
+		// into temporary files: they lie on another disk, which may be full when this one is not.
+		for _, pragma := range []string{"PRAGMA wal_autocheckpoint = 0", "PRAGMA journal_size_limit = 67108864", "PRAGMA trusted_schema = 0", "PRAGMA temp_store = MEMORY"} {
 			if _, err := c.Exec(pragma, nil); err != nil {
 				return err
 			}

@@ -39,12 +39,10 @@ func lockDirectory(dir string) (*os.File, error) {
 			Remedy: "stop it, or give this node a directory of its own",
 		}
 	}
-	if err := file.Truncate(0); err == nil {
-		_, err = file.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
-		if err != nil {
-			file.Close()
-			return nil, fmt.Errorf("writing %s: %w", name, err)
-		}
+	// Over what stands there, which takes no room on a full disk. The lock holds without the number.
+	if _, err := file.WriteAt(fmt.Appendf(nil, "%-11d\n", os.Getpid()), 0); err != nil && !IsFull(err) {
+		file.Close()
+		return nil, fmt.Errorf("writing %s: %w", name, err)
 	}
 	return file, nil
 }

@@ -65,6 +65,7 @@ type Mirror struct {
 	mu      sync.Mutex
 	pending mirrorBatch
 	givenUp bool
+	full    bool // the disk had no room at the last attempt
 	wake    chan struct{}
 
 	// io guards the file. It is taken before mu.
@@ -205,6 +206,9 @@ func openCache(ctx context.Context, file, kind string, log hclog.Logger, load fu
 			}
 			err = errors.Join(err, s.close())
 		}
+		if isFullAt(filepath.Dir(file), err) {
+			return nil, false, err // there is nothing wrong with the file
+		}
 		if attempt == 0 {
 			log.Warn("cache is damaged and set aside", "file", file, "error", err)
 			if problem := setAside(file); problem != nil {
@@ -272,7 +276,7 @@ func (m *Mirror) close(epoch uint64) error {
 	if whole {
 		err = m.session.exec("UPDATE state SET closed = ?1 WHERE key = 1", epoch)
 	}
-	err = errors.Join(err, m.session.shorten(true), m.session.close())
+	err = errors.Join(unlessFull(err), unlessFull(m.session.shorten(true)), m.session.close())
 	m.session = nil
 	return err
 }

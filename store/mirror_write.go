@@ -57,10 +57,7 @@ func (m *Mirror) Keep(removals []MirrorRemoval, rows []MirrorRow, state MirrorSt
 		m.pending.rows[rows[i].Path] = rows[i]
 	}
 	m.pending.state = &state
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
+	signal(m.wake)
 }
 
 // stopKeeping lets the file stay as it is. mu is held.
@@ -69,8 +66,8 @@ func (m *Mirror) stopKeeping() {
 	m.pending.reset()
 }
 
-// Run writes what is handed over until ctx ends, and what is left then. A file that cannot be written is given up until the next start: it
-// stays as it was, which is right for the state that it names, only older.
+// Run writes what is handed over until ctx ends, and what is left then. Where the disk is full it tries again until there is room. A file that
+// cannot be written for another reason is given up until the next start: it stays as it was, which is right for the state that it names, only older.
 func (m *Mirror) Run(ctx context.Context) error {
 	for {
 		select {
@@ -85,8 +82,27 @@ func (m *Mirror) Run(ctx context.Context) error {
 			case <-ctx.Done():
 			}
 		}
-		m.flush()
+		if m.flush(); m.waitsForRoom() {
+			select {
+			case <-time.After(roomPause):
+			case <-ctx.Done():
+			}
+			signal(m.wake)
+		}
 	}
+}
+
+func signal(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
+func (m *Mirror) waitsForRoom() bool {
+	m.io.Lock()
+	defer m.io.Unlock()
+	return m.full
 }
 
 func (m *Mirror) few() bool {
@@ -107,12 +123,51 @@ func (m *Mirror) flush() {
 		return
 	}
 	err := m.session.transaction(func() error { return m.write(&batch) })
+	if IsFull(err) {
+		if err = m.load(m.session); err == nil { // what write noted of a batch that is not in the file
+			m.putBack(&batch)
+			m.noteFull(true)
+			return
+		}
+	}
 	if err == nil {
-		err = m.keepLogShort()
+		m.noteFull(false)
+		err = unlessFull(m.keepLogShort())
 	}
 	if err != nil {
 		m.giveUp(err)
 	}
+}
+
+// putBack lets a batch that was not written wait again, before what has come since.
+func (m *Mirror) putBack(b *mirrorBatch) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.givenUp {
+		return
+	}
+	for _, removal := range m.pending.removals {
+		delete(b.rows, removal.Path)
+	}
+	for path, row := range m.pending.rows {
+		b.rows[path] = row
+	}
+	m.pending.rows = b.rows
+	m.pending.removals = append(b.removals, m.pending.removals...)
+	if m.pending.state == nil {
+		m.pending.state = b.state
+	}
+}
+
+// noteFull remembers whether the disk has room, and tells where that turns. io is held.
+func (m *Mirror) noteFull(full bool) {
+	switch {
+	case full && !m.full:
+		m.log.Warn("the disk is full: what a provider tells is kept in memory until there is room")
+	case !full && m.full:
+		m.log.Info("there is room on the disk again")
+	}
+	m.full = full
 }
 
 // giveUp stops writing to the file: the batch that failed is missing in it, so that nothing later may be written. io is held.

@@ -44,21 +44,24 @@ func (f *sampleFile) close() error {
 	if f.session == nil {
 		return nil
 	}
-	err := errors.Join(f.session.shorten(true), f.session.close())
+	err := errors.Join(unlessFull(f.session.shorten(true)), f.session.close())
 	f.session = nil
 	return err
 }
 
-// write saves rows; a file that cannot be written is given up until the next start.
-func (f *sampleFile) write(rows []sampleRow) {
+// write saves rows, or says that there was no room for them. A file that cannot be written is given up until the next start.
+func (f *sampleFile) write(rows []sampleRow) (full bool) {
 	f.io.Lock()
 	defer f.io.Unlock()
 	if f.session == nil {
-		return
+		return false
 	}
 	err := f.session.transaction(func() error { return writeSamples(f.session, rows) })
+	if IsFull(err) {
+		return true
+	}
 	if info, problem := os.Stat(f.file + "-wal"); err == nil && problem == nil && info.Size() >= mostMirrorLog {
-		err = f.session.shorten(false)
+		err = unlessFull(f.session.shorten(false))
 	}
 	if err != nil {
 		f.log.Warn("last values can no longer be saved", "error", err)
@@ -67,22 +70,27 @@ func (f *sampleFile) write(rows []sampleRow) {
 		}
 		f.session = nil
 	}
+	return false
 }
 
-// saveSamples saves the last values of contexts of the mirror.
-func (m *Mirror) saveSamples(rows []sampleRow) {
+// saveSamples saves the last values of contexts of the mirror, or says that there was no room for them.
+func (m *Mirror) saveSamples(rows []sampleRow) (full bool) {
 	m.io.Lock()
 	defer m.io.Unlock()
 	if m.session == nil {
-		return
+		return false
 	}
 	err := m.session.transaction(func() error { return writeSamples(m.session, rows) })
+	if IsFull(err) {
+		return true
+	}
 	if err == nil {
-		err = m.keepLogShort()
+		err = unlessFull(m.keepLogShort())
 	}
 	if err != nil {
 		m.giveUp(err)
 	}
+	return false
 }
 
 func writeSamples(s *session, rows []sampleRow) error {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"banyan/model"
 
@@ -84,6 +85,7 @@ type Store struct {
 		chains chains
 	}
 	writing sync.Mutex // held by the one Transaction
+	noRoom  time.Time  // when the log could not be moved for want of room; writing is held
 
 	firstChange uint64
 	nextContext atomic.Uint64
@@ -108,9 +110,18 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, schemas: map[model.SchemaHash]*model.Schema{}}
 	if err := s.open(ctx); err != nil {
-		return nil, errors.Join(&model.Error{Kind: model.KindOf(err), Op: "open " + cfg.Dir, Err: err}, s.Close())
+		return nil, errors.Join(cannotOpen(cfg.Dir, err), s.Close())
 	}
 	return s, nil
+}
+
+// cannotOpen says why a directory cannot be used. A node writes before it does anything else, so that it does not start on a full disk.
+func cannotOpen(dir string, err error) error {
+	e := &model.Error{Kind: model.KindOf(err), Op: "open " + dir, Err: err}
+	if isFullAt(dir, err) {
+		e.Kind, e.Detail, e.Remedy = model.KindExhausted, "the disk is full", "make room on it, or free inodes, and start the node again; nothing is lost"
+	}
+	return e
 }
 
 func (s *Store) open(ctx context.Context) error {
@@ -176,12 +187,20 @@ func (s *Store) Close() error {
 		problems = append(problems, s.reader.Close())
 	}
 	if s.writer != nil {
-		problems = append(problems, s.writer.shorten(true), s.writer.close())
+		problems = append(problems, unlessFull(s.writer.shorten(true)), s.writer.close())
 	}
 	if s.lock != nil {
 		problems = append(problems, s.lock.Close())
 	}
 	return errors.Join(problems...)
+}
+
+// unlessFull drops an error that only says that the disk is full: what could not be moved stays in the log, where the next start finds it.
+func unlessFull(err error) error {
+	if IsFull(err) {
+		return nil
+	}
+	return err
 }
 
 // Check reads all of node.db and says what is wrong with it. It takes about a second for each GB.

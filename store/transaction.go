@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"banyan/model"
-
-	"github.com/mattn/go-sqlite3"
 )
 
 // Failure is an error of the database itself, not of a commit: what stands in the file is not known until it is read again. With Full the
@@ -37,8 +35,7 @@ func failure(doing string, err error) error {
 	if errors.As(err, &already) {
 		return err
 	}
-	var e sqlite3.Error
-	return &Failure{doing, errors.As(err, &e) && e.Code == sqlite3.ErrFull, err}
+	return &Failure{doing, IsFull(err), err}
 }
 
 // Transaction is a group of commits that becomes durable at once. Apply each, then Commit; or Rollback.
@@ -223,7 +220,7 @@ func (t *Transaction) Commit(first uint64) (Shown, error) {
 		return Shown{}, err
 	}
 	if err := t.step("commit", "COMMIT"); err != nil {
-		return Shown{}, failure("committing", err)
+		return Shown{}, t.failedCommit(err)
 	}
 	s := t.store
 	s.state.counters, s.state.chains = t.counters, t.chains
@@ -231,6 +228,18 @@ func (t *Transaction) Commit(first uint64) (Shown, error) {
 	t.ended = true
 	s.writing.Unlock()
 	return shown, nil
+}
+
+// failedCommit is the Failure of a COMMIT.
+func (t *Transaction) failedCommit(err error) error {
+	if !isIndexFull(err) {
+		return failure("committing", err)
+	}
+	_ = t.store.writer.exec("ROLLBACK") // where SQLite has rolled back by itself this is an error, and means the same
+	if problem := t.store.writer.void(); problem != nil {
+		return &Failure{Doing: "committing", Err: errors.Join(err, problem)} // a restart finds it, or not
+	}
+	return failure("committing", err)
 }
 
 // publish lets others see the epoch and the chains.

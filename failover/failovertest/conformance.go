@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"banyan/failover"
@@ -40,6 +42,7 @@ func Run(t *testing.T, open Open) {
 		"OnceOnly":                onceOnly,
 		"EndedContext":            endedContext,
 		"FailedWrite":             failedWrite,
+		"FullDisk":                fullDisk,
 		"Stop":                    stop,
 	}
 	for name, test := range tests {
@@ -230,6 +233,51 @@ func endedContext(t *testing.T, open Open) {
 	// Whatever became of it, the same request leads to the end.
 	_, err = n.Committer.Submit(t.Context(), n.Commit(Script(0, 1), schema, 0, 1))
 	must(t, err)
+}
+
+// fullDisk: what finds no room is refused at once and leaves nothing, the node goes on, and with room it works again by itself.
+func fullDisk(t *testing.T, open Open) {
+	for _, step := range []string{"begin", "write", "commit"} {
+		schema := Schema(t)
+		var full atomic.Bool
+		dir := t.TempDir()
+		n := open(t, dir, func(at string) error {
+			if full.Load() && at == step {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		_, err := n.Committer.Submit(t.Context(), n.Commit(Script(0, 1), schema, 0, 1))
+		must(t, err)
+		full.Store(true)
+		for range 3 {
+			_, err = n.Committer.Submit(t.Context(), n.Commit(Script(0, 2), schema, 0, 2))
+			wantKind(t, err, model.KindExhausted)
+			var told *model.Error
+			if errors.As(err, &told) && told.Remedy == "" {
+				t.Errorf("%s: nobody is told what to do: %v", step, err)
+			}
+		}
+		if n.Committer.FullSince() == 0 {
+			t.Errorf("%s: the committer does not tell that the disk is full", step)
+		}
+		select {
+		case <-n.Committer.Failed():
+			t.Errorf("%s: a full disk counts as a failed one", step)
+		default:
+		}
+		full.Store(false)
+		_, err = n.Committer.Submit(t.Context(), n.Commit(Script(0, 2), schema, 0, 2))
+		must(t, err)
+		if n.Committer.FullSince() != 0 {
+			t.Errorf("%s: the committer still tells that the disk is full", step)
+		}
+		want := After(0, 2)
+		if got := n.State(Base(0)); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: the tree has %v, want %v", step, got, want)
+		}
+		must(t, n.Stop())
+	}
 }
 
 func failedWrite(t *testing.T, open Open) {
