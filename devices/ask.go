@@ -40,6 +40,10 @@ func (l *life) pollNow(ctx context.Context) (Poll, error) {
 		}
 		return Poll{}, l.errStuck()
 	}
+	if !l.report.held.none() {
+		defer l.mu.Unlock()
+		return Poll{}, l.errResting(l.report.held)
+	}
 	if l.ticket == nil {
 		l.ticket = &ticket{ended: make(chan struct{})}
 	}

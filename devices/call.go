@@ -3,6 +3,7 @@ package devices
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"banyan/model"
 )
@@ -26,11 +27,12 @@ func (m *Manager) Call(ctx context.Context, id model.ContextID, function string,
 	if err != nil {
 		return nil, named(err, function)
 	}
-	index := l.schema.FunctionIndex(function)
+	schema := l.declared(ctx)
+	index := schema.FunctionIndex(function)
 	if index < 0 {
-		return nil, named(l.failure("", model.KindNotFound, "a %s has no such function", l.schema.Kind), function)
+		return nil, named(l.failure("", model.KindNotFound, "a %s has no such function", l.kind.name), function)
 	}
-	declared := &l.schema.Functions[index]
+	declared := &schema.Functions[index]
 	if err := checkArguments(declared, arguments); err != nil {
 		return nil, named(l.failure("", model.KindInvalid, "%w", err), function)
 	}
@@ -65,11 +67,12 @@ func (m *Manager) Write(ctx context.Context, id model.ContextID, variable string
 	if err != nil {
 		return named(err, variable)
 	}
-	index := l.schema.VariableIndex(variable)
+	schema := l.declared(ctx)
+	index := schema.VariableIndex(variable)
 	if index < 0 {
-		return named(l.failure("", model.KindNotFound, "a %s has no such variable", l.schema.Kind), variable)
+		return named(l.failure("", model.KindNotFound, "a %s has no such variable", l.kind.name), variable)
 	}
-	declared := &l.schema.Variables[index]
+	declared := &schema.Variables[index]
 	if !declared.Writable {
 		return named(l.failure("", model.KindUnsupported, "the variable can be read only"), variable)
 	}
@@ -78,6 +81,23 @@ func (m *Manager) Write(ctx context.Context, id model.ContextID, variable string
 	}
 	err = l.do(ctx, "write "+variable, false, func(ctx context.Context, d Device, p Publisher) error {
 		return d.Write(ctx, index, value, p)
+	})
+	return named(err, variable)
+}
+
+// WriteChild sets a variable of a child of the device, which is at these segments below it. That the child declares the variable as writable
+// and of the value's type is the caller's concern, who knows the child's schema.
+func (m *Manager) WriteChild(ctx context.Context, id model.ContextID, at []string, variable string, value model.Value) error {
+	l, err := m.life(id)
+	if err != nil {
+		return named(err, variable)
+	}
+	err = l.do(ctx, "write "+strings.Join(at, "/")+":"+variable, false, func(ctx context.Context, d Device, p Publisher) error {
+		writer, able := d.(ChildWriter)
+		if !able {
+			return model.Errorf(model.KindUnsupported, "what a %s has found can only be read", l.kind.name)
+		}
+		return writer.WriteChild(ctx, at, variable, value, p)
 	})
 	return named(err, variable)
 }

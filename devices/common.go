@@ -12,8 +12,10 @@ const (
 	SettingPollInterval = "poll_interval"
 	SettingTimeout      = "timeout"
 	SettingEnabled      = "enabled"
+	SettingParent       = "parent"
 
 	VariableState            = "state"
+	VariableStateSince       = "state_since"
 	VariableLastError        = "last_error"
 	VariablePolls            = "polls"
 	VariableLastPollDuration = "last_poll_duration"
@@ -34,6 +36,7 @@ const (
 // Where the common variables stand, counted from the first one behind the driver's own.
 const (
 	offsetState = iota
+	offsetStateSince
 	offsetLastError
 	offsetPolls
 	offsetLastPollDuration
@@ -50,10 +53,14 @@ func Complete(own *model.Schema) *model.Schema {
 			Description: "How long a poll may take, 1ms to 10m, before the device counts as not responding."},
 		{Name: SettingEnabled, Type: model.TypeBool, Default: model.Bool(true), Right: model.RightConfigure,
 			Description: "False switches the device off: no polls, no calls; its last values can still be read."},
+		{Name: SettingParent, Type: model.TypeRef, Right: model.RightConfigure,
+			Description: "A device of this node through which this one is reached: while that does not respond, this one is suspended."},
 	})
 	s.Variables = slices.Concat(own.Variables, []model.Variable{
 		offsetState: {Name: VariableState, Type: model.TypeString,
-			Description: "What the device is doing: starting, ok, no-response, failed, disabled or misconfigured."},
+			Description: "What the device is doing: starting, ok, no-response, failed, suspended, disabled or misconfigured."},
+		offsetStateSince: {Name: VariableStateSince, Type: model.TypeTime,
+			Description: "Since when the state is what it is."},
 		offsetLastError: {Name: VariableLastError, Type: model.TypeString,
 			Description: "Why the state is not ok; empty while it is."},
 		offsetPolls: {Name: VariablePolls, Type: model.TypeInt64,
@@ -79,6 +86,7 @@ type timing struct {
 	timeout  time.Duration
 }
 
+// timingOf checks the common settings.
 func timingOf(s Settings) (timing, error) {
 	t := timing{interval: s[SettingPollInterval].Duration(), timeout: s[SettingTimeout].Duration()}
 	if t.interval < MinPollInterval || t.interval > MaxPollInterval {
@@ -87,5 +95,6 @@ func timingOf(s Settings) (timing, error) {
 	if t.timeout < MinTimeout || t.timeout > MaxTimeout {
 		return t, BadSetting(SettingTimeout, "%s is outside of %s to %s", t.timeout, MinTimeout, MaxTimeout)
 	}
-	return t, nil
+	_, _, err := parentOf(s)
+	return t, err
 }

@@ -66,8 +66,8 @@ func (l *life) wait(ctx context.Context, e *errand) bool {
 func (l *life) shielded(what string, work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.log.Error("driver panicked", "path", l.where(), "kind", l.schema.Kind, "call", what, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			err = model.Errorf(model.KindInternal, "the %s driver failed in an unforeseen way; the node's log has the details", l.schema.Kind)
+			l.log.Error("driver panicked", "path", l.where(), "kind", l.kind.name, "call", what, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = model.Errorf(model.KindInternal, "the %s driver failed in an unforeseen way; the node's log has the details", l.kind.name)
 		}
 	}()
 	return work()

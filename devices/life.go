@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -18,30 +19,35 @@ const maxErrands = 16
 type life struct {
 	id       model.ContextID
 	path     atomic.Pointer[model.Path] // for messages; can change during a life
-	driver   Driver
-	schema   *model.Schema // completed
-	own      int           // how many of its variables are the driver's
-	settings Settings      // resolved
+	kind     kind
+	settings Settings // resolved
 	sink     Sink
 	log      hclog.Logger
 	polling  polling
 	after    <-chan struct{} // closed when the life before is over; nil without one
 	pollPipe *valve
+	kin      error // why it cannot have the parent that it names, as it was started
+
+	// What is told to end when the device is suspended; nil while nothing runs.
+	stopPoll, stopStream atomic.Pointer[context.CancelFunc]
 
 	ready chan struct{} // closed when it is settled whether there is a device
 	done  chan struct{} // closed when everything has returned
-	wake  chan struct{} // capacity 1: there is a ticket, or a new timing
+	wake  chan struct{} // capacity 1: there is a ticket, a new timing, or news of the parent
 	calls sync.WaitGroup
 
 	mu      sync.Mutex // guards the rest
 	spec    Spec       // path, poll_interval and timeout can change during a life
 	timing  timing
-	device  Device // nil before ready and when refused
-	refused error  // why there is no device
+	schema  *model.Schema // completed: what the context has
+	own     int           // where in it the common variables begin
+	device  Device        // nil before ready and when refused
+	refused error         // why there is no device
 	ending  bool
 	errands map[*errand]struct{}
-	ticket  *ticket // who waits for a poll that has not begun
-	stuck   bool    // the last poll was left behind and has not returned
+	ticket  *ticket       // who waits for a poll that has not begun
+	stuck   bool          // the last poll was left behind and has not returned
+	resumed chan struct{} // closed when the device is suspended no more; nil while it is not
 	report  report
 }
 
@@ -49,6 +55,7 @@ type life struct {
 type polling struct {
 	slots  *slots
 	spread spread
+	family *family
 }
 
 func (l *life) run(ctx context.Context) {
@@ -59,12 +66,17 @@ func (l *life) run(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	device := l.settle()
+	device := l.settle(ctx)
 	close(l.ready)
 	if device == nil {
 		<-ctx.Done()
 		return
 	}
+	defer func() {
+		if err := l.shielded("close", device.Close); err != nil {
+			l.log.Warn("device did not close cleanly", "path", l.where(), "error", err)
+		}
+	}()
 	var streaming sync.WaitGroup
 	if s, ok := device.(Streamer); ok {
 		streaming.Go(func() { l.stream(ctx, s) })
@@ -73,27 +85,39 @@ func (l *life) run(ctx context.Context) {
 	l.end()
 	streaming.Wait()
 	l.calls.Wait()
-	if err := l.shielded("close", device.Close); err != nil {
-		l.log.Warn("device did not close cleanly", "path", l.where(), "error", err)
-	}
 }
 
-// settle opens the device, or says why there is none.
-func (l *life) settle() Device {
+// settle opens the device and has its context bound to what it consists of, or says why there is none.
+func (l *life) settle(ctx context.Context) Device {
+	l.adopt(l.sink.Schema())
 	if l.refused == nil && !l.settings[SettingEnabled].Bool() {
 		l.refuse(faultDisabled, model.Errorf(model.KindUnavailable, "the device is switched off; set %s to true", SettingEnabled))
 		return nil
 	}
 	var device Device
+	var schema *model.Schema
 	err := l.refused
 	if err == nil {
 		err = l.shielded("open", func() (err error) {
-			device, err = l.driver.Open(l.settings)
+			if device, err = l.kind.driver.Open(l.settings); err == nil {
+				schema, err = l.kind.shapeOf(device)
+			}
 			return err
 		})
 	}
-	if err != nil {
-		l.log.Warn("device is misconfigured", "path", l.where(), "kind", l.schema.Kind, "error", err)
+	if err == nil {
+		err = l.bind(ctx, schema)
+	}
+	if err != nil && device != nil {
+		if problem := l.shielded("close", device.Close); problem != nil {
+			l.log.Warn("device did not close cleanly", "path", l.where(), "error", problem)
+		}
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil
+	case err != nil:
+		l.log.Warn("device is misconfigured", "path", l.where(), "kind", l.kind.name, "error", err)
 		l.refuse(faultMisconfigured, err)
 		return nil
 	}
@@ -104,11 +128,61 @@ func (l *life) settle() Device {
 	return device
 }
 
+// adopt takes over the schema that the context has. One that is older than the common variables is as good as none.
+func (l *life) adopt(schema *model.Schema) {
+	if schema == nil || !Fits(l.kind.schema, schema) {
+		schema = l.kind.schema
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.schema, l.own = schema, schema.VariableIndex(VariableState)
+}
+
+// bind has the context bound to a schema. It tries until that is done or ctx has ended, and gives up where it can never be done.
+func (l *life) bind(ctx context.Context, schema *model.Schema) error {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := l.sink.Rebind(ctx, schema)
+		if err == nil {
+			l.adopt(schema)
+			return nil
+		}
+		if ctx.Err() != nil || model.KindOf(err) == model.KindInvalid {
+			return err
+		}
+		l.log.Warn("what a device consists of cannot be kept now", "path", l.where(), "error", err)
+		l.mu.Lock()
+		l.report.poll = fault{class: faultFailed, text: plain(err), since: model.TimeOf(time.Now())}
+		l.publishReport(true)
+		l.report.poll = fault{}
+		l.mu.Unlock()
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 func (l *life) refuse(class faultClass, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refused = err
 	l.publishRefused(class, err)
+}
+
+// declared is what the device consists of, once that is settled; until then, and without a device, what the context has.
+func (l *life) declared(ctx context.Context) *model.Schema {
+	select {
+	case <-l.ready:
+	case <-l.done:
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.schema == nil {
+		return l.kind.schema
+	}
+	return l.schema
 }
 
 // end lets no new errand in, tells the running ones to end, and answers who waits for a poll.

@@ -3,6 +3,7 @@ package devices
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -88,9 +89,9 @@ type Manager struct {
 }
 
 type kind struct {
+	name   string
 	driver Driver
 	schema *model.Schema // completed
-	own    int
 }
 
 // New makes a manager without devices. It refuses drivers whose schema is not valid.
@@ -104,6 +105,7 @@ func New(config Config) (*Manager, error) {
 		polling: polling{
 			slots:  newSlots(config.Concurrency),
 			spread: spread{random: config.Random, firstWithin: config.FirstWithin},
+			family: &family{},
 		},
 		wake:    make(chan struct{}, 1),
 		lives:   map[model.ContextID]*life{},
@@ -119,7 +121,7 @@ func New(config Config) (*Manager, error) {
 		if _, twice := m.kinds[d.Kind()]; twice || own.Kind != d.Kind() {
 			return nil, model.Errorf(model.KindInternal, "driver %s: there are two, or its schema is of the kind %s", d.Kind(), own.Kind)
 		}
-		m.kinds[d.Kind()] = kind{driver: d, schema: schema, own: len(own.Variables)}
+		m.kinds[d.Kind()] = kind{name: d.Kind(), driver: d, schema: schema}
 	}
 	return m, nil
 }
@@ -133,7 +135,8 @@ func (m *Manager) Schemas() []*model.Schema {
 	return all
 }
 
-// Check says whether a device of a kind could be opened with these settings, without starting one. Its error names the setting.
+// Check says whether a device of a kind could be opened with these settings, without starting one. Its error names the setting. Whether
+// there is a parent as it is named is not looked at: it may come later.
 func (m *Manager) Check(kind string, given Settings) error {
 	k, known := m.kinds[kind]
 	if !known {
@@ -147,7 +150,8 @@ func (m *Manager) Check(kind string, given Settings) error {
 	if err != nil {
 		return err
 	}
-	return device.Close()
+	_, err = k.shapeOf(device)
+	return errors.Join(err, device.Close())
 }
 
 func unknownKind(kind string) error {

@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -40,6 +41,14 @@ type Publisher interface {
 // Sink is a device's context as the manager sees it.
 type Sink interface {
 	Publisher
+
+	// Schema is the completed schema that the context has now; nil where there is no such context.
+	Schema() *model.Schema
+
+	// Rebind gives the context another completed schema, of the same kind and with the same settings. Where it has that one already nothing
+	// is done. Last values stay for the variables that both have by name and type. An error of kind invalid means
+	// that there can be no context with this schema, another one that it could not be kept just now.
+	Rebind(ctx context.Context, schema *model.Schema) error
 
 	// Fail marks every variable of the context and of all its children with a quality that is not good, since a time. Values
 	// and source times stay and can be read; publishing a variable ends the mark for that one. To mark what is marked in

@@ -2,6 +2,7 @@ package devices
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 
 	"banyan/model"
@@ -20,6 +21,7 @@ func (m *Manager) Reconcile(wanted []Spec) error {
 	}
 	var errs []error
 	seen := make(map[model.ContextID]bool, len(wanted))
+	parents, unkind := kinship(wanted)
 	for _, spec := range wanted {
 		k, known := m.kinds[spec.Kind]
 		err := unknownKind(spec.Kind)
@@ -32,7 +34,7 @@ func (m *Manager) Reconcile(wanted []Spec) error {
 		}
 		seen[spec.ID] = true
 		spec.Settings = maps.Clone(spec.Settings)
-		m.want(spec, k)
+		m.want(spec, k, unkind[spec.ID])
 	}
 	for id, l := range m.lives {
 		if !seen[id] {
@@ -43,23 +45,27 @@ func (m *Manager) Reconcile(wanted []Spec) error {
 			}
 		}
 	}
+	m.polling.family.arrange(m.lives, parents)
 	wake(m.wake)
 	return errors.Join(errs...)
 }
 
 // want leaves the running life as it is, changes its timing, or puts a new one in its place.
-func (m *Manager) want(spec Spec, k kind) {
+func (m *Manager) want(spec Spec, k kind, kin error) {
 	settings, t, err := k.resolve(spec.Settings)
+	if err == nil {
+		err = kin
+	}
 	old := m.lives[spec.ID]
 	if old != nil && err == nil && old.takes(spec) {
 		old.retime(spec, t)
 		return
 	}
-	if old != nil && old.same(spec) {
+	if old != nil && old.same(spec) && fmt.Sprint(old.kin) == fmt.Sprint(kin) {
 		return
 	}
 	l := &life{
-		id: spec.ID, driver: k.driver, schema: k.schema, own: k.own,
+		id: spec.ID, kind: k, kin: kin,
 		settings: settings, sink: m.config.Sink(spec.ID), log: m.config.Log, polling: m.polling,
 		pollPipe: &valve{},
 		ready:    make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{}, 1),

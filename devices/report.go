@@ -13,6 +13,7 @@ const (
 	StateOK            = "ok"            // the last poll succeeded
 	StateNoResponse    = "no-response"   // the device did not answer in time, or hangs
 	StateFailed        = "failed"        // the device, or its driver, answered with an error
+	StateSuspended     = "suspended"     // not polled, since the device in front of it does not answer
 	StateDisabled      = "disabled"      // switched off by its settings
 	StateMisconfigured = "misconfigured" // its settings cannot be used
 )
@@ -26,6 +27,7 @@ type faultClass struct {
 var (
 	faultNoResponse    = faultClass{StateNoResponse, model.QualityNoReply}
 	faultFailed        = faultClass{StateFailed, model.Quality{Level: model.Bad, Reason: model.ReasonFailed}}
+	faultSuspended     = faultClass{StateSuspended, model.Quality{Level: model.Bad, Reason: model.ReasonParent}}
 	faultDisabled      = faultClass{StateDisabled, model.Quality{Level: model.Uncertain, Reason: model.ReasonDisabled}}
 	faultMisconfigured = faultClass{StateMisconfigured, model.Quality{Level: model.Bad, Reason: model.ReasonNotSet}}
 )
@@ -42,19 +44,23 @@ func (f fault) none() bool { return f.class.state == "" }
 // report is what a device tells about itself. The life's mu guards it, and is held while it is published, so that
 // what readers see is in the order in which it happened.
 type report struct {
-	began  bool // a poll has ended
+	began  bool  // a poll has ended
+	held   fault // the device is not to be polled
 	poll   fault
 	stream fault
 	polls  int64
 	took   time.Duration
 
 	state string // as published last
+	since model.Time
 	text  string
 }
 
 // now is the state to show and its text: a poll's fault goes before a stream's.
 func (r *report) now() (state, text string) {
 	switch {
+	case !r.held.none():
+		return r.held.class.state, r.held.text
 	case !r.poll.none():
 		return r.poll.class.state, r.poll.text
 	case !r.stream.none():
@@ -143,13 +149,18 @@ func (l *life) fail(f fault) {
 func (l *life) publishReport(all bool) {
 	r := &l.report
 	now := model.TimeOf(time.Now())
-	batch := make([]Update, 0, 4)
+	batch := make([]Update, 0, offsetLastPollDuration+1)
 	add := func(offset int, v model.Value) {
 		batch = append(batch, Update{Variable: l.own + offset, Value: v, Source: now})
 	}
 	if state, text := r.now(); all || state != r.state || text != r.text {
-		r.state, r.text = state, text
+		if state != r.state {
+			r.state, r.since = state, now
+			l.polling.family.tell(l.id, state, now)
+		}
+		r.text = text
 		add(offsetState, model.String(state))
+		add(offsetStateSince, model.Instant(r.since))
 		add(offsetLastError, model.String(text))
 	}
 	add(offsetPolls, model.Int64(r.polls))

@@ -36,18 +36,22 @@ func (g grid) next(now time.Time) time.Time {
 	return g.origin.Add((now.Sub(g.origin)/g.interval + 1) * g.interval)
 }
 
-// schedule polls until ctx ends: at the instants of the grid, and whenever somebody asks, which leaves the grid as it is.
+// schedule polls until ctx ends: at the instants of the grid, and whenever somebody asks, which leaves the grid as it is. While the device is
+// suspended nothing is polled; afterwards the first poll comes as soon as at a start.
 func (l *life) schedule(ctx context.Context) {
 	current := l.timingNow()
 	plan, due := l.polling.spread.grid(time.Now(), current.interval)
 	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
+	resting := l.heed()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			l.poll(ctx, true)
+			if !resting {
+				l.poll(ctx, true)
+			}
 			due = plan.next(time.Now())
 		case <-l.wake:
 			if now := l.timingNow(); now != current {
@@ -56,6 +60,10 @@ func (l *life) schedule(ctx context.Context) {
 					due = plan.origin
 				}
 				current = now
+			}
+			was := resting
+			if resting = l.heed(); was && !resting {
+				_, due = l.polling.spread.grid(time.Now(), current.interval)
 			}
 			l.poll(ctx, false)
 		}
@@ -88,6 +96,15 @@ func (l *life) poll(ctx context.Context, regular bool) {
 	}
 	pollCtx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	l.stopPoll.Store(&cancel)
+	defer l.stopPoll.Store(nil)
+	if above := l.polling.family.above(l.id); !above.none() {
+		release()
+		l.mu.Lock()
+		l.answer(t, Poll{}, l.errResting(above))
+		l.mu.Unlock()
+		return
+	}
 	began := time.Now()
 	e, err := l.send(cancel, "poll", func() error { return l.device.Poll(pollCtx, &gate{valve: l.pollPipe, to: l.sink}) })
 	if err != nil {
@@ -143,9 +160,10 @@ func (l *life) ended(ctx, pollCtx context.Context, t *ticket, e *errand, returne
 		l.stuck = true
 		err = l.failure("", model.KindTimeout, "the device hangs: its poll did not end when it was told to")
 	case e.err != nil && errors.Is(pollCtx.Err(), context.Canceled):
-		// Who asked gave up, which says nothing about the device. The poll is counted, the state stays.
+		// Who asked gave up, or the device is to rest, which says nothing about the device. The poll is counted, the state stays.
 		l.report.polls++
 		l.publishReport(false)
+		l.answer(t, Poll{}, l.errResting(l.polling.family.above(l.id)))
 		return
 	case e.err != nil && pollCtx.Err() != nil:
 		err = l.failure("", model.KindTimeout, "no response within %s", limit)

@@ -2,6 +2,7 @@ package devices
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -11,14 +12,20 @@ const (
 	lastPause  = time.Minute
 )
 
-// stream keeps a streaming device running until ctx ends or there is nothing to stream.
+// errCut is how a stream's run ends that was told to end because the device is suspended.
+var errCut = errors.New("suspended")
+
+// stream keeps a streaming device running until ctx ends or there is nothing to stream. While the device is suspended nothing is streamed.
 func (l *life) stream(ctx context.Context, s Streamer) {
 	pause := firstPause
-	for ctx.Err() == nil {
+	for l.awake(ctx) {
 		began := time.Now()
 		err, ended := l.streamOnce(ctx, s)
 		if !ended || err == nil || ctx.Err() != nil {
 			return
+		}
+		if errors.Is(err, errCut) {
+			continue
 		}
 		l.mu.Lock()
 		if l.report.stream.none() {
@@ -41,12 +48,20 @@ func (l *life) stream(ctx context.Context, s Streamer) {
 func (l *life) streamOnce(ctx context.Context, s Streamer) (err error, ended bool) {
 	runCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	l.stopStream.Store(&cancel)
+	defer l.stopStream.Store(nil)
+	if l.resting() != nil {
+		return errCut, true
+	}
 	pipe := &valve{first: l.streamFlows}
 	pipe.watched.Store(true)
 	defer pipe.set(true)
 	e, err := l.send(cancel, "stream", func() error { return s.Stream(runCtx, &gate{valve: pipe, to: l.sink}) })
 	if err != nil || !l.wait(runCtx, e) {
 		return err, false
+	}
+	if runCtx.Err() != nil {
+		return errCut, true
 	}
 	return e.err, true
 }

@@ -27,7 +27,8 @@ type deviceHub struct {
 	store   *store.Store
 	commits *Commits
 	manager *devices.Manager
-	kinds   map[string]bool
+	kinds   map[string]bool // of devices
+	all     Kinds           // of the node
 	log     hclog.Logger
 	wake    chan struct{}
 	wanted  atomic.Uint64 // counts changes
@@ -52,6 +53,7 @@ func newDeviceHub(drivers []devices.Driver, t *tree.Tree, s *store.Store, c *Com
 
 // addKinds makes each driver's kind one of the node's.
 func (h *deviceHub) addKinds(kinds Kinds) error {
+	h.all = kinds
 	for _, schema := range h.manager.Schemas() {
 		h.kinds[schema.Kind] = true
 		if err := kinds.Add(*schema, Kind{Controller: h, Whole: true}); err != nil {
@@ -193,8 +195,37 @@ func (h *deviceHub) Check(ctx context.Context, p *Proposal) error {
 			maps.Copy(spec.Settings, devices.Settings{s.Name: s.Value})
 		}
 	}
-	return h.manager.Check(p.Schema.Kind, spec.Settings)
+	if err := h.manager.Check(p.Schema.Kind, spec.Settings); err != nil {
+		return err
+	}
+	return h.checkParent(p, spec.Settings[devices.SettingParent])
 }
+
+// checkParent refuses a parent that is known to be none: what is no device of this node, and one that depends on the device itself. One that is not
+// there may come in the same stroke: until then the device is misconfigured.
+func (h *deviceHub) checkParent(p *Proposal, parent model.Value) error {
+	for range mostParents {
+		to, named := parent.Ref()
+		if parent.IsNone() || !named {
+			return nil
+		}
+		if to.Path == p.Path {
+			return devices.BadSetting(devices.SettingParent, "the device would depend on itself")
+		}
+		c, there := p.Tree.Lookup(to.Path)
+		if !there {
+			return nil
+		}
+		if !own(&c) || !h.kinds[c.Schema.Kind] {
+			return devices.BadSetting(devices.SettingParent, "%s is no device of this node", to.Path)
+		}
+		parent = c.SettingNamed(devices.SettingParent)
+	}
+	return devices.BadSetting(devices.SettingParent, "more than %d devices are above each other", mostParents)
+}
+
+// mostParents is how many devices can be above each other.
+const mostParents = 32
 
 // Call runs a function of the device.
 func (h *deviceHub) Call(

@@ -43,11 +43,9 @@ func (h *deviceHub) place(id model.ContextID) *place {
 		return p
 	}
 	p := &place{id: id, hub: h}
-	for _, path := range h.tree.ByID(id) {
-		if c, there := h.tree.Lookup(path); there && own(&c) && c.ID == id {
-			p.bind(&c)
-			h.places[id] = p
-		}
+	if c, there := p.context(); there {
+		p.bind(&c)
+		h.places[id] = p
 	}
 	return p
 }
@@ -118,6 +116,79 @@ func (p *place) PublishScalars(first int, source model.Time, bits []uint64) {
 
 var sourceTimes = sync.Pool{New: func() any { return new([]model.Time) }}
 
+// Schema is what the context is bound to.
+func (p *place) Schema() *model.Schema {
+	c, there := p.context()
+	if !there {
+		return nil
+	}
+	return c.Schema
+}
+
+// context is the context as it is now.
+func (p *place) context() (tree.Context, bool) {
+	for _, path := range p.hub.tree.ByID(p.id) {
+		if c, there := p.hub.tree.Lookup(path); there && own(&c) && c.ID == p.id {
+			return c, true
+		}
+	}
+	return tree.Context{}, false
+}
+
+// Rebind binds the context to another schema, where it has not got that one already, and puts the last values of what stays where they are
+// looked for then.
+func (p *place) Rebind(ctx context.Context, schema *model.Schema) error {
+	encoded, err := p.hub.encoded(schema)
+	if err != nil {
+		return model.Errorf(model.KindInvalid, "what the device consists of cannot be declared: %w", err)
+	}
+	before, there := p.context()
+	if !there || before.Schema.Hash == encoded.Hash {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, childWait)
+	defer cancel()
+	p.order.Lock()
+	defer p.order.Unlock()
+	latest := p.hub.tree.Latest([]tree.SlotRun{before.Slots})
+	_, err = p.hub.commits.Do(ctx, store.Commit{
+		Class:   store.ClassSettings,
+		Changes: []store.Change{store.PutSchema{Schema: encoded}, store.Rebind{Target: target(&before), Schema: encoded.Hash}},
+	})
+	if err != nil {
+		return err
+	}
+	if after, there := p.context(); there && after.Schema.Hash == encoded.Hash {
+		carry(p.hub.tree, &latest, &before, &after)
+	}
+	return nil
+}
+
+// carry publishes last values anew, for the variables that both schemas have by name and type.
+func carry(t *tree.Tree, latest *tree.Run, before, after *tree.Context) {
+	var batch tree.Batch
+	for i, slot := range latest.Slots {
+		v := &before.Schema.Variables[slot-before.Slots.First]
+		to := after.Schema.VariableIndex(v.Name)
+		if to < 0 || after.Schema.Variables[to].Type != v.Type {
+			continue
+		}
+		batch.Slots = append(batch.Slots, after.Slots.First+tree.Slot(to))
+		batch.Bits = append(batch.Bits, latest.Bits[i])
+		batch.Source = append(batch.Source, latest.Source[i])
+		batch.Owner = append(batch.Owner, latest.Owner[i])
+		batch.Quality = append(batch.Quality, latest.Quality[i])
+		value := model.Value{}
+		if latest.Boxed != nil {
+			value = latest.Boxed[i]
+		}
+		batch.Boxed = append(batch.Boxed, value)
+	}
+	if len(batch.Slots) > 0 {
+		t.Publish(&batch)
+	}
+}
+
 // childWait bounds the making of a child: a device must not hang on the disk of the node.
 const childWait = 10 * time.Second
 
@@ -132,6 +203,9 @@ func (p *place) Child(segment, label string, schema *model.Schema) (devices.Publ
 		return nil, err
 	}
 	encoded, err := p.hub.encoded(schema)
+	if err == nil {
+		err = p.hub.checkPart(encoded)
+	}
 	if err != nil {
 		return nil, err
 	}

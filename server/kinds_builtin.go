@@ -55,7 +55,7 @@ func (n *Node) upgrade(ctx context.Context) error {
 	put := map[string]bool{}
 	for kind, k := range n.kinds {
 		for _, c := range n.ownOf(kind) {
-			if c.Schema.Hash == k.Schema.Hash {
+			if c.Schema.Hash == k.Schema.Hash || n.devices.fits(&c, k.Schema) {
 				continue
 			}
 			if !put[kind] {

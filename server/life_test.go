@@ -256,7 +256,12 @@ func TestUpgradeRebinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	n = runNodeWith(t, dir, made.Password, func(c *Config) { c.Drivers = []devices.Driver{hung{release}} })
-	after, _ := n.Tree().Lookup(before.Path)
+	// What a device consists of is settled when it is opened, a moment after the start.
+	var after tree.Context
+	n.pulse.until(t.Context(), func() bool {
+		after, _ = n.Tree().Lookup(before.Path)
+		return after.Schema.FunctionIndex("wait") >= 0
+	})
 	if after.Schema.FunctionIndex("wait") < 0 || after.ID != before.ID || after.SettingNamed("timeout").Duration() != time.Second {
 		t.Errorf("%v became %v", before, after)
 	}

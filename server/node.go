@@ -95,7 +95,7 @@ func (n *Node) compose(context.Context) error {
 	}
 	n.policies.grants = n.peers.Grants
 	n.router = &Router{
-		node: n.cfg.Name, tree: n.tree, policies: n.policies, kinds: n.kinds, commits: n.commits, pulse: n.pulse, forward: n.peers, now: n.cfg.Now,
+		node: n.cfg.Name, tree: n.tree, policies: n.policies, kinds: n.kinds, part: n.devices.part, commits: n.commits, pulse: n.pulse, forward: n.peers, now: n.cfg.Now,
 		log: n.log.Named("router"),
 	}
 	if err := n.addBuiltin(); err != nil {

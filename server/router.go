@@ -34,6 +34,7 @@ type Router struct {
 	tree     View
 	policies rights
 	kinds    Kinds
+	part     func(*tree.Context) (Kind, bool) // the kind of what is part of a device, whatever it is called
 	commits  *Commits
 	pulse    *pulse
 	forward  Forwarder

@@ -48,6 +48,9 @@ func (r *Router) proposeRemove(ctx context.Context, who access.Principal, q *Req
 	if err != nil {
 		return nil, err
 	}
+	if _, part := r.part(c); part {
+		return nil, model.Errorf(model.KindUnsupported, "contexts of the kind %s only show what was found", c.Schema.Kind)
+	}
 	if kind.Fixed {
 		return nil, model.Errorf(model.KindUnsupported, "every node has %s", c.Path)
 	}

@@ -119,6 +119,9 @@ func unknownFate() error {
 
 // controlled is the kind behind an own context.
 func (r *Router) controlled(c *tree.Context) (Kind, error) {
+	if kind, part := r.part(c); part {
+		return kind, nil
+	}
 	kind, known := r.kinds[c.Schema.Kind]
 	if !known {
 		return Kind{}, model.Errorf(model.KindUnsupported, "contexts of the kind %s only show what was found", c.Schema.Kind)

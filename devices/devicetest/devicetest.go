@@ -32,16 +32,21 @@ const slack = 5 * time.Second
 //	testdata/X/settings.yaml with one of
 //	  published.txt   lines "NAME JSON", "CHILD/CHILD:NAME JSON", with * for any value: what one poll publishes, among other things
 //	  refused.txt     the setting's name in the first line, then a piece of the message: Check refuses
-func Run(t *testing.T, driver devices.Driver) {
+//
+// Settings that are instead of those of sample.yaml and of the cases that publish are for what differs from one run of the test to the
+// next, such as the address where the test has put up a peer. They do not take part in what sample.yaml and the cases have to show.
+func Run(t *testing.T, driver devices.Driver, instead ...devices.Settings) {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
-	s := &suite{driver: driver, own: driver.Schema(), schema: devices.Complete(driver.Schema())}
+	s := &suite{driver: driver, own: driver.Schema(), schema: devices.Complete(driver.Schema()), instead: instead}
 	t.Run("schema", s.declares)
 	t.Run("readme", s.isDescribed)
 	sample := s.read(t, "sample.yaml")
 	t.Run("sample", func(t *testing.T) { s.sampleIsComplete(t, sample) })
 	t.Run("poll", func(t *testing.T) { s.polls(t, sample) })
 	t.Run("cancel", func(t *testing.T) { s.endsWithContext(t, sample) })
+	t.Run("shape", func(t *testing.T) { s.keepsItsShape(t, sample) })
+	t.Run("children", func(t *testing.T) { s.childrenAreGuarded(t, sample) })
 	t.Run("close", func(t *testing.T) { s.closes(t, sample) })
 	t.Run("manager", func(t *testing.T) { s.runsManaged(t, sample) })
 	cases, err := filepath.Glob("testdata/*/settings.yaml")
@@ -56,6 +61,7 @@ func Run(t *testing.T, driver devices.Driver) {
 type suite struct {
 	driver      devices.Driver
 	own, schema *model.Schema
+	instead     []devices.Settings
 }
 
 func (s *suite) declares(t *testing.T) {
@@ -78,14 +84,24 @@ func (s *suite) declares(t *testing.T) {
 	}
 	for _, e := range s.own.Variables {
 		described("variable", e.Name, e.Description)
-		if e.Writable && e.Right <= model.RightView {
-			t.Errorf("variable %s can be set by who has the right %s", e.Name, e.Right)
-		}
 	}
 	for _, e := range s.own.Functions {
 		described("function", e.Name, e.Description)
+	}
+	guarded(t, s.own)
+}
+
+// guarded checks that nobody acts on a device, or on what it has found, who may only look at it.
+func guarded(t *testing.T, schema *model.Schema) {
+	t.Helper()
+	for _, e := range schema.Variables {
+		if e.Writable && e.Right <= model.RightView {
+			t.Errorf("%s: variable %s can be set by who has the right %s", schema.Kind, e.Name, e.Right)
+		}
+	}
+	for _, e := range schema.Functions {
 		if e.Right <= model.RightView {
-			t.Errorf("function %s can be called by who has the right %s", e.Name, e.Right)
+			t.Errorf("%s: function %s can be called by who has the right %s", schema.Kind, e.Name, e.Right)
 		}
 	}
 }
@@ -140,9 +156,18 @@ func (s *suite) read(t *testing.T, file string) devices.Settings {
 	return settings
 }
 
+// there are settings with those that the test gives instead.
+func (s *suite) there(given devices.Settings) devices.Settings {
+	given = maps.Clone(given)
+	for _, instead := range s.instead {
+		maps.Copy(given, instead)
+	}
+	return given
+}
+
 func (s *suite) open(t *testing.T, given devices.Settings) devices.Device {
 	t.Helper()
-	resolved, err := devices.Resolve(s.schema, given)
+	resolved, err := devices.Resolve(s.schema, s.there(given))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +195,8 @@ func (s *suite) sampleIsComplete(t *testing.T, sample devices.Settings) {
 // polls polls three times: what is published is declared, fresh, complete, and each time the same variables.
 func (s *suite) polls(t *testing.T, sample devices.Settings) {
 	d := s.open(t, sample)
-	record := NewRecorder(s.own)
+	shape := s.shapeOf(d)
+	record := NewRecorder(shape)
 	var before map[string]devices.Update
 	for range 3 {
 		began := model.TimeOf(time.Now())
@@ -194,7 +220,7 @@ func (s *suite) polls(t *testing.T, sample devices.Settings) {
 		}
 		before = all
 	}
-	for i, v := range s.own.Variables {
+	for i, v := range shape.Variables {
 		if _, there := record.Last(i); !there {
 			t.Errorf("%s is not published", v.Name)
 		}
@@ -216,9 +242,10 @@ func (s *suite) endsWithContext(t *testing.T, sample devices.Settings) {
 			t.Errorf("%s took %s although its context had ended", what, took)
 		}
 	}
-	record := NewRecorder(s.own)
+	shape := s.shapeOf(d)
+	record := NewRecorder(shape)
 	within("poll", func() { _ = d.Poll(ctx, record) })
-	for i, f := range s.own.Functions {
+	for i, f := range shape.Functions {
 		var arguments []model.Argument
 		for _, p := range f.Parameters {
 			if !p.Optional {
@@ -227,7 +254,7 @@ func (s *suite) endsWithContext(t *testing.T, sample devices.Settings) {
 		}
 		within(f.Name, func() { _, _ = d.Call(ctx, i, arguments, record) })
 	}
-	for i, v := range s.own.Variables {
+	for i, v := range shape.Variables {
 		if v.Writable {
 			within(v.Name, func() { _ = d.Write(ctx, i, someValue(v.Type), record) })
 		}
@@ -258,7 +285,7 @@ func (s *suite) closes(t *testing.T, sample devices.Settings) {
 	for _, polled := range []bool{false, true} {
 		d := s.open(t, sample)
 		if polled {
-			if err := d.Poll(t.Context(), NewRecorder(s.own)); err != nil {
+			if err := d.Poll(t.Context(), NewRecorder(s.shapeOf(d))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -291,7 +318,7 @@ func (s *suite) runsManaged(t *testing.T, sample devices.Settings) {
 		}
 	}()
 	id := model.ContextID{Number: 1}
-	if err := m.Reconcile([]devices.Spec{{ID: id, Path: model.MustPath("/devices/test"), Kind: s.driver.Kind(), Settings: sample}}); err != nil {
+	if err := m.Reconcile([]devices.Spec{{ID: id, Path: model.MustPath("/devices/test"), Kind: s.driver.Kind(), Settings: s.there(sample)}}); err != nil {
 		t.Fatal(err)
 	}
 	began := model.TimeOf(time.Now())
@@ -324,8 +351,9 @@ func (s *suite) passes(t *testing.T, folder string, given devices.Settings) {
 	if err != nil {
 		t.Fatal("neither published.txt nor refused.txt")
 	}
-	record := NewRecorder(s.own)
-	if err := s.open(t, given).Poll(t.Context(), record); err != nil {
+	d := s.open(t, given)
+	record := NewRecorder(s.shapeOf(d))
+	if err := d.Poll(t.Context(), record); err != nil {
 		t.Fatal(err)
 	}
 	all := record.All()

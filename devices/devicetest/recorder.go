@@ -1,6 +1,7 @@
 package devicetest
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -108,6 +109,33 @@ func (r *Recorder) take(u devices.Update) {
 	}
 }
 
+// Schema is what the recorder records for.
+func (r *Recorder) Schema() *model.Schema {
+	defer r.lock()()
+	return r.schema
+}
+
+// Rebind records for another schema from now on.
+func (r *Recorder) Rebind(_ context.Context, schema *model.Schema) error {
+	defer r.lock()()
+	if err := schema.Validate(); err != nil {
+		r.complain("%v", err)
+		return err
+	}
+	if r.schema != nil && schema != r.schema {
+		last := map[int]devices.Update{}
+		for i, u := range r.last {
+			if to := schema.VariableIndex(r.schema.Variables[i].Name); to >= 0 && schema.Variables[to].Type == r.schema.Variables[i].Type {
+				u.Variable = to
+				last[to] = u
+			}
+		}
+		r.last = last
+	}
+	r.schema = schema
+	return nil
+}
+
 // Child records below this context.
 func (r *Recorder) Child(segment, label string, schema *model.Schema) (devices.Publisher, error) {
 	defer r.lock()()
@@ -177,7 +205,7 @@ func (r *Recorder) Last(variable int) (devices.Update, bool) {
 
 // Named is the last update of the variable called name; its value is none where there is none.
 func (r *Recorder) Named(name string) devices.Update {
-	u, _ := r.Last(r.schema.VariableIndex(name))
+	u, _ := r.Last(r.Schema().VariableIndex(name))
 	return u
 }
 
