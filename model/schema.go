@@ -68,6 +68,7 @@ type Field struct {
 	Unit        string
 	Description string
 	Optional    bool
+	Secret      bool // its value is kept out of records, and not shown where it need not be
 }
 
 // Argument is a named value: what a call is given, and what it answers.

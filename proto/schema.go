@@ -75,7 +75,7 @@ func toFields(wire []*modelv1.Field) []model.Field {
 	var fields []model.Field
 	for _, f := range wire {
 		fields = append(fields, model.Field{
-			Name: f.GetName(), Type: toType(f.GetType()), Unit: f.GetUnit(), Description: f.GetDescription(), Optional: f.GetOptional(),
+			Name: f.GetName(), Type: toType(f.GetType()), Unit: f.GetUnit(), Description: f.GetDescription(), Optional: f.GetOptional(), Secret: f.GetSecret(),
 		})
 	}
 	return fields
@@ -114,7 +114,7 @@ func fromFields(fields []model.Field) []*modelv1.Field {
 	var wire []*modelv1.Field
 	for _, f := range fields {
 		wire = append(wire, &modelv1.Field{
-			Name: f.Name, Type: modelv1.Type(f.Type), Unit: f.Unit, Description: f.Description, Optional: f.Optional,
+			Name: f.Name, Type: modelv1.Type(f.Type), Unit: f.Unit, Description: f.Description, Optional: f.Optional, Secret: f.Secret,
 		})
 	}
 	return wire

@@ -48,7 +48,7 @@ type Condition struct {
 	Revision model.Revision
 }
 
-// Change is one thing that a commit does: PutSchema, Create, Set, Move, Rebind, Remove, OpenEpoch or Trim.
+// Change is one thing that a commit does: PutSchema, Create, Set, Move, Rebind, Remove, OpenEpoch, Trim, Audit or TrimAudit.
 type Change interface{ change() }
 
 // PutSchema keeps a schema. One that is there already is left as it is.
@@ -227,7 +227,9 @@ func checkChange(change Change) (size int, err error) {
 		if c.Epoch.IsZero() {
 			return 0, model.Errorf(model.KindInvalid, "an epoch without a name")
 		}
-	case Rebind, Remove, Trim:
+	case Audit:
+		return c.check()
+	case Rebind, Remove, Trim, TrimAudit:
 	default:
 		return 0, model.Errorf(model.KindInvalid, "a commit cannot do %T", change)
 	}

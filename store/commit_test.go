@@ -30,6 +30,8 @@ func everyChange(t testing.TB) *Commit {
 			Move{Target: ByID(id), Path: model.MustPath("/b"), Label: &label, Expected: at}, Move{Target: At(model.Root)},
 			Rebind{Target: ByID(id), Schema: schema.Hash, Expected: at}, Remove{Target: ByID(id), Below: true, Expected: at},
 			OpenEpoch{Epoch: id.Epoch, LeastChange: 7, LostFrom: 5}, Trim{Tombstones: &keep, Horizon: 3, RequestsBefore: 8}, Trim{},
+			Audit{Who: "alice", From: "link north", Operation: "set", Path: "/a", Name: "b", What: "ä", Decision: "d", Outcome: "o", Request: RequestID{7}},
+			Audit{Operation: "login"}, TrimAudit{Through: 12},
 		},
 		Start: &RequestStart{ID: RequestID{1}, Digest: []byte("d"), Expiry: 11}, Done: &RequestDone{ID: RequestID{1}, Result: []byte("r")},
 	}

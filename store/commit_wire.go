@@ -87,6 +87,13 @@ func fromChange(change Change) *storev1.Change {
 		return &storev1.Change{Kind: &storev1.Change_Trim{Trim: &storev1.Trim{
 			Tombstones: c.Tombstones, Horizon: c.Horizon, RequestsBefore: int64(c.RequestsBefore),
 		}}}
+	case Audit:
+		return &storev1.Change{Kind: &storev1.Change_Audit{Audit: &storev1.Audit{
+			Who: c.Who, From: c.From, Operation: c.Operation, Path: c.Path, Name: c.Name, What: c.What, Decision: c.Decision, Outcome: c.Outcome,
+			Request: c.requestBytes(),
+		}}}
+	case TrimAudit:
+		return &storev1.Change{Kind: &storev1.Change_TrimAudit{TrimAudit: &storev1.TrimAudit{Through: c.Through}}}
 	}
 	return &storev1.Change{}
 }
@@ -212,6 +219,10 @@ func toChange(m *storev1.Change) (Change, error) {
 		return OpenEpoch{wire.ToEpoch(kind.OpenEpoch.GetEpoch()), kind.OpenEpoch.GetLeastChange(), kind.OpenEpoch.GetLostFrom()}, nil
 	case *storev1.Change_Trim:
 		return Trim{kind.Trim.Tombstones, kind.Trim.GetHorizon(), model.Time(kind.Trim.GetRequestsBefore())}, nil
+	case *storev1.Change_Audit:
+		return toAudit(kind.Audit)
+	case *storev1.Change_TrimAudit:
+		return TrimAudit{kind.TrimAudit.GetThrough()}, nil
 	default:
 		return nil, model.Errorf(model.KindUnsupported, "a commit does something that this version does not know")
 	}
@@ -232,6 +243,18 @@ func toCreate(m *storev1.CreateContext) (Change, error) {
 	}
 	settings, err := toSettings(m.GetSettings())
 	return Create{id, path, m.GetLabel(), hash, settings}, err
+}
+
+func toAudit(m *storev1.Audit) (Change, error) {
+	a := Audit{
+		Who: m.GetWho(), From: m.GetFrom(), Operation: m.GetOperation(), Path: m.GetPath(), Name: m.GetName(), What: m.GetWhat(),
+		Decision: m.GetDecision(), Outcome: m.GetOutcome(),
+	}
+	var err error
+	if len(m.GetRequest()) > 0 {
+		a.Request, err = toRequestID(m.GetRequest())
+	}
+	return a, err
 }
 
 // encodeValue is a value as it stands in a row.

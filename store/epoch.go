@@ -22,10 +22,25 @@ func (c *chains) epochOf(ordinal uint64) model.Epoch {
 
 func (s *Store) loadState(ctx context.Context) error {
 	st := &s.state
-	row := s.writer.conn.QueryRowContext(ctx, "SELECT revision, change, context, horizon FROM counters WHERE key = 1")
-	if err := row.Scan(&st.revision, &st.change, &st.context, &st.horizon); err != nil {
+	var head, trimmed []byte
+	row := s.writer.conn.QueryRowContext(ctx,
+		"SELECT revision, change, context, horizon, audit, audit_hash, audit_trimmed, audit_trimmed_hash FROM counters WHERE key = 1")
+	err := row.Scan(&st.revision, &st.change, &st.context, &st.horizon, &st.audit.Seq, &head, &st.audited.Seq, &trimmed)
+	if err != nil {
 		return err
 	}
+	if st.audit.Seq == 0 {
+		st.audit.Hash = beginAudit(s.cfg.Node)
+	} else {
+		copy(st.audit.Hash[:], head)
+	}
+	copy(st.audited.Hash[:], trimmed)
+	// Whatever somebody put behind the last row stays there to be seen, and new ones come behind it.
+	var last uint64
+	if err := s.writer.conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM audit").Scan(&last); err != nil {
+		return err
+	}
+	st.audit.Seq = max(st.audit.Seq, last)
 	rows, err := s.writer.conn.QueryContext(ctx, "SELECT ordinal, random, first_revision, first_change, first_context FROM epochs ORDER BY ordinal")
 	if err != nil {
 		return err

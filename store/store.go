@@ -68,7 +68,10 @@ func (c *Config) validate() error {
 }
 
 // counters are the greatest numbers given.
-type counters struct{ revision, change, context, horizon uint64 }
+type counters struct {
+	revision, change, context, horizon uint64
+	audit, audited                     AuditHead // the last row of the audit log, and the last one that was trimmed
+}
 
 // Store is the files of one node, opened by this process. Its methods may be called by several goroutines; a Transaction, of which there is
 // one at a time, is for one.
@@ -91,6 +94,7 @@ type Store struct {
 	nextContext atomic.Uint64
 	epoch       atomic.Pointer[model.Epoch]
 	published   atomic.Pointer[chains]
+	auditHead   atomic.Pointer[auditEnds]
 
 	schemasMu sync.Mutex
 	schemas   map[model.SchemaHash]*model.Schema

@@ -45,6 +45,7 @@ type Transaction struct {
 	counters
 	chains chains
 	now    model.Revision // of the commit being applied
+	time   model.Time     // of it
 	ops    []op
 	given  []*Result // by commit: where its Change is put
 }
@@ -121,7 +122,7 @@ func (t *Transaction) apply(c *Commit) (*Result, error) {
 		}
 	}
 	t.revision++
-	t.now = model.Revision{Epoch: t.chains.revision.Last().Epoch, Number: t.revision}
+	t.now, t.time = model.Revision{Epoch: t.chains.revision.Last().Epoch, Number: t.revision}, c.Time
 	if c.Start != nil {
 		if err := t.startRequest(c.Start, c.Time); err != nil {
 			return nil, err
@@ -158,6 +159,10 @@ func (t *Transaction) do(change Change) error {
 		return at(t.remove(&c), "remove", c.Target.Path)
 	case Trim:
 		return t.trim(&c)
+	case Audit:
+		return t.writeAudit(&c)
+	case TrimAudit:
+		return t.trimAudit(c)
 	case OpenEpoch:
 		return nil // done before
 	}
@@ -215,7 +220,8 @@ func (t *Transaction) Commit(first uint64) (Shown, error) {
 	if err != nil {
 		return Shown{}, err
 	}
-	err = t.exec("UPDATE counters SET revision = ?1, change = ?2, context = ?3, horizon = ?4 WHERE key = 1", t.revision, t.change, t.context, t.horizon)
+	err = t.exec(`UPDATE counters SET revision = ?1, change = ?2, context = ?3, horizon = ?4, audit = ?5, audit_hash = ?6, audit_trimmed = ?7,
+		audit_trimmed_hash = ?8 WHERE key = 1`, t.revision, t.change, t.context, t.horizon, t.audit.Seq, t.audit.Hash[:], t.audited.Seq, t.audited.Hash[:])
 	if err != nil {
 		return Shown{}, err
 	}
@@ -242,8 +248,9 @@ func (t *Transaction) failedCommit(err error) error {
 	return failure("committing", err)
 }
 
-// publish lets others see the epoch and the chains.
+// publish lets others see the epoch, the chains and the ends of the audit log.
 func (s *Store) publish() {
+	s.auditHead.Store(&auditEnds{s.state.audit, s.state.audited})
 	last := s.state.chains.context.Last()
 	if now := s.epoch.Load(); now != nil && *now == last.Epoch {
 		return

@@ -2227,6 +2227,8 @@ func (x *LoginResponse) GetExpires() string {
 
 type LogoutRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"` // ID of another session of the caller's, as Who tells it; empty is this one
+	All           bool                   `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`        // all sessions of the caller's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2261,8 +2263,23 @@ func (*LogoutRequest) Descriptor() ([]byte, []int) {
 	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
+func (x *LogoutRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *LogoutRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
 type LogoutResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ended         int64                  `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"` // how many sessions
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2297,8 +2314,17 @@ func (*LogoutResponse) Descriptor() ([]byte, []int) {
 	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
+func (x *LogoutResponse) GetEnded() int64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
 type WhoRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // where given: whether the caller may act there, PATH or PATH:NAME
+	Right         string                 `protobuf:"bytes,2,opt,name=right,proto3" json:"right,omitempty"`     // view, operate, configure or administer; empty is what the address declares
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2333,12 +2359,30 @@ func (*WhoRequest) Descriptor() ([]byte, []int) {
 	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
+func (x *WhoRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *WhoRequest) GetRight() string {
+	if x != nil {
+		return x.Right
+	}
+	return ""
+}
+
 type WhoResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	Rules         []string               `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
 	Expires       string                 `protobuf:"bytes,4,opt,name=expires,proto3" json:"expires,omitempty"`
+	Sessions      []*Session             `protobuf:"bytes,5,rep,name=sessions,proto3" json:"sessions,omitempty"`       // all of the caller's, tokens that were used since the start included
+	Scope         []string               `protobuf:"bytes,6,rep,name=scope,proto3" json:"scope,omitempty"`             // of a token: rules that narrow those above
+	Token         string                 `protobuf:"bytes,7,opt,name=token,proto3" json:"token,omitempty"`             // path of the token with which the caller asks
+	Explanation   *Explanation           `protobuf:"bytes,8,opt,name=explanation,proto3" json:"explanation,omitempty"` // where an address was given
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2401,6 +2445,305 @@ func (x *WhoResponse) GetExpires() string {
 	return ""
 }
 
+func (x *WhoResponse) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *WhoResponse) GetScope() []string {
+	if x != nil {
+		return x.Scope
+	}
+	return nil
+}
+
+func (x *WhoResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *WhoResponse) GetExplanation() *Explanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
+// Somebody who is logged in, or a token in use.
+type Session struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // names it here, and gives nothing to whoever reads it
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"` // the address of the last request
+	Since         string                 `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Used          string                 `protobuf:"bytes,5,opt,name=used,proto3" json:"used,omitempty"`
+	Expires       string                 `protobuf:"bytes,6,opt,name=expires,proto3" json:"expires,omitempty"`
+	Kind          string                 `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`        // session, token
+	Streams       int64                  `protobuf:"varint,8,opt,name=streams,proto3" json:"streams,omitempty"` // that are open now
+	Current       bool                   `protobuf:"varint,9,opt,name=current,proto3" json:"current,omitempty"` // the one that asks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Session) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Session) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Session) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Session) GetSince() string {
+	if x != nil {
+		return x.Since
+	}
+	return ""
+}
+
+func (x *Session) GetUsed() string {
+	if x != nil {
+		return x.Used
+	}
+	return ""
+}
+
+func (x *Session) GetExpires() string {
+	if x != nil {
+		return x.Expires
+	}
+	return ""
+}
+
+func (x *Session) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Session) GetStreams() int64 {
+	if x != nil {
+		return x.Streams
+	}
+	return 0
+}
+
+func (x *Session) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+// Why something is allowed or denied.
+type Explanation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Allowed       bool                   `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	Hops          []*ExplainedHop        `protobuf:"bytes,3,rep,name=hops,proto3" json:"hops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation) Reset() {
+	*x = Explanation{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation) ProtoMessage() {}
+
+func (x *Explanation) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
+func (*Explanation) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Explanation) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *Explanation) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Explanation) GetHops() []*ExplainedHop {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
+// What one node decides, as far as this one knows.
+type ExplainedHop struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Allowed       bool                   `protobuf:"varint,2,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	Known         bool                   `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`  // false: it decides by rules that only it knows
+	Rule          int32                  `protobuf:"varint,4,opt,name=rule,proto3" json:"rule,omitempty"`    // number of the rule that decided, 0 for none
+	Origin        string                 `protobuf:"bytes,5,opt,name=origin,proto3" json:"origin,omitempty"` // where that rule stands: the user, a role, a token's scope, an export
+	Has           string                 `protobuf:"bytes,6,opt,name=has,proto3" json:"has,omitempty"`
+	Need          string                 `protobuf:"bytes,7,opt,name=need,proto3" json:"need,omitempty"`
+	Text          string                 `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedHop) Reset() {
+	*x = ExplainedHop{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedHop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedHop) ProtoMessage() {}
+
+func (x *ExplainedHop) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedHop.ProtoReflect.Descriptor instead.
+func (*ExplainedHop) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ExplainedHop) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ExplainedHop) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *ExplainedHop) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *ExplainedHop) GetRule() int32 {
+	if x != nil {
+		return x.Rule
+	}
+	return 0
+}
+
+func (x *ExplainedHop) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ExplainedHop) GetHas() string {
+	if x != nil {
+		return x.Has
+	}
+	return ""
+}
+
+func (x *ExplainedHop) GetNeed() string {
+	if x != nil {
+		return x.Need
+	}
+	return ""
+}
+
+func (x *ExplainedHop) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 type InfoRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2409,7 +2752,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2421,7 +2764,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2434,7 +2777,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 type InfoResponse struct {
@@ -2452,7 +2795,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2464,7 +2807,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2477,7 +2820,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *InfoResponse) GetName() string {
@@ -2715,16 +3058,48 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\"?\n" +
 	"\rLoginResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x18\n" +
-	"\aexpires\x18\x02 \x01(\tR\aexpires\"\x0f\n" +
-	"\rLogoutRequest\"\x10\n" +
-	"\x0eLogoutResponse\"\f\n" +
+	"\aexpires\x18\x02 \x01(\tR\aexpires\";\n" +
+	"\rLogoutRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"&\n" +
+	"\x0eLogoutResponse\x12\x14\n" +
+	"\x05ended\x18\x01 \x01(\x03R\x05ended\"<\n" +
 	"\n" +
-	"WhoRequest\"e\n" +
+	"WhoRequest\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05right\x18\x02 \x01(\tR\x05right\"\x83\x02\n" +
 	"\vWhoResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
 	"\x05rules\x18\x03 \x03(\tR\x05rules\x12\x18\n" +
-	"\aexpires\x18\x04 \x01(\tR\aexpires\"\r\n" +
+	"\aexpires\x18\x04 \x01(\tR\aexpires\x122\n" +
+	"\bsessions\x18\x05 \x03(\v2\x16.banyan.api.v1.SessionR\bsessions\x12\x14\n" +
+	"\x05scope\x18\x06 \x03(\tR\x05scope\x12\x14\n" +
+	"\x05token\x18\a \x01(\tR\x05token\x12<\n" +
+	"\vexplanation\x18\b \x01(\v2\x1a.banyan.api.v1.ExplanationR\vexplanation\"\xcd\x01\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x14\n" +
+	"\x05since\x18\x04 \x01(\tR\x05since\x12\x12\n" +
+	"\x04used\x18\x05 \x01(\tR\x04used\x12\x18\n" +
+	"\aexpires\x18\x06 \x01(\tR\aexpires\x12\x12\n" +
+	"\x04kind\x18\a \x01(\tR\x04kind\x12\x18\n" +
+	"\astreams\x18\b \x01(\x03R\astreams\x12\x18\n" +
+	"\acurrent\x18\t \x01(\bR\acurrent\"l\n" +
+	"\vExplanation\x12\x18\n" +
+	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12/\n" +
+	"\x04hops\x18\x03 \x03(\v2\x1b.banyan.api.v1.ExplainedHopR\x04hops\"\xb8\x01\n" +
+	"\fExplainedHop\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
+	"\aallowed\x18\x02 \x01(\bR\aallowed\x12\x14\n" +
+	"\x05known\x18\x03 \x01(\bR\x05known\x12\x12\n" +
+	"\x04rule\x18\x04 \x01(\x05R\x04rule\x12\x16\n" +
+	"\x06origin\x18\x05 \x01(\tR\x06origin\x12\x10\n" +
+	"\x03has\x18\x06 \x01(\tR\x03has\x12\x12\n" +
+	"\x04need\x18\a \x01(\tR\x04need\x12\x12\n" +
+	"\x04text\x18\b \x01(\tR\x04text\"\r\n" +
 	"\vInfoRequest\"\xb7\x01\n" +
 	"\fInfoResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
@@ -2764,7 +3139,7 @@ func file_banyan_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_banyan_api_v1_api_proto_rawDescData
 }
 
-var file_banyan_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_banyan_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_banyan_api_v1_api_proto_goTypes = []any{
 	(*Reading)(nil),         // 0: banyan.api.v1.Reading
 	(*GetRequest)(nil),      // 1: banyan.api.v1.GetRequest
@@ -2802,18 +3177,21 @@ var file_banyan_api_v1_api_proto_goTypes = []any{
 	(*LogoutResponse)(nil),  // 33: banyan.api.v1.LogoutResponse
 	(*WhoRequest)(nil),      // 34: banyan.api.v1.WhoRequest
 	(*WhoResponse)(nil),     // 35: banyan.api.v1.WhoResponse
-	(*InfoRequest)(nil),     // 36: banyan.api.v1.InfoRequest
-	(*InfoResponse)(nil),    // 37: banyan.api.v1.InfoResponse
-	nil,                     // 38: banyan.api.v1.CallRequest.ArgumentsEntry
-	nil,                     // 39: banyan.api.v1.CallRequest.TextsEntry
-	nil,                     // 40: banyan.api.v1.CreateRequest.SettingsEntry
-	nil,                     // 41: banyan.api.v1.CreateRequest.TextsEntry
-	(*structpb.Value)(nil),  // 42: google.protobuf.Value
-	(modelv1.Type)(0),       // 43: banyan.model.v1.Type
-	(*modelv1.Samples)(nil), // 44: banyan.model.v1.Samples
+	(*Session)(nil),         // 36: banyan.api.v1.Session
+	(*Explanation)(nil),     // 37: banyan.api.v1.Explanation
+	(*ExplainedHop)(nil),    // 38: banyan.api.v1.ExplainedHop
+	(*InfoRequest)(nil),     // 39: banyan.api.v1.InfoRequest
+	(*InfoResponse)(nil),    // 40: banyan.api.v1.InfoResponse
+	nil,                     // 41: banyan.api.v1.CallRequest.ArgumentsEntry
+	nil,                     // 42: banyan.api.v1.CallRequest.TextsEntry
+	nil,                     // 43: banyan.api.v1.CreateRequest.SettingsEntry
+	nil,                     // 44: banyan.api.v1.CreateRequest.TextsEntry
+	(*structpb.Value)(nil),  // 45: google.protobuf.Value
+	(modelv1.Type)(0),       // 46: banyan.model.v1.Type
+	(*modelv1.Samples)(nil), // 47: banyan.model.v1.Samples
 }
 var file_banyan_api_v1_api_proto_depIdxs = []int32{
-	42, // 0: banyan.api.v1.Reading.value:type_name -> google.protobuf.Value
+	45, // 0: banyan.api.v1.Reading.value:type_name -> google.protobuf.Value
 	4,  // 1: banyan.api.v1.ContextInfo.settings:type_name -> banyan.api.v1.SettingInfo
 	5,  // 2: banyan.api.v1.ContextInfo.variables:type_name -> banyan.api.v1.VariableInfo
 	6,  // 3: banyan.api.v1.ContextInfo.functions:type_name -> banyan.api.v1.FunctionInfo
@@ -2822,55 +3200,58 @@ var file_banyan_api_v1_api_proto_depIdxs = []int32{
 	7,  // 6: banyan.api.v1.FunctionInfo.parameters:type_name -> banyan.api.v1.FieldInfo
 	7,  // 7: banyan.api.v1.FunctionInfo.results:type_name -> banyan.api.v1.FieldInfo
 	10, // 8: banyan.api.v1.ListResponse.entries:type_name -> banyan.api.v1.Entry
-	42, // 9: banyan.api.v1.SetRequest.value:type_name -> google.protobuf.Value
-	38, // 10: banyan.api.v1.CallRequest.arguments:type_name -> banyan.api.v1.CallRequest.ArgumentsEntry
-	39, // 11: banyan.api.v1.CallRequest.texts:type_name -> banyan.api.v1.CallRequest.TextsEntry
+	45, // 9: banyan.api.v1.SetRequest.value:type_name -> google.protobuf.Value
+	41, // 10: banyan.api.v1.CallRequest.arguments:type_name -> banyan.api.v1.CallRequest.ArgumentsEntry
+	42, // 11: banyan.api.v1.CallRequest.texts:type_name -> banyan.api.v1.CallRequest.TextsEntry
 	15, // 12: banyan.api.v1.CallResponse.results:type_name -> banyan.api.v1.Result
-	42, // 13: banyan.api.v1.Result.value:type_name -> google.protobuf.Value
-	40, // 14: banyan.api.v1.CreateRequest.settings:type_name -> banyan.api.v1.CreateRequest.SettingsEntry
-	41, // 15: banyan.api.v1.CreateRequest.texts:type_name -> banyan.api.v1.CreateRequest.TextsEntry
+	45, // 13: banyan.api.v1.Result.value:type_name -> google.protobuf.Value
+	43, // 14: banyan.api.v1.CreateRequest.settings:type_name -> banyan.api.v1.CreateRequest.SettingsEntry
+	44, // 15: banyan.api.v1.CreateRequest.texts:type_name -> banyan.api.v1.CreateRequest.TextsEntry
 	0,  // 16: banyan.api.v1.WatchResponse.readings:type_name -> banyan.api.v1.Reading
 	24, // 17: banyan.api.v1.FollowResponse.definitions:type_name -> banyan.api.v1.Definitions
 	27, // 18: banyan.api.v1.FollowResponse.samples:type_name -> banyan.api.v1.FollowSamples
 	28, // 19: banyan.api.v1.FollowResponse.staleness:type_name -> banyan.api.v1.Staleness
 	25, // 20: banyan.api.v1.Definitions.contexts:type_name -> banyan.api.v1.FollowContext
 	26, // 21: banyan.api.v1.FollowContext.variables:type_name -> banyan.api.v1.FollowVariable
-	43, // 22: banyan.api.v1.FollowVariable.type:type_name -> banyan.model.v1.Type
-	44, // 23: banyan.api.v1.FollowSamples.samples:type_name -> banyan.model.v1.Samples
+	46, // 22: banyan.api.v1.FollowVariable.type:type_name -> banyan.model.v1.Type
+	47, // 23: banyan.api.v1.FollowSamples.samples:type_name -> banyan.model.v1.Samples
 	29, // 24: banyan.api.v1.Staleness.stale:type_name -> banyan.api.v1.StalePath
-	42, // 25: banyan.api.v1.CallRequest.ArgumentsEntry.value:type_name -> google.protobuf.Value
-	42, // 26: banyan.api.v1.CreateRequest.SettingsEntry.value:type_name -> google.protobuf.Value
-	1,  // 27: banyan.api.v1.TreeService.Get:input_type -> banyan.api.v1.GetRequest
-	2,  // 28: banyan.api.v1.TreeService.Describe:input_type -> banyan.api.v1.DescribeRequest
-	8,  // 29: banyan.api.v1.TreeService.List:input_type -> banyan.api.v1.ListRequest
-	11, // 30: banyan.api.v1.TreeService.Set:input_type -> banyan.api.v1.SetRequest
-	13, // 31: banyan.api.v1.TreeService.Call:input_type -> banyan.api.v1.CallRequest
-	16, // 32: banyan.api.v1.TreeService.Create:input_type -> banyan.api.v1.CreateRequest
-	18, // 33: banyan.api.v1.TreeService.Remove:input_type -> banyan.api.v1.RemoveRequest
-	20, // 34: banyan.api.v1.TreeService.Watch:input_type -> banyan.api.v1.WatchRequest
-	22, // 35: banyan.api.v1.TreeService.Follow:input_type -> banyan.api.v1.FollowRequest
-	30, // 36: banyan.api.v1.SessionService.Login:input_type -> banyan.api.v1.LoginRequest
-	32, // 37: banyan.api.v1.SessionService.Logout:input_type -> banyan.api.v1.LogoutRequest
-	34, // 38: banyan.api.v1.SessionService.Who:input_type -> banyan.api.v1.WhoRequest
-	36, // 39: banyan.api.v1.NodeService.Info:input_type -> banyan.api.v1.InfoRequest
-	0,  // 40: banyan.api.v1.TreeService.Get:output_type -> banyan.api.v1.Reading
-	3,  // 41: banyan.api.v1.TreeService.Describe:output_type -> banyan.api.v1.ContextInfo
-	9,  // 42: banyan.api.v1.TreeService.List:output_type -> banyan.api.v1.ListResponse
-	12, // 43: banyan.api.v1.TreeService.Set:output_type -> banyan.api.v1.SetResponse
-	14, // 44: banyan.api.v1.TreeService.Call:output_type -> banyan.api.v1.CallResponse
-	17, // 45: banyan.api.v1.TreeService.Create:output_type -> banyan.api.v1.CreateResponse
-	19, // 46: banyan.api.v1.TreeService.Remove:output_type -> banyan.api.v1.RemoveResponse
-	21, // 47: banyan.api.v1.TreeService.Watch:output_type -> banyan.api.v1.WatchResponse
-	23, // 48: banyan.api.v1.TreeService.Follow:output_type -> banyan.api.v1.FollowResponse
-	31, // 49: banyan.api.v1.SessionService.Login:output_type -> banyan.api.v1.LoginResponse
-	33, // 50: banyan.api.v1.SessionService.Logout:output_type -> banyan.api.v1.LogoutResponse
-	35, // 51: banyan.api.v1.SessionService.Who:output_type -> banyan.api.v1.WhoResponse
-	37, // 52: banyan.api.v1.NodeService.Info:output_type -> banyan.api.v1.InfoResponse
-	40, // [40:53] is the sub-list for method output_type
-	27, // [27:40] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	36, // 25: banyan.api.v1.WhoResponse.sessions:type_name -> banyan.api.v1.Session
+	37, // 26: banyan.api.v1.WhoResponse.explanation:type_name -> banyan.api.v1.Explanation
+	38, // 27: banyan.api.v1.Explanation.hops:type_name -> banyan.api.v1.ExplainedHop
+	45, // 28: banyan.api.v1.CallRequest.ArgumentsEntry.value:type_name -> google.protobuf.Value
+	45, // 29: banyan.api.v1.CreateRequest.SettingsEntry.value:type_name -> google.protobuf.Value
+	1,  // 30: banyan.api.v1.TreeService.Get:input_type -> banyan.api.v1.GetRequest
+	2,  // 31: banyan.api.v1.TreeService.Describe:input_type -> banyan.api.v1.DescribeRequest
+	8,  // 32: banyan.api.v1.TreeService.List:input_type -> banyan.api.v1.ListRequest
+	11, // 33: banyan.api.v1.TreeService.Set:input_type -> banyan.api.v1.SetRequest
+	13, // 34: banyan.api.v1.TreeService.Call:input_type -> banyan.api.v1.CallRequest
+	16, // 35: banyan.api.v1.TreeService.Create:input_type -> banyan.api.v1.CreateRequest
+	18, // 36: banyan.api.v1.TreeService.Remove:input_type -> banyan.api.v1.RemoveRequest
+	20, // 37: banyan.api.v1.TreeService.Watch:input_type -> banyan.api.v1.WatchRequest
+	22, // 38: banyan.api.v1.TreeService.Follow:input_type -> banyan.api.v1.FollowRequest
+	30, // 39: banyan.api.v1.SessionService.Login:input_type -> banyan.api.v1.LoginRequest
+	32, // 40: banyan.api.v1.SessionService.Logout:input_type -> banyan.api.v1.LogoutRequest
+	34, // 41: banyan.api.v1.SessionService.Who:input_type -> banyan.api.v1.WhoRequest
+	39, // 42: banyan.api.v1.NodeService.Info:input_type -> banyan.api.v1.InfoRequest
+	0,  // 43: banyan.api.v1.TreeService.Get:output_type -> banyan.api.v1.Reading
+	3,  // 44: banyan.api.v1.TreeService.Describe:output_type -> banyan.api.v1.ContextInfo
+	9,  // 45: banyan.api.v1.TreeService.List:output_type -> banyan.api.v1.ListResponse
+	12, // 46: banyan.api.v1.TreeService.Set:output_type -> banyan.api.v1.SetResponse
+	14, // 47: banyan.api.v1.TreeService.Call:output_type -> banyan.api.v1.CallResponse
+	17, // 48: banyan.api.v1.TreeService.Create:output_type -> banyan.api.v1.CreateResponse
+	19, // 49: banyan.api.v1.TreeService.Remove:output_type -> banyan.api.v1.RemoveResponse
+	21, // 50: banyan.api.v1.TreeService.Watch:output_type -> banyan.api.v1.WatchResponse
+	23, // 51: banyan.api.v1.TreeService.Follow:output_type -> banyan.api.v1.FollowResponse
+	31, // 52: banyan.api.v1.SessionService.Login:output_type -> banyan.api.v1.LoginResponse
+	33, // 53: banyan.api.v1.SessionService.Logout:output_type -> banyan.api.v1.LogoutResponse
+	35, // 54: banyan.api.v1.SessionService.Who:output_type -> banyan.api.v1.WhoResponse
+	40, // 55: banyan.api.v1.NodeService.Info:output_type -> banyan.api.v1.InfoResponse
+	43, // [43:56] is the sub-list for method output_type
+	30, // [30:43] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_banyan_api_v1_api_proto_init() }
@@ -2889,7 +3270,7 @@ func file_banyan_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_api_v1_api_proto_rawDesc), len(file_banyan_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -236,6 +236,8 @@ type Change struct {
 	//	*Change_Remove
 	//	*Change_OpenEpoch
 	//	*Change_Trim
+	//	*Change_Audit
+	//	*Change_TrimAudit
 	Kind          isChange_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -350,6 +352,24 @@ func (x *Change) GetTrim() *Trim {
 	return nil
 }
 
+func (x *Change) GetAudit() *Audit {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_Audit); ok {
+			return x.Audit
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetTrimAudit() *TrimAudit {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_TrimAudit); ok {
+			return x.TrimAudit
+		}
+	}
+	return nil
+}
+
 type isChange_Kind interface {
 	isChange_Kind()
 }
@@ -386,6 +406,14 @@ type Change_Trim struct {
 	Trim *Trim `protobuf:"bytes,8,opt,name=trim,proto3,oneof"`
 }
 
+type Change_Audit struct {
+	Audit *Audit `protobuf:"bytes,9,opt,name=audit,proto3,oneof"`
+}
+
+type Change_TrimAudit struct {
+	TrimAudit *TrimAudit `protobuf:"bytes,10,opt,name=trim_audit,json=trimAudit,proto3,oneof"`
+}
+
 func (*Change_PutSchema) isChange_Kind() {}
 
 func (*Change_Create) isChange_Kind() {}
@@ -401,6 +429,10 @@ func (*Change_Remove) isChange_Kind() {}
 func (*Change_OpenEpoch) isChange_Kind() {}
 
 func (*Change_Trim) isChange_Kind() {}
+
+func (*Change_Audit) isChange_Kind() {}
+
+func (*Change_TrimAudit) isChange_Kind() {}
 
 type PutSchema struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -952,6 +984,159 @@ func (x *Trim) GetRequestsBefore() int64 {
 	return 0
 }
 
+// A row for the audit log. Its number, its revision and its hash are given where it is applied.
+type Audit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Who           string                 `protobuf:"bytes,1,opt,name=who,proto3" json:"who,omitempty"`
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	Operation     string                 `protobuf:"bytes,3,opt,name=operation,proto3" json:"operation,omitempty"`
+	Path          string                 `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	What          string                 `protobuf:"bytes,6,opt,name=what,proto3" json:"what,omitempty"`
+	Decision      string                 `protobuf:"bytes,7,opt,name=decision,proto3" json:"decision,omitempty"`
+	Outcome       string                 `protobuf:"bytes,8,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Request       []byte                 `protobuf:"bytes,9,opt,name=request,proto3" json:"request,omitempty"` // 16 bytes, or none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Audit) Reset() {
+	*x = Audit{}
+	mi := &file_banyan_store_v1_store_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Audit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Audit) ProtoMessage() {}
+
+func (x *Audit) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_store_v1_store_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Audit.ProtoReflect.Descriptor instead.
+func (*Audit) Descriptor() ([]byte, []int) {
+	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Audit) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *Audit) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Audit) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *Audit) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Audit) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Audit) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Audit) GetDecision() string {
+	if x != nil {
+		return x.Decision
+	}
+	return ""
+}
+
+func (x *Audit) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Audit) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type TrimAudit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Through       uint64                 `protobuf:"varint,1,opt,name=through,proto3" json:"through,omitempty"` // the last row that goes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrimAudit) Reset() {
+	*x = TrimAudit{}
+	mi := &file_banyan_store_v1_store_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrimAudit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrimAudit) ProtoMessage() {}
+
+func (x *TrimAudit) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_store_v1_store_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrimAudit.ProtoReflect.Descriptor instead.
+func (*TrimAudit) Descriptor() ([]byte, []int) {
+	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *TrimAudit) GetThrough() uint64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
+}
+
 type RequestStart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`         // 16 bytes
@@ -963,7 +1148,7 @@ type RequestStart struct {
 
 func (x *RequestStart) Reset() {
 	*x = RequestStart{}
-	mi := &file_banyan_store_v1_store_proto_msgTypes[13]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1160,7 @@ func (x *RequestStart) String() string {
 func (*RequestStart) ProtoMessage() {}
 
 func (x *RequestStart) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_store_v1_store_proto_msgTypes[13]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1173,7 @@ func (x *RequestStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestStart.ProtoReflect.Descriptor instead.
 func (*RequestStart) Descriptor() ([]byte, []int) {
-	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{13}
+	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RequestStart) GetId() []byte {
@@ -1022,7 +1207,7 @@ type RequestDone struct {
 
 func (x *RequestDone) Reset() {
 	*x = RequestDone{}
-	mi := &file_banyan_store_v1_store_proto_msgTypes[14]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1219,7 @@ func (x *RequestDone) String() string {
 func (*RequestDone) ProtoMessage() {}
 
 func (x *RequestDone) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_store_v1_store_proto_msgTypes[14]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1232,7 @@ func (x *RequestDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestDone.ProtoReflect.Descriptor instead.
 func (*RequestDone) Descriptor() ([]byte, []int) {
-	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{14}
+	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RequestDone) GetId() []byte {
@@ -1074,7 +1259,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_banyan_store_v1_store_proto_msgTypes[15]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1271,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_store_v1_store_proto_msgTypes[15]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1284,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{15}
+	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Settings) GetValues() []*IndexedValue {
@@ -1119,7 +1304,7 @@ type IndexedValue struct {
 
 func (x *IndexedValue) Reset() {
 	*x = IndexedValue{}
-	mi := &file_banyan_store_v1_store_proto_msgTypes[16]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1316,7 @@ func (x *IndexedValue) String() string {
 func (*IndexedValue) ProtoMessage() {}
 
 func (x *IndexedValue) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_store_v1_store_proto_msgTypes[16]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1329,7 @@ func (x *IndexedValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IndexedValue.ProtoReflect.Descriptor instead.
 func (*IndexedValue) Descriptor() ([]byte, []int) {
-	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{16}
+	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *IndexedValue) GetIndex() uint32 {
@@ -1171,7 +1356,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_banyan_store_v1_store_proto_msgTypes[17]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1368,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_store_v1_store_proto_msgTypes[17]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1381,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{17}
+	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Route) GetHops() []*Hop {
@@ -1216,7 +1401,7 @@ type Hop struct {
 
 func (x *Hop) Reset() {
 	*x = Hop{}
-	mi := &file_banyan_store_v1_store_proto_msgTypes[18]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1413,7 @@ func (x *Hop) String() string {
 func (*Hop) ProtoMessage() {}
 
 func (x *Hop) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_store_v1_store_proto_msgTypes[18]
+	mi := &file_banyan_store_v1_store_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1426,7 @@ func (x *Hop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hop.ProtoReflect.Descriptor instead.
 func (*Hop) Descriptor() ([]byte, []int) {
-	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{18}
+	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Hop) GetNode() []byte {
@@ -1278,7 +1463,7 @@ const file_banyan_store_v1_store_proto_rawDesc = "" +
 	"\tCondition\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.banyan.store.v1.TargetR\x06target\x12\x16\n" +
 	"\x06absent\x18\x02 \x01(\bR\x06absent\x125\n" +
-	"\brevision\x18\x03 \x01(\v2\x19.banyan.model.v1.PositionR\brevision\"\xcb\x03\n" +
+	"\brevision\x18\x03 \x01(\v2\x19.banyan.model.v1.PositionR\brevision\"\xb8\x04\n" +
 	"\x06Change\x12;\n" +
 	"\n" +
 	"put_schema\x18\x01 \x01(\v2\x1a.banyan.store.v1.PutSchemaH\x00R\tputSchema\x128\n" +
@@ -1289,7 +1474,11 @@ const file_banyan_store_v1_store_proto_rawDesc = "" +
 	"\x06remove\x18\x06 \x01(\v2\x1e.banyan.store.v1.RemoveContextH\x00R\x06remove\x12;\n" +
 	"\n" +
 	"open_epoch\x18\a \x01(\v2\x1a.banyan.store.v1.OpenEpochH\x00R\topenEpoch\x12+\n" +
-	"\x04trim\x18\b \x01(\v2\x15.banyan.store.v1.TrimH\x00R\x04trimB\x06\n" +
+	"\x04trim\x18\b \x01(\v2\x15.banyan.store.v1.TrimH\x00R\x04trim\x12.\n" +
+	"\x05audit\x18\t \x01(\v2\x16.banyan.store.v1.AuditH\x00R\x05audit\x12;\n" +
+	"\n" +
+	"trim_audit\x18\n" +
+	" \x01(\v2\x1a.banyan.store.v1.TrimAuditH\x00R\ttrimAuditB\x06\n" +
 	"\x04kind\"\x1f\n" +
 	"\tPutSchema\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body\"\xb3\x01\n" +
@@ -1331,7 +1520,19 @@ const file_banyan_store_v1_store_proto_rawDesc = "" +
 	"tombstones\x88\x01\x01\x12\x18\n" +
 	"\ahorizon\x18\x02 \x01(\x04R\ahorizon\x12'\n" +
 	"\x0frequests_before\x18\x03 \x01(\x10R\x0erequestsBeforeB\r\n" +
-	"\v_tombstones\"N\n" +
+	"\v_tombstones\"\xd7\x01\n" +
+	"\x05Audit\x12\x10\n" +
+	"\x03who\x18\x01 \x01(\tR\x03who\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x1c\n" +
+	"\toperation\x18\x03 \x01(\tR\toperation\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x12\n" +
+	"\x04what\x18\x06 \x01(\tR\x04what\x12\x1a\n" +
+	"\bdecision\x18\a \x01(\tR\bdecision\x12\x18\n" +
+	"\aoutcome\x18\b \x01(\tR\aoutcome\x12\x18\n" +
+	"\arequest\x18\t \x01(\fR\arequest\"%\n" +
+	"\tTrimAudit\x12\x18\n" +
+	"\athrough\x18\x01 \x01(\x04R\athrough\"N\n" +
 	"\fRequestStart\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x16\n" +
@@ -1362,7 +1563,7 @@ func file_banyan_store_v1_store_proto_rawDescGZIP() []byte {
 	return file_banyan_store_v1_store_proto_rawDescData
 }
 
-var file_banyan_store_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_banyan_store_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_banyan_store_v1_store_proto_goTypes = []any{
 	(*Commit)(nil),            // 0: banyan.store.v1.Commit
 	(*Target)(nil),            // 1: banyan.store.v1.Target
@@ -1377,25 +1578,27 @@ var file_banyan_store_v1_store_proto_goTypes = []any{
 	(*RemoveContext)(nil),     // 10: banyan.store.v1.RemoveContext
 	(*OpenEpoch)(nil),         // 11: banyan.store.v1.OpenEpoch
 	(*Trim)(nil),              // 12: banyan.store.v1.Trim
-	(*RequestStart)(nil),      // 13: banyan.store.v1.RequestStart
-	(*RequestDone)(nil),       // 14: banyan.store.v1.RequestDone
-	(*Settings)(nil),          // 15: banyan.store.v1.Settings
-	(*IndexedValue)(nil),      // 16: banyan.store.v1.IndexedValue
-	(*Route)(nil),             // 17: banyan.store.v1.Route
-	(*Hop)(nil),               // 18: banyan.store.v1.Hop
-	(*modelv1.ContextId)(nil), // 19: banyan.model.v1.ContextId
-	(*modelv1.Position)(nil),  // 20: banyan.model.v1.Position
-	(*modelv1.Value)(nil),     // 21: banyan.model.v1.Value
-	(*modelv1.Epoch)(nil),     // 22: banyan.model.v1.Epoch
+	(*Audit)(nil),             // 13: banyan.store.v1.Audit
+	(*TrimAudit)(nil),         // 14: banyan.store.v1.TrimAudit
+	(*RequestStart)(nil),      // 15: banyan.store.v1.RequestStart
+	(*RequestDone)(nil),       // 16: banyan.store.v1.RequestDone
+	(*Settings)(nil),          // 17: banyan.store.v1.Settings
+	(*IndexedValue)(nil),      // 18: banyan.store.v1.IndexedValue
+	(*Route)(nil),             // 19: banyan.store.v1.Route
+	(*Hop)(nil),               // 20: banyan.store.v1.Hop
+	(*modelv1.ContextId)(nil), // 21: banyan.model.v1.ContextId
+	(*modelv1.Position)(nil),  // 22: banyan.model.v1.Position
+	(*modelv1.Value)(nil),     // 23: banyan.model.v1.Value
+	(*modelv1.Epoch)(nil),     // 24: banyan.model.v1.Epoch
 }
 var file_banyan_store_v1_store_proto_depIdxs = []int32{
 	2,  // 0: banyan.store.v1.Commit.conditions:type_name -> banyan.store.v1.Condition
 	3,  // 1: banyan.store.v1.Commit.changes:type_name -> banyan.store.v1.Change
-	13, // 2: banyan.store.v1.Commit.start:type_name -> banyan.store.v1.RequestStart
-	14, // 3: banyan.store.v1.Commit.done:type_name -> banyan.store.v1.RequestDone
-	19, // 4: banyan.store.v1.Target.id:type_name -> banyan.model.v1.ContextId
+	15, // 2: banyan.store.v1.Commit.start:type_name -> banyan.store.v1.RequestStart
+	16, // 3: banyan.store.v1.Commit.done:type_name -> banyan.store.v1.RequestDone
+	21, // 4: banyan.store.v1.Target.id:type_name -> banyan.model.v1.ContextId
 	1,  // 5: banyan.store.v1.Condition.target:type_name -> banyan.store.v1.Target
-	20, // 6: banyan.store.v1.Condition.revision:type_name -> banyan.model.v1.Position
+	22, // 6: banyan.store.v1.Condition.revision:type_name -> banyan.model.v1.Position
 	4,  // 7: banyan.store.v1.Change.put_schema:type_name -> banyan.store.v1.PutSchema
 	5,  // 8: banyan.store.v1.Change.create:type_name -> banyan.store.v1.CreateContext
 	7,  // 9: banyan.store.v1.Change.set:type_name -> banyan.store.v1.SetSettings
@@ -1404,27 +1607,29 @@ var file_banyan_store_v1_store_proto_depIdxs = []int32{
 	10, // 12: banyan.store.v1.Change.remove:type_name -> banyan.store.v1.RemoveContext
 	11, // 13: banyan.store.v1.Change.open_epoch:type_name -> banyan.store.v1.OpenEpoch
 	12, // 14: banyan.store.v1.Change.trim:type_name -> banyan.store.v1.Trim
-	19, // 15: banyan.store.v1.CreateContext.id:type_name -> banyan.model.v1.ContextId
-	6,  // 16: banyan.store.v1.CreateContext.settings:type_name -> banyan.store.v1.Setting
-	21, // 17: banyan.store.v1.Setting.value:type_name -> banyan.model.v1.Value
-	1,  // 18: banyan.store.v1.SetSettings.target:type_name -> banyan.store.v1.Target
-	6,  // 19: banyan.store.v1.SetSettings.settings:type_name -> banyan.store.v1.Setting
-	20, // 20: banyan.store.v1.SetSettings.expected:type_name -> banyan.model.v1.Position
-	1,  // 21: banyan.store.v1.MoveContext.target:type_name -> banyan.store.v1.Target
-	20, // 22: banyan.store.v1.MoveContext.expected:type_name -> banyan.model.v1.Position
-	1,  // 23: banyan.store.v1.RebindContext.target:type_name -> banyan.store.v1.Target
-	20, // 24: banyan.store.v1.RebindContext.expected:type_name -> banyan.model.v1.Position
-	1,  // 25: banyan.store.v1.RemoveContext.target:type_name -> banyan.store.v1.Target
-	20, // 26: banyan.store.v1.RemoveContext.expected:type_name -> banyan.model.v1.Position
-	22, // 27: banyan.store.v1.OpenEpoch.epoch:type_name -> banyan.model.v1.Epoch
-	16, // 28: banyan.store.v1.Settings.values:type_name -> banyan.store.v1.IndexedValue
-	21, // 29: banyan.store.v1.IndexedValue.value:type_name -> banyan.model.v1.Value
-	18, // 30: banyan.store.v1.Route.hops:type_name -> banyan.store.v1.Hop
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	13, // 15: banyan.store.v1.Change.audit:type_name -> banyan.store.v1.Audit
+	14, // 16: banyan.store.v1.Change.trim_audit:type_name -> banyan.store.v1.TrimAudit
+	21, // 17: banyan.store.v1.CreateContext.id:type_name -> banyan.model.v1.ContextId
+	6,  // 18: banyan.store.v1.CreateContext.settings:type_name -> banyan.store.v1.Setting
+	23, // 19: banyan.store.v1.Setting.value:type_name -> banyan.model.v1.Value
+	1,  // 20: banyan.store.v1.SetSettings.target:type_name -> banyan.store.v1.Target
+	6,  // 21: banyan.store.v1.SetSettings.settings:type_name -> banyan.store.v1.Setting
+	22, // 22: banyan.store.v1.SetSettings.expected:type_name -> banyan.model.v1.Position
+	1,  // 23: banyan.store.v1.MoveContext.target:type_name -> banyan.store.v1.Target
+	22, // 24: banyan.store.v1.MoveContext.expected:type_name -> banyan.model.v1.Position
+	1,  // 25: banyan.store.v1.RebindContext.target:type_name -> banyan.store.v1.Target
+	22, // 26: banyan.store.v1.RebindContext.expected:type_name -> banyan.model.v1.Position
+	1,  // 27: banyan.store.v1.RemoveContext.target:type_name -> banyan.store.v1.Target
+	22, // 28: banyan.store.v1.RemoveContext.expected:type_name -> banyan.model.v1.Position
+	24, // 29: banyan.store.v1.OpenEpoch.epoch:type_name -> banyan.model.v1.Epoch
+	18, // 30: banyan.store.v1.Settings.values:type_name -> banyan.store.v1.IndexedValue
+	23, // 31: banyan.store.v1.IndexedValue.value:type_name -> banyan.model.v1.Value
+	20, // 32: banyan.store.v1.Route.hops:type_name -> banyan.store.v1.Hop
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_banyan_store_v1_store_proto_init() }
@@ -1441,6 +1646,8 @@ func file_banyan_store_v1_store_proto_init() {
 		(*Change_Remove)(nil),
 		(*Change_OpenEpoch)(nil),
 		(*Change_Trim)(nil),
+		(*Change_Audit)(nil),
+		(*Change_TrimAudit)(nil),
 	}
 	file_banyan_store_v1_store_proto_msgTypes[8].OneofWrappers = []any{}
 	file_banyan_store_v1_store_proto_msgTypes[12].OneofWrappers = []any{}
@@ -1450,7 +1657,7 @@ func file_banyan_store_v1_store_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_store_v1_store_proto_rawDesc), len(file_banyan_store_v1_store_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
