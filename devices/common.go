@@ -14,6 +14,10 @@ const (
 	SettingEnabled      = "enabled"
 	SettingParent       = "parent"
 
+	// SettingProfile is no common setting, but what each driver that has profiles calls the one that names it: a device is started anew when
+	// the profile was changed. Empty means that the driver chooses.
+	SettingProfile = "profile"
+
 	VariableState            = "state"
 	VariableStateSince       = "state_since"
 	VariableLastError        = "last_error"

@@ -86,6 +86,7 @@ type Manager struct {
 	leaving map[model.ContextID]*life // stopped, not over, and no life of the same device after it
 	waiting []*life                   // to be started by Run
 	started map[*life]context.CancelFunc
+	parents map[model.ContextID]model.ContextID // of those that have one
 }
 
 type kind struct {

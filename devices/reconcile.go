@@ -45,9 +45,35 @@ func (m *Manager) Reconcile(wanted []Spec) error {
 			}
 		}
 	}
+	m.parents = parents
 	m.polling.family.arrange(m.lives, parents)
 	wake(m.wake)
 	return errors.Join(errs...)
+}
+
+// Renew starts those devices anew, with their settings as they are, of which affected says that something else that they depend on has
+// changed. It does not wait for that.
+func (m *Manager) Renew(affected func(kind string, settings Settings) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over {
+		return
+	}
+	for _, old := range m.lives {
+		old.mu.Lock()
+		spec := old.spec
+		old.mu.Unlock()
+		if affected(spec.Kind, spec.Settings) {
+			k := m.kinds[spec.Kind]
+			settings, t, err := k.resolve(spec.Settings)
+			if err == nil {
+				err = old.kin
+			}
+			m.begin(&life{kind: k, kin: old.kin, settings: settings, spec: spec, timing: t, refused: err}, old)
+		}
+	}
+	m.polling.family.arrange(m.lives, m.parents)
+	wake(m.wake)
 }
 
 // want leaves the running life as it is, changes its timing, or puts a new one in its place.
@@ -64,17 +90,20 @@ func (m *Manager) want(spec Spec, k kind, kin error) {
 	if old != nil && old.same(spec) && fmt.Sprint(old.kin) == fmt.Sprint(kin) {
 		return
 	}
-	l := &life{
-		id: spec.ID, kind: k, kin: kin,
-		settings: settings, sink: m.config.Sink(spec.ID), log: m.config.Log, polling: m.polling,
-		pollPipe: &valve{},
-		ready:    make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{}, 1),
-		spec: spec, timing: t, refused: err, errands: map[*errand]struct{}{},
-	}
-	l.path.Store(&spec.Path)
-	if leaving := m.leaving[spec.ID]; leaving != nil {
+	m.begin(&life{kind: k, kin: kin, settings: settings, spec: spec, timing: t, refused: err}, old)
+}
+
+// begin puts a life in the place of an old one, or of none. It starts when what was before has ended.
+func (m *Manager) begin(l, old *life) {
+	l.id, l.sink = l.spec.ID, m.config.Sink(l.spec.ID)
+	l.log, l.polling, l.pollPipe = m.config.Log, m.polling, &valve{}
+	l.ready, l.done, l.wake = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
+	l.errands = map[*errand]struct{}{}
+	path := l.spec.Path
+	l.path.Store(&path)
+	if leaving := m.leaving[l.id]; leaving != nil {
 		l.after = leaving.done
-		delete(m.leaving, spec.ID)
+		delete(m.leaving, l.id)
 	}
 	if old != nil {
 		if _, runs := m.started[old]; runs {
@@ -84,7 +113,7 @@ func (m *Manager) want(spec Spec, k kind, kin error) {
 		}
 		m.end(old)
 	}
-	m.lives[spec.ID] = l
+	m.lives[l.id] = l
 	m.waiting = append(m.waiting, l)
 }
 

@@ -109,7 +109,7 @@ type Config struct {
 	LinkLeaf time.Duration
 	// Dial opens connections to other nodes; a net.Dialer when nil.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
-	// Drivers are the kinds of devices that the node can run; Drivers() when nil.
+	// Drivers are the kinds of devices that the node can run; those that come with the program when nil.
 	Drivers []devices.Driver
 	// StopWithin bounds how long services get for ending, default 6 s; what is left of ten seconds is for closing files.
 	StopWithin time.Duration
@@ -130,9 +130,6 @@ func (c *Config) validate() error {
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", address)
 		}
-	}
-	if c.Drivers == nil {
-		c.Drivers = Drivers()
 	}
 	if c.StopWithin == 0 {
 		c.StopWithin = 6 * time.Second

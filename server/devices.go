@@ -8,17 +8,12 @@ import (
 
 	"banyan/access"
 	"banyan/devices"
-	"banyan/devices/host"
-	"banyan/devices/simulator"
 	"banyan/model"
 	"banyan/store"
 	"banyan/tree"
 
 	"github.com/hashicorp/go-hclog"
 )
-
-// Drivers are the kinds of devices that come with the program.
-func Drivers() []devices.Driver { return []devices.Driver{host.Driver{}, simulator.Driver{}} }
 
 // deviceHub is the controller of devices: it keeps what runs the same as what the tree says is set, and gives each device the place where it
 // publishes.

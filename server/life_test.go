@@ -138,7 +138,7 @@ func TestStopWithEverythingHung(t *testing.T) {
 	}
 	release := make(chan struct{})
 	defer close(release)
-	n := runNodeWith(t, dir, made.Password, func(c *Config) { c.Drivers = append(Drivers(), hung{release}) })
+	n := runNodeWith(t, dir, made.Password, func(c *Config) { c.Drivers = append(Drivers(DriverEnv{}), hung{release}) })
 	n.must(Request{Op: OpCreate, Path: model.MustPath("/devices/hung"), Kind: "hung"})
 	n.simulator("/devices/fast", model.Argument{Name: "points", Value: model.Int64(1000)}, model.Argument{Name: "rate", Value: model.Int64(-1)})
 	for range 3 {

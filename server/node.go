@@ -11,6 +11,7 @@ import (
 	"banyan/failover"
 	"banyan/model"
 	"banyan/pki"
+	"banyan/profiles"
 	"banyan/store"
 	"banyan/tree"
 
@@ -32,6 +33,7 @@ type Node struct {
 	policies   *policies
 	sessions   *sessions
 	tokens     *tokens
+	profiles   *profiles.Registry
 	devices    *deviceHub
 	kinds      Kinds
 	peers      Peers
@@ -49,7 +51,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, started: cfg.Now(), kinds: Kinds{}}
-	for _, step := range []func(context.Context) error{n.openStore, n.compose, n.load, n.listen} {
+	for _, step := range []func(context.Context) error{n.openStore, n.openProfiles, n.compose, n.load, n.listen} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -187,6 +189,7 @@ func (n *Node) serve(ctx, baseCtx context.Context) error {
 	services, servicesCtx := newTasks(ctx)
 	defer context.AfterFunc(baseCtx, services.cancel)()
 	services.start(servicesCtx, "devices", n.devices.Run)
+	services.start(servicesCtx, "profiles", n.watchProfiles)
 	services.start(servicesCtx, "links", n.peers.Run)
 	services.start(servicesCtx, "system", n.measureSelf)
 	services.start(servicesCtx, "api", n.serveAPI)

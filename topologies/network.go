@@ -23,7 +23,7 @@ import (
 type Config struct {
 	// Dir is the network's directory.
 	Dir string
-	// Drivers are the kinds of devices that nodes have; server.Drivers() when nil.
+	// Drivers are the kinds of devices that nodes have; those that come with the program when nil.
 	Drivers []devices.Driver
 	// Command is the program that runs a node by its configuration file, with its arguments; this program with `serve --config FILE` when nil.
 	Command func(configFile string) []string
@@ -48,7 +48,9 @@ func (c *Config) validate() error {
 		return err
 	}
 	if c.Drivers == nil {
-		c.Drivers = server.Drivers()
+		if c.Drivers, err = server.CheckingDrivers(); err != nil {
+			return err
+		}
 	}
 	if c.Command == nil {
 		self, err := os.Executable()

@@ -22,7 +22,7 @@ import (
 type Options struct {
 	// Dir holds the nodes' data; a temporary directory that Close removes when empty.
 	Dir string
-	// Drivers are the kinds of devices that nodes have; server.Drivers() when nil.
+	// Drivers are the kinds of devices that nodes have; those that come with the program when nil.
 	Drivers []devices.Driver
 	// Logger gets the logs of all nodes, each under its name; nothing is logged when nil.
 	Logger hclog.Logger

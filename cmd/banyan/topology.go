@@ -76,7 +76,11 @@ func (t *topologyFlags) check() *cobra.Command {
 		Example: "  banyan topology check topologies/three-tier.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			topology, err := topologies.ReadFile(args[0], server.Drivers())
+			drivers, err := server.CheckingDrivers()
+			if err != nil {
+				return err
+			}
+			topology, err := topologies.ReadFile(args[0], drivers)
 			if err != nil {
 				return err
 			}
