@@ -20,6 +20,11 @@ const mostUpdates = 1000
 // Watch sends the readings of some addresses, first as they are and then whenever they change: each sample of a variable while the caller keeps up,
 // the latest one and `conflated` where it does not. It ends when an address goes, or when the caller may no longer see it.
 func (a *api) Watch(ctx context.Context, q *apiv1.WatchRequest, to *connect.ServerStream[apiv1.WatchResponse]) error {
+	return a.watch(ctx, q, to.Send)
+}
+
+// watch is Watch, whoever the messages go to. It calls send from its own goroutine.
+func (a *api) watch(ctx context.Context, q *apiv1.WatchRequest, send func(*apiv1.WatchResponse) error) error {
 	leave, err := a.enterStream()
 	if err != nil {
 		return err
@@ -36,7 +41,7 @@ func (a *api) Watch(ctx context.Context, q *apiv1.WatchRequest, to *connect.Serv
 		}
 		w.asked = append(w.asked, address)
 	}
-	return w.run(ctx, to)
+	return w.run(ctx, send)
 }
 
 // watch is one stream of Watch.
@@ -53,7 +58,7 @@ type watch struct {
 	updates   []tree.Update
 }
 
-func (w *watch) run(ctx context.Context, to *connect.ServerStream[apiv1.WatchResponse]) error {
+func (w *watch) run(ctx context.Context, to sink) error {
 	defer w.close()
 	alive := time.NewTicker(aliveEvery)
 	defer alive.Stop()
@@ -178,7 +183,7 @@ func sameAddresses(a, b []model.Address) bool {
 }
 
 // tell sends the readings that are not what was told last; all of them where that is asked for.
-func (w *watch) tell(to *connect.ServerStream[apiv1.WatchResponse], all bool) error {
+func (w *watch) tell(to sink, all bool) error {
 	var out []*apiv1.Reading
 	for i, address := range w.addresses {
 		r, err := w.api.read(w.caller.Principal, "watch", address)
@@ -199,10 +204,13 @@ func sameReading(a, b *model.Reading) bool {
 		a.Sample.Source == b.Sample.Source && a.Sample.Owner == b.Sample.Owner && a.Since == b.Since && a.Revision == b.Revision
 }
 
-func send(to *connect.ServerStream[apiv1.WatchResponse], readings []*apiv1.Reading, conflated bool) error {
+// sink takes the messages of a watch.
+type sink func(*apiv1.WatchResponse) error
+
+func send(to sink, readings []*apiv1.Reading, conflated bool) error {
 	for len(readings) > 0 {
 		n := min(len(readings), mostUpdates)
-		if err := to.Send(&apiv1.WatchResponse{Readings: readings[:n], Conflated: conflated}); err != nil {
+		if err := to(&apiv1.WatchResponse{Readings: readings[:n], Conflated: conflated}); err != nil {
 			return err
 		}
 		readings, conflated = readings[n:], false
@@ -211,7 +219,7 @@ func send(to *connect.ServerStream[apiv1.WatchResponse], readings []*apiv1.Readi
 }
 
 // samples sends what came, each sample with the staleness that holds now. Rights need no look here: a change of them comes as a change of the tree.
-func (w *watch) samples(to *connect.ServerStream[apiv1.WatchResponse]) error {
+func (w *watch) samples(to sink) error {
 	var conflated bool
 	w.updates, conflated = w.watcher.Next(w.updates[:0])
 	first := w.fresh // its latest samples were told already, or are told now for the first time: nothing is left out

@@ -86,6 +86,7 @@ func (n *Node) httpServer(ctx context.Context) *http.Server {
 func (n *Node) routes() *routes {
 	all := newRoutes(n, Routes)
 	all.methods(n.api.handler())
+	all.resources(n.restHandler())
 	all.HandleFunc("GET /healthz", n.healthz)
 	all.Handle("GET /metrics", n.metricsHandler())
 	return all
@@ -96,7 +97,8 @@ func limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Requests are small; reflection alone keeps its request open, as long as something comes. Once the body has come, net/http takes the
 		// deadline away, so that it does not end a stream that is answered long after.
-		if !strings.HasPrefix(r.URL.Path, "/grpc.reflection.") {
+		// A request without a body has none to wait for, and its deadline would end the stream that answers it.
+		if !strings.HasPrefix(r.URL.Path, "/grpc.reflection.") && r.Body != http.NoBody {
 			if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestWithin)); err != nil {
 				http.Error(w, "the request cannot be read", http.StatusInternalServerError)
 				return

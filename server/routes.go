@@ -59,6 +59,9 @@ func (r *routes) HandleFunc(pattern string, f func(http.ResponseWriter, *http.Re
 // methods serves the methods of the API, which look into their own table, for every path that no route has.
 func (r *routes) methods(h http.Handler) { r.mux.Handle("/", h) }
 
+// resources serves what lies below the prefix of package rest, whose table says whom each operation answers.
+func (r *routes) resources(h http.Handler) { r.mux.Handle("/api/", h) }
+
 // ServeHTTP serves the routes.
 func (r *routes) ServeHTTP(w http.ResponseWriter, q *http.Request) { r.mux.ServeHTTP(w, q) }
 

@@ -35,7 +35,7 @@ func (r *running) plainGRPC() (apiv1.TreeServiceClient, context.Context) {
 	return apiv1.NewTreeServiceClient(conn), metadata.AppendToOutgoingContext(r.t.Context(), "authorization", "Bearer "+r.token)
 }
 
-// TestAllWaysToReadAgree: JSON, gRPC by connect, gRPC by grpc-go, Describe, Watch and Follow say the same of a variable of every type, field by
+// TestAllWaysToReadAgree: JSON, REST, gRPC by connect, gRPC by grpc-go, Describe, Watch and Follow say the same of a variable of every type, field by
 // field, and the same as the tree.
 func TestAllWaysToReadAgree(t *testing.T) {
 	n := startNode(t)
@@ -75,7 +75,7 @@ func TestAllWaysToReadAgree(t *testing.T) {
 		_, byJSON := n.post("/banyan.api.v1.TreeService/Get", n.token, `{"address":"`+address+`"}`)
 		for way, raw := range map[string][]byte{
 			"connect": toJSON(t, byConnect), "grpc-go": toJSON(t, byPlain), "json": byJSON, "describe": toJSON(t, described.Variables[i].Reading),
-			"watch": toJSON(t, watched[name]),
+			"watch": toJSON(t, watched[name]), "rest": n.rest(n.token, "GET", "/values"+address, "").raw,
 		} {
 			if !equalJSON(t, raw, want) {
 				t.Errorf("%s by %s is\n%s\nnot\n%s", name, way, raw, want)

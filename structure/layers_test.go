@@ -75,6 +75,10 @@ var folders = []folder{
 		above:  "the live tree publishes whether or not anything is recorded",
 		beside: "recording is one reader of the ring among several"},
 
+	{name: "rest", layer: 4,
+		above:  "what is stored, followed and decided must not depend on how it is shown to somebody",
+		beside: "resources are a form of what the node's handlers answer; whoever wants something to be there as REST gives contexts settings and functions"},
+
 	{name: "server", layer: 5,
 		above:  "server composes one node from all parts; a part that imports it drags a whole node into its tests, and lifetimes become a circle",
 		beside: "what people see is handed to server as a handler; the node runs without a console"},

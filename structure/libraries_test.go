@@ -21,8 +21,10 @@ var confined = []struct {
 		"state, storage and decisions lie below the transports, so that no transport can go around them"},
 	{"connectrpc.com", []string{"proto", "server", "console", "topologies", "cmd"},
 		"the API for people is served by the node; between nodes there is gRPC"},
-	{"google.golang.org/protobuf", []string{"proto", "store", "peering", "failover", "server", "console", "topologies", "cmd"},
+	{"google.golang.org/protobuf", []string{"proto", "store", "peering", "failover", "rest", "server", "console", "topologies", "cmd"},
 		"protobuf stays at the wire and in stored commits"},
+	{"github.com/danielgtaylor/huma", []string{"rest"},
+		"it is set up by variables of its own that hold for the whole program, so that one package alone may use it"},
 	{"github.com/spf13/cobra", []string{"cmd"},
 		"commands are one way into the product among several; what they do belongs below"},
 }

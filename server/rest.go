@@ -1,0 +1,30 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"banyan/access"
+	"banyan/proto/apiv1"
+	"banyan/rest"
+)
+
+// restHandler serves the tree as resources, by the handlers that answer the RPCs.
+func (n *Node) restHandler() http.Handler {
+	return rest.New(rest.Config{
+		Core: restCore{n.api}, Logger: n.log.Named("rest"), MaxBody: maxBodyBytes,
+		Enter: func(r *http.Request, requirement access.Requirement) (context.Context, error) {
+			return n.api.enter(r.Context(), requirement, r.Header)
+		},
+	})
+}
+
+// restCore is the handlers, with a Watch that sends to anybody.
+type restCore struct{ *api }
+
+var _ rest.Core = restCore{}
+
+// Watch sends readings as they change.
+func (c restCore) Watch(ctx context.Context, q *apiv1.WatchRequest, send func(*apiv1.WatchResponse) error) error {
+	return c.watch(ctx, q, send)
+}
