@@ -21,6 +21,8 @@ type Config struct {
 	Logger  hclog.Logger
 	// Now is the node's clock, for housekeeping; time.Now when nil.
 	Now func() time.Time
+	// Full is called when the disk turns out to be full, and when it has room again; it must be quick. Nil where nobody is interested.
+	Full func()
 	// Tidy is how often expired requests and old tombstones are forgotten, default 1 minute.
 	Tidy time.Duration
 	// Tombstones is how many removals are remembered, default 100,000: as many as the tree does.
@@ -36,6 +38,9 @@ func (c *Config) validate() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Full == nil {
+		c.Full = func() {}
 	}
 	if c.Tidy == 0 {
 		c.Tidy = time.Minute
@@ -151,9 +156,11 @@ func (s *Solo) noteFull(err error) {
 	case err != nil && since == 0:
 		s.full.Store(int64(model.TimeOf(s.cfg.Now())))
 		s.log.Error("the disk is full: what is to be kept is refused until there is room", "error", err)
+		s.cfg.Full()
 	case err == nil && since != 0:
 		s.full.Store(0)
 		s.log.Info("there is room on the disk again", "full_since", model.Time(since))
+		s.cfg.Full()
 	}
 }
 

@@ -40,6 +40,7 @@ type Node struct {
 	router     *Router
 	api        *api
 
+	measure       chan struct{} // capacity 1: the node's own figures are wanted now
 	apiListener   net.Listener
 	linksListener net.Listener
 	closing       sync.Once // closes the store
@@ -50,7 +51,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, started: cfg.Now(), kinds: Kinds{}}
+	n := &Node{cfg: cfg, log: cfg.Logger, started: cfg.Now(), kinds: Kinds{}, measure: make(chan struct{}, 1)}
 	for _, step := range []func(context.Context) error{n.openStore, n.openProfiles, n.compose, n.load, n.listen} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
@@ -77,7 +78,7 @@ func (n *Node) openStore(ctx context.Context) error {
 	}
 	n.tree = tree.New(tree.Config{Now: n.cfg.Now, FirstChange: n.store.FirstChange()})
 	n.checkpoint = store.NewCheckpoint(store.CheckpointConfig{Store: n.store, Tree: n.tree})
-	n.solo, err = failover.NewSolo(failover.Config{Store: n.store, Numbers: n.tree, Logger: n.log.Named("commits"), Now: n.cfg.Now})
+	n.solo, err = failover.NewSolo(failover.Config{Store: n.store, Numbers: n.tree, Logger: n.log.Named("commits"), Now: n.cfg.Now, Full: func() { signal(n.measure) }})
 	return err
 }
 

@@ -31,6 +31,9 @@ var nodeSchema = model.Schema{
 		variableFollowers:  {Name: "followers", Type: model.TypeInt64, Description: "How many streams of the API follow or watch."},
 		variableSessions:   {Name: "sessions", Type: model.TypeInt64, Description: "How many people are logged in."},
 		variableGoroutines: {Name: "goroutines", Type: model.TypeInt64, Description: "How many goroutines the process has."},
+		variableDiskFree:   {Name: "disk_free", Type: model.TypeInt64, Unit: "B", Description: "How much room the node's disk has left."},
+		variableDiskFull:   {Name: "disk_full", Type: model.TypeTime, Description: "Since when its disk is full, so that nothing can be kept; no value while it has room."},
+		variableStore:      {Name: "store", Type: model.TypeInt64, Unit: "B", Description: "How much room the node's files take."},
 		variableMemory:     {Name: "memory", Type: model.TypeInt64, Unit: "B", Description: "What the program holds in memory, without SQLite."},
 	},
 }
@@ -49,6 +52,9 @@ const (
 	variableSessions
 	variableGoroutines
 	variableMemory
+	variableDiskFree
+	variableDiskFull
+	variableStore
 )
 
 // systemEvery is how often a node measures itself.
@@ -64,6 +70,7 @@ func (n *Node) measureSelf(ctx context.Context) error {
 		}
 		select {
 		case <-ticker.C:
+		case <-n.measure:
 		case <-ctx.Done():
 			return nil
 		}
@@ -75,13 +82,15 @@ func (n *Node) publishSelf(c *tree.Context) {
 	runtime.ReadMemStats(&memory)
 	now := n.cfg.Now()
 	contexts, _ := n.tree.Count()
+	disk := n.storage()
 	values := [...]model.Value{
 		variableName: model.String(n.cfg.Name), variableVersion: model.String(n.cfg.Version), variableEpoch: model.String(n.store.Epoch().String()),
 		variableStarted: model.Instant(model.TimeOf(n.started)), variableUptime: model.Duration(now.Sub(n.started)),
 		variableContexts: model.Int64(int64(contexts)), variableSamples: model.Int64(int64(n.tree.Head())),
 		variableCommits: model.Int64(n.commits.done.Load()), variableFollowers: model.Int64(n.api.streams.Load()),
 		variableSessions: model.Int64(int64(n.sessions.count())), variableGoroutines: model.Int64(int64(runtime.NumGoroutine())),
-		variableMemory: model.Int64(int64(memory.Sys - memory.HeapReleased)),
+		variableMemory:   model.Int64(int64(memory.Sys - memory.HeapReleased)),
+		variableDiskFree: model.Int64(disk.free), variableDiskFull: disk.full(), variableStore: model.Int64(disk.total()),
 	}
 	var batch tree.Batch
 	for i, v := range values {

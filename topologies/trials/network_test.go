@@ -82,7 +82,12 @@ links:
 
 func start(t *testing.T, text string, command func(config string) []string) *trial {
 	t.Helper()
-	dir := t.TempDir()
+	return startIn(t, t.TempDir(), text, command)
+}
+
+// startIn starts a network in a directory, which the caller may have prepared.
+func startIn(t *testing.T, dir, text string, command func(config string) []string) *trial {
+	t.Helper()
 	file := filepath.Join(dir, "topology.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
