@@ -41,10 +41,10 @@ func (Driver) Schema() *model.Schema { return schema }
 func (Driver) Open(settings devices.Settings) (devices.Device, error) {
 	d := &device{}
 	if settings["disks"].Bool() {
-		d.found = append(d.found, &found{segment: "disks", label: "Disks", schema: diskSchema, read: readDisks})
+		d.found = append(d.found, &found{Rows: devices.Rows{Segment: "disks", Label: "Disks"}, schema: diskSchema, read: readDisks})
 	}
 	if settings["interfaces"].Bool() {
-		d.found = append(d.found, &found{segment: "interfaces", label: "Network interfaces", schema: interfaceSchema, read: readInterfaces})
+		d.found = append(d.found, &found{Rows: devices.Rows{Segment: "interfaces", Label: "Network interfaces"}, schema: interfaceSchema, read: readInterfaces})
 	}
 	return d, nil
 }
@@ -82,7 +82,7 @@ func (d *device) pollFound(ctx context.Context, publish devices.Publisher) error
 		if err := f.poll(ctx, publish); err != nil {
 			return err
 		}
-		segments = append(segments, f.segment)
+		segments = append(segments, f.Segment)
 	}
 	publish.Keep(segments)
 	return nil

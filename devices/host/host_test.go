@@ -108,7 +108,7 @@ func TestShare(t *testing.T) {
 // TestThingsComeAndGo: names that give the same segment, one that disappears, and one that takes the segment that became free.
 func TestThingsComeAndGo(t *testing.T) {
 	var names []string
-	f := &found{segment: "disks", label: "Disks", schema: diskSchema, read: func(context.Context) ([]thing, error) {
+	f := &found{Rows: devices.Rows{Segment: "disks", Label: "Disks"}, schema: diskSchema, read: func(context.Context) ([]thing, error) {
 		var things []thing
 		for _, name := range names {
 			one := thing{name: name}

@@ -51,8 +51,6 @@ var schema = &model.Schema{
 	},
 }
 
-var folderSchema = &model.Schema{Kind: "folder", Description: "Holds other contexts."}
-
 // The variables of a disk.
 const (
 	diskTotal = iota

@@ -173,8 +173,6 @@ func (d *device) publish(publish devices.Publisher, found [][]devices.Update) er
 	return nil
 }
 
-var folderSchema = &model.Schema{Kind: "folder", Description: "Holds other contexts."}
-
 func (d *device) publishTable(publish devices.Publisher, t int, rows [][]devices.Update) error {
 	table := &d.layout.tables[t]
 	if d.rows == nil {
@@ -184,7 +182,7 @@ func (d *device) publishTable(publish devices.Publisher, t int, rows [][]devices
 	if fresh {
 		d.rows[t], d.names[t] = make([]devices.Publisher, table.count), make([]string, table.count)
 	}
-	folder, err := publish.Child(table.name, table.title, folderSchema)
+	folder, err := publish.Child(table.name, table.title, devices.FolderSchema)
 	if err != nil {
 		return err
 	}
