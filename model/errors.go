@@ -53,11 +53,17 @@ type Error struct {
 	Detail string // what happened, for a person
 	Remedy string // what to do next, for a person
 	Err    error  // the cause
+
+	Edit int      // of a batch: which of its edits it is about, from 1; 0 where it is about none
+	Also []*Error // of a batch: what else was wrong with it, in the order of its edits
 }
 
 // Error is "op path:name: detail: cause (remedy)".
 func (e *Error) Error() string {
 	var parts []string
+	if e.Edit > 0 {
+		parts = append(parts, "edit "+strconv.Itoa(e.Edit))
+	}
 	where := e.Op
 	if !e.Path.IsRoot() || e.Name != "" {
 		where = strings.TrimSpace(where + " " + Address{Path: e.Path, Name: e.Name}.String())
@@ -87,7 +93,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is makes errors.Is(err, &Error{Kind: k}) a test of the kind alone.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && *t == Error{Kind: t.Kind} && e.Kind == t.Kind
+	if !ok || t.Edit != 0 || t.Err != nil || len(t.Also) > 0 || !t.Path.IsRoot() {
+		return false
+	}
+	return t.Op == "" && t.Name == "" && t.Node == "" && t.Detail == "" && t.Remedy == "" && e.Kind == t.Kind
 }
 
 // KindOf is the kind of the first *Error in err's chain; the context errors have kinds of their own, everything else is internal.

@@ -67,8 +67,19 @@ func FromError(err error) *modelv1.Error {
 	if !e.Path.IsRoot() || e.Name != "" {
 		wire.Path = e.Path.String()
 	}
+	if e.Edit > 0 && e.Edit <= math.MaxInt32 {
+		wire.Edit = uint32(e.Edit)
+	}
+	for _, other := range e.Also[:min(len(e.Also), maxAlso)] {
+		alone := *other
+		alone.Also = nil
+		wire.Also = append(wire.Also, FromError(&alone))
+	}
 	return wire
 }
+
+// maxAlso bounds how many further errors of a batch travel with the first one.
+const maxAlso = 20
 
 // maxErrorText bounds each text of an error: it travels in a trailer, for which there is little room.
 const maxErrorText = 2048
@@ -96,6 +107,19 @@ func ToError(wire *modelv1.Error) error {
 	}
 	if path, err := model.ParsePath(wire.GetPath()); err == nil {
 		e.Path = path
+	}
+	if wire.GetEdit() <= math.MaxInt32 {
+		e.Edit = int(wire.GetEdit())
+	}
+	for _, other := range wire.GetAlso()[:min(len(wire.GetAlso()), maxAlso)] {
+		alone := &modelv1.Error{
+			Kind: other.GetKind(), Operation: other.GetOperation(), Path: other.GetPath(), Name: other.GetName(), Node: other.GetNode(),
+			Detail: other.GetDetail(), Remedy: other.GetRemedy(), Edit: other.GetEdit(),
+		}
+		var read *model.Error
+		if errors.As(ToError(alone), &read) {
+			e.Also = append(e.Also, read)
+		}
 	}
 	return e
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -19,7 +20,8 @@ import (
 func TestErrorsRoundTrip(t *testing.T) {
 	kinds := map[codes.Code]model.ErrorKind{}
 	for kind := model.KindInternal; kind <= model.KindUnknownFate; kind++ {
-		sent := &model.Error{Kind: kind, Op: "set", Path: model.MustPath("/a"), Name: "b", Node: "berlin", Detail: "d \u00fc\n", Remedy: "r"}
+		sent := &model.Error{Kind: kind, Op: "set", Path: model.MustPath("/a"), Name: "b", Node: "berlin", Detail: "d \u00fc\n", Remedy: "r", Edit: 3}
+		sent.Also = []*model.Error{{Kind: kind, Path: model.MustPath("/b"), Edit: 9, Detail: "too"}}
 		err := Status(fmt.Errorf("wrapped: %w", sent))
 		code := status.Code(err)
 		if other, taken := kinds[code]; taken || code == codes.OK {
@@ -27,7 +29,7 @@ func TestErrorsRoundTrip(t *testing.T) {
 		}
 		kinds[code] = kind
 		var got *model.Error
-		if !errors.As(FromStatus(err), &got) || *got != *sent {
+		if !errors.As(FromStatus(err), &got) || !reflect.DeepEqual(got, sent) {
 			t.Errorf("%s came back as %+v", kind, got)
 		}
 		if bare := FromStatus(status.Error(code, "text")); model.KindOf(bare) != kind {

@@ -151,13 +151,15 @@ func (folders) Check(_ context.Context, p *Proposal) error {
 	return nil
 }
 
-// ownPlaces are the contexts that every node begins with.
-var ownPlaces = []struct {
+type ownPlace struct {
 	path    model.Path
 	kind    string
 	label   string
 	folders bool // folders may be made below it
-}{
+}
+
+// ownPlaces are the contexts that every node begins with.
+var ownPlaces = []ownPlace{
 	{systemPath, KindNode, "This node", false},
 	{usersPath, KindFolder, "Users", false},
 	{rolesPath, KindFolder, "Roles", false},

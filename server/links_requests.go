@@ -27,6 +27,12 @@ func (l *links) Mounted(path model.Path) bool {
 	return mounted
 }
 
+// MountPoint is the mount point that a path is, or lies below.
+func (l *links) MountPoint(path model.Path) (model.Path, bool) {
+	p, mounted := l.point(path)
+	return p.path, mounted
+}
+
 // Forward hands a request to the neighbour through which its path came.
 func (l *links) Forward(ctx context.Context, who access.Principal, q Request) (Response, error) {
 	p, mounted := l.point(q.Path)
@@ -53,6 +59,12 @@ func (l *links) Forward(ctx context.Context, who access.Principal, q Request) (R
 		}}
 	case OpRemove:
 		request.Operation = &linkv1.ExecuteRequest_Remove{Remove: &linkv1.RemoveOperation{Expected: proto.FromPosition(q.Expected), Below: q.Below}}
+	case OpApply:
+		apply, err := fromEdits(&q, p.path, outward)
+		if err != nil {
+			return Response{}, err
+		}
+		request.Operation = &linkv1.ExecuteRequest_Apply{Apply: apply}
 	}
 	answer, err := l.hub.Ask(ctx, p.link, request)
 	if err != nil {
@@ -187,6 +199,10 @@ func readRequest(wire *linkv1.ExecuteRequest, root model.Path, inward func(model
 	case *linkv1.ExecuteRequest_Remove:
 		q.Op, q.Expected, q.Below = OpRemove, proto.ToPosition(operation.Remove.GetExpected()), operation.Remove.GetBelow()
 		return q, nil
+	case *linkv1.ExecuteRequest_Apply:
+		q.Op, q.DryRun = OpApply, operation.Apply.GetDryRun()
+		q.Edits, err = toEdits(operation.Apply.GetEdits(), root, inward)
+		return q, err
 	default:
 		return q, model.Errorf(model.KindUnsupported, "received an operation that this version does not know")
 	}

@@ -21,6 +21,8 @@ var Methods = access.Methods{
 	apiv1connect.TreeServiceCallProcedure:     {Who: access.Declared, Right: model.RightView, Field: "path"},
 	apiv1connect.TreeServiceCreateProcedure:   {Who: access.Entitled, Right: model.RightConfigure, Field: "path"},
 	apiv1connect.TreeServiceRemoveProcedure:   {Who: access.Entitled, Right: model.RightConfigure, Field: "path"},
+	apiv1connect.TreeServiceApplyProcedure:    {Who: access.Declared, Right: model.RightView, Field: "edits"},
+	apiv1connect.TreeServiceExportProcedure:   {Who: access.Filtered, Right: model.RightView},
 	apiv1connect.TreeServiceWatchProcedure:    {Who: access.Entitled, Right: model.RightView, Field: "addresses"},
 	apiv1connect.TreeServiceFollowProcedure:   {Who: access.Filtered, Right: model.RightView},
 

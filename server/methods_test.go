@@ -49,7 +49,7 @@ func TestDefaultDeny(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if requirement.Who == access.Public || strings.HasSuffix(method, "/Watch") || strings.HasSuffix(method, "/Follow") {
+		if requirement.Who == access.Public || strings.HasSuffix(method, "/Watch") || strings.HasSuffix(method, "/Follow") || strings.HasSuffix(method, "/Export") {
 			continue // streams are tried below
 		}
 		for _, token := range []string{"", "x", sessionPrefix + "x", tokenPrefix + "x", n.token + "x", n.token[:len(n.token)-1], "Bearer " + n.token} {
@@ -74,6 +74,14 @@ func TestDefaultDeny(t *testing.T) {
 	}
 	if connect.CodeOf(err) != connect.CodeUnauthenticated {
 		t.Errorf("follow: %v", err)
+	}
+	export, err := stranger.Export(t.Context(), &apiv1.ExportRequest{Path: "/"})
+	if err == nil {
+		export.Receive()
+		err = export.Err()
+	}
+	if connect.CodeOf(err) != connect.CodeUnauthenticated {
+		t.Errorf("export: %v", err)
 	}
 	for path, want := range map[string]int{"/healthz": http.StatusOK, "/metrics": http.StatusUnauthorized, "/": http.StatusNotFound, "/banyan.api.v1.TreeService/Erase": http.StatusNotFound} {
 		response, err := n.client.Get(n.url() + path)

@@ -60,10 +60,17 @@ func (p *passwords) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
+func checkPassword(password string) error {
+	if len(password) < minPassword || len(password) > maxPassword {
+		return model.Errorf(model.KindInvalid, "a password has %d to %d bytes", minPassword, maxPassword)
+	}
+	return nil
+}
+
 // hash is the form in which a password is kept.
 func (p *passwords) hash(ctx context.Context, password string) (string, error) {
-	if len(password) < minPassword || len(password) > maxPassword {
-		return "", model.Errorf(model.KindInvalid, "a password has %d to %d bytes", minPassword, maxPassword)
+	if err := checkPassword(password); err != nil {
+		return "", err
 	}
 	leave, err := p.enter(ctx)
 	if err != nil {

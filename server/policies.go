@@ -45,13 +45,18 @@ func (p *policies) Decider() *access.Decider {
 	if made := p.current.Load(); made != nil && made.changes == changes {
 		return made.Decider
 	}
-	decider, err := access.New(p.read())
+	decider := p.deciderOf(p.read())
+	p.current.Store(&madeDecider{decider, changes})
+	return decider
+}
+
+func (p *policies) deciderOf(cfg access.Config) *access.Decider {
+	decider, err := access.New(cfg)
 	if err != nil {
 		// A part that cannot be used must not open anything, nor keep alive what was taken away.
 		p.log.Error("rights cannot be worked out, nobody has any", "error", err)
 		decider, _ = access.New(access.Config{Node: p.node})
 	}
-	p.current.Store(&madeDecider{decider, changes})
 	return decider
 }
 
@@ -60,32 +65,59 @@ func (p *policies) read() access.Config {
 	cfg := access.Config{Node: p.node, People: map[string]*access.Policy{}, Foreign: map[access.Person]*access.Policy{}, Grants: p.grants()}
 	roles := p.roles(p.tree)
 	for _, c := range directlyBelow(p.tree, usersPath) {
-		switch c.Schema.Kind {
-		case KindUser:
-			if !c.SettingNamed(settingEnabled).Bool() {
-				continue
-			}
-			policy, err := policyOf(&c, roles)
-			if err != nil {
-				p.log.Error("a user's rules cannot be used", "user", c.Path, "error", err)
-				policy, _ = access.NewPolicy(nil)
-			}
-			cfg.People[c.Path.Base()] = policy
-		case KindForeign:
-			person, err := access.ParsePerson(c.SettingNamed(settingPerson).Text())
-			if err != nil {
-				p.log.Error("a foreign user cannot be used", "user", c.Path, "error", err)
-				continue
-			}
-			policy, err := policyOf(&c, nil)
-			if err != nil {
-				p.log.Error("a foreign user's rules cannot be used", "user", c.Path, "error", err)
-				policy, _ = access.NewPolicy(nil)
-			}
-			cfg.Foreign[person] = policy
+		if c.Schema.Kind == KindUser && c.SettingNamed(settingEnabled).Bool() {
+			p.addPerson(&cfg, &c, roles)
 		}
 	}
+	p.readForeign(p.tree, &cfg)
 	return cfg
+}
+
+func (p *policies) addPerson(cfg *access.Config, c *tree.Context, roles map[string][]access.Rule) {
+	policy, err := policyOf(c, roles)
+	if err != nil {
+		p.log.Error("a user's rules cannot be used", "user", c.Path, "error", err)
+		policy, _ = access.NewPolicy(nil)
+	}
+	cfg.People[c.Path.Base()] = policy
+}
+
+// readForeign collects what is said about people of other nodes.
+func (p *policies) readForeign(of View, cfg *access.Config) {
+	for _, c := range directlyBelow(of, usersPath) {
+		if c.Schema.Kind != KindForeign {
+			continue
+		}
+		person, err := access.ParsePerson(c.SettingNamed(settingPerson).Text())
+		if err != nil {
+			p.log.Error("a foreign user cannot be used", "user", c.Path, "error", err)
+			continue
+		}
+		policy, err := policyOf(&c, nil)
+		if err != nil {
+			p.log.Error("a foreign user's rules cannot be used", "user", c.Path, "error", err)
+			policy, _ = access.NewPolicy(nil)
+		}
+		cfg.Foreign[person] = policy
+	}
+}
+
+// For is the decider that would hold if the tree were view, as far as it decides on one asker. What is granted to neighbours is as it is now:
+// nobody's request changes what they are granted themselves.
+func (p *policies) For(view View, who access.Principal) *access.Decider {
+	cfg := access.Config{Node: p.node, People: map[string]*access.Policy{}, Foreign: map[access.Person]*access.Policy{}, Grants: p.grants()}
+	if who.Link != "" {
+		p.readForeign(view, &cfg)
+	} else if path, err := usersPath.Child(who.Chain.Person.Name); err == nil {
+		if c, there := view.Lookup(path); there && own(&c) && c.Schema.Kind == KindUser && c.SettingNamed(settingEnabled).Bool() {
+			roles := map[string][]access.Rule{}
+			for _, name := range roleNames(c.SettingNamed(settingRoles).Text()) {
+				roles[name], _ = p.role(view, name)
+			}
+			p.addPerson(&cfg, &c, roles)
+		}
+	}
+	return p.deciderOf(cfg)
 }
 
 func policyOf(c *tree.Context, roles map[string][]access.Rule) (*access.Policy, error) {

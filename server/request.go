@@ -19,9 +19,10 @@ const (
 	OpCall
 	OpCreate
 	OpRemove
+	OpApply
 )
 
-var opNames = [...]string{"", "set", "call", "create", "remove"}
+var opNames = [...]string{"", "set", "call", "create", "remove", "apply"}
 
 // String is the operation's name in messages.
 func (o Op) String() string {
@@ -51,9 +52,33 @@ type Request struct {
 	Expected model.Revision
 	// Below takes everything below it away, too (OpRemove).
 	Below bool
+	// Edits are what a batch does (OpApply), in their order: as one commit or not at all. Its Path is not read.
+	Edits []Edit
+	// DryRun judges a batch and does nothing.
+	DryRun bool
 
 	drawn bool // the ID was drawn here: nobody can send the request again, so that it need not be remembered
 }
+
+// Edit is one thing that a batch does: OpCreate, OpSet or OpRemove. It is judged as if it were a request of its own, against the tree as the edits
+// before it leave it.
+type Edit struct {
+	Op   Op
+	Path model.Path
+	// Kind is of a context to be created.
+	Kind string
+	// Label of one to be created, or the new one where it is not nil.
+	Label *string
+	// Settings are given to a context that is created, or changed; no value puts a setting's default back.
+	Settings []model.Argument
+	// Expected is the revision that the context must have (OpSet, OpRemove); zero takes any.
+	Expected model.Revision
+	// Below takes everything below it away, too (OpRemove).
+	Below bool
+}
+
+// MaxEdits is how many edits one batch has at most.
+const MaxEdits = 10_000
 
 // Response is what became of a request.
 type Response struct {
@@ -94,16 +119,37 @@ func (q *Request) digest(who access.Principal) []byte {
 		Expected             model.Revision
 		Below                bool
 		Person, Node, Across string
+		Edits                []digestEdit `json:",omitempty"`
+		DryRun               bool         `json:",omitempty"`
 	}{
 		Op: q.Op, Path: q.Path, Name: q.Name, Value: model.Typed{Value: q.Value}, Kind: q.Kind, Label: q.Label, Expected: q.Expected, Below: q.Below,
 		Person: who.Chain.Person.Name, Node: who.Chain.Person.Node, Across: who.Link,
+		Arguments: digestArguments(q.Arguments), DryRun: q.DryRun,
 	}
-	for _, a := range q.Arguments {
-		form.Arguments = append(form.Arguments, digestArgument{a.Name, model.Typed{Value: a.Value}})
+	for _, e := range q.Edits {
+		form.Edits = append(form.Edits, digestEdit{e.Op, e.Path, e.Kind, e.Label, digestArguments(e.Settings), e.Expected, e.Below})
 	}
 	encoded, _ := json.Marshal(form) // values, paths and names always encode
 	sum := sha256.Sum256(encoded)
 	return sum[:]
+}
+
+type digestEdit struct {
+	Op       Op
+	Path     model.Path
+	Kind     string
+	Label    *string
+	Settings []digestArgument
+	Expected model.Revision
+	Below    bool
+}
+
+func digestArguments(arguments []model.Argument) []digestArgument {
+	var form []digestArgument
+	for _, a := range arguments {
+		form = append(form, digestArgument{a.Name, model.Typed{Value: a.Value}})
+	}
+	return form
 }
 
 type digestArgument struct {

@@ -16,6 +16,8 @@ import (
 type Forwarder interface {
 	// Mounted reports whether the path is a mount point or lies below one: nothing there is this node's own.
 	Mounted(path model.Path) bool
+	// MountPoint is the mount point that a path is, or lies below.
+	MountPoint(path model.Path) (model.Path, bool)
 	// Forward hands the request on and returns what the owner answered. The path is in this node's tree; the principal is who asked here, to
 	// which the forwarder adds this node. Paths in an error are of no matter: the router puts the ones that were asked for.
 	Forward(ctx context.Context, who access.Principal, q Request) (Response, error)
@@ -24,8 +26,11 @@ type Forwarder interface {
 // mirrorWait is how long an answer waits for this node's own tree to show what the owner did.
 const mirrorWait = time.Second
 
-// rights knows the decider that holds.
-type rights interface{ Decider() *access.Decider }
+// rights knows the decider that holds, and the one that would hold for somebody if the tree were another.
+type rights interface {
+	Decider() *access.Decider
+	For(view View, who access.Principal) *access.Decider
+}
 
 // Router is the one way that every set, call, creation, removal and batch takes, whoever asks and however: it finds the owner, decides, and has
 // it done here or hands it on.
@@ -64,6 +69,8 @@ func (r *Router) execute(ctx context.Context, who access.Principal, q *Request) 
 		return r.create(ctx, who, q)
 	case OpRemove:
 		return r.remove(ctx, who, q)
+	case OpApply:
+		return r.apply(ctx, who, q)
 	}
 	return Response{}, model.Errorf(model.KindUnsupported, "there is no operation %d", q.Op)
 }
@@ -82,11 +89,25 @@ func (r *Router) located(err error, q *Request) error {
 	default:
 		e.Err = err
 	}
-	e.Op, e.Path, e.Name = q.Op.String(), q.Path, q.Name
+	r.locate(e, q)
+	return e
+}
+
+func (r *Router) locate(e *model.Error, q *Request) {
+	if q.Op == OpApply {
+		for i, other := range e.Also {
+			copied := *other
+			copied.Also = nil
+			r.locate(&copied, q)
+			e.Also[i] = &copied
+		}
+		q.locateEdit(e)
+	} else {
+		e.Op, e.Path, e.Name, e.Edit, e.Also = q.Op.String(), q.Path, q.Name, 0, nil
+	}
 	if e.Node == "" && e.Kind != model.KindNotFound {
 		e.Node = r.node
 	}
-	return e
 }
 
 // decide asks the one decider.
@@ -145,6 +166,9 @@ func (r *Router) handOn(ctx context.Context, who access.Principal, q *Request, s
 	response, err := r.forward.Forward(ctx, who, *q)
 	switch model.KindOf(err) {
 	case model.KindNotFound:
+		if q.Op == OpApply {
+			return Response{}, err // the edit that it names is told in the same words
+		}
 		return Response{}, access.NotFound(q.Op.String(), q.address())
 	case model.KindTimeout:
 		return Response{}, r.lateOwner(err, q)

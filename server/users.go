@@ -60,6 +60,9 @@ func (u *users) settle(ctx context.Context, p *Proposal, name string) error {
 	if p.Settings[at].Value.IsNone() {
 		return nil
 	}
+	if p.Trial {
+		return checkPassword(p.Settings[at].Value.Text())
+	}
 	hash, err := u.sessions.passwords.hash(ctx, p.Settings[at].Value.Text())
 	if err == nil {
 		p.Settings[at].Value = model.String(hash)

@@ -183,3 +183,27 @@ func (s *Store) Secret(ctx context.Context, id model.ContextID, name string) (mo
 	}
 	return decodeValue(plain)
 }
+
+// SecretsSet names the secret settings of own contexts that have a value.
+func (s *Store) SecretsSet(ctx context.Context) (map[model.ContextID][]string, error) {
+	rows, err := s.reader.QueryContext(ctx, `SELECT contexts.node, ordinal, random, number, settings.name
+		FROM settings JOIN contexts ON contexts.key = settings.context WHERE sealed = 1`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	found := map[model.ContextID][]string{}
+	for rows.Next() {
+		var node sql.RawBytes
+		var id model.ContextID
+		var ordinal, random int64
+		var name string
+		if err := rows.Scan(&node, &ordinal, &random, &id.Number, &name); err != nil {
+			return nil, err
+		}
+		copy(id.Node[:], node)
+		id.Epoch = model.Epoch{Ordinal: uint64(ordinal), Random: uint64(random)}
+		found[id] = append(found[id], name)
+	}
+	return found, rows.Err()
+}

@@ -98,6 +98,19 @@ func (t *Tree) Walk(path model.Path, descend func(model.Path) bool, visit func(*
 	}
 }
 
+// Snapshot is every context at and below path as of one moment, and the change number of that moment.
+func (t *Tree) Snapshot(path model.Path) (contexts []Context, head uint64) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if i, there := t.contexts.byPath[path]; there {
+		t.walk(i, nil, func(c *Context) bool {
+			contexts = append(contexts, *c)
+			return true
+		})
+	}
+	return contexts, t.changes.visible()
+}
+
 func (t *Tree) walk(i Index, descend func(model.Path) bool, visit func(*Context) bool) bool {
 	r := &t.contexts.records[i]
 	if r.schema != nil {

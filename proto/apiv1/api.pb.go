@@ -1531,6 +1531,828 @@ func (x *RemoveResponse) GetVia() []string {
 	return nil
 }
 
+type ApplyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Edits         []*Edit                `protobuf:"bytes,1,rep,name=edits,proto3" json:"edits,omitempty"`                  // 1 to 10,000, judged and done in this order; all of what one node owns
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // judge, and do nothing
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`                        // of the request; drawn by the node where it is empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyRequest) Reset() {
+	*x = ApplyRequest{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyRequest) ProtoMessage() {}
+
+func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
+func (*ApplyRequest) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ApplyRequest) GetEdits() []*Edit {
+	if x != nil {
+		return x.Edits
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ApplyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// One thing that a batch does. A context is created, changed or removed once in a batch; one that was removed may be created again.
+type Edit struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Path     string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Expected string                 `protobuf:"bytes,2,opt,name=expected,proto3" json:"expected,omitempty"` // revision that must be the current one (change, remove)
+	// Types that are valid to be assigned to Operation:
+	//
+	//	*Edit_Create
+	//	*Edit_Change
+	//	*Edit_Remove
+	Operation     isEdit_Operation `protobuf_oneof:"operation"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Edit) Reset() {
+	*x = Edit{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Edit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Edit) ProtoMessage() {}
+
+func (x *Edit) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Edit.ProtoReflect.Descriptor instead.
+func (*Edit) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Edit) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Edit) GetExpected() string {
+	if x != nil {
+		return x.Expected
+	}
+	return ""
+}
+
+func (x *Edit) GetOperation() isEdit_Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *Edit) GetCreate() *CreateEdit {
+	if x != nil {
+		if x, ok := x.Operation.(*Edit_Create); ok {
+			return x.Create
+		}
+	}
+	return nil
+}
+
+func (x *Edit) GetChange() *ChangeEdit {
+	if x != nil {
+		if x, ok := x.Operation.(*Edit_Change); ok {
+			return x.Change
+		}
+	}
+	return nil
+}
+
+func (x *Edit) GetRemove() *RemoveEdit {
+	if x != nil {
+		if x, ok := x.Operation.(*Edit_Remove); ok {
+			return x.Remove
+		}
+	}
+	return nil
+}
+
+type isEdit_Operation interface {
+	isEdit_Operation()
+}
+
+type Edit_Create struct {
+	Create *CreateEdit `protobuf:"bytes,3,opt,name=create,proto3,oneof"`
+}
+
+type Edit_Change struct {
+	Change *ChangeEdit `protobuf:"bytes,4,opt,name=change,proto3,oneof"`
+}
+
+type Edit_Remove struct {
+	Remove *RemoveEdit `protobuf:"bytes,5,opt,name=remove,proto3,oneof"`
+}
+
+func (*Edit_Create) isEdit_Operation() {}
+
+func (*Edit_Change) isEdit_Operation() {}
+
+func (*Edit_Remove) isEdit_Operation() {}
+
+type CreateEdit struct {
+	state         protoimpl.MessageState     `protogen:"open.v1"`
+	Kind          string                     `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Label         string                     `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	Settings      map[string]*structpb.Value `protobuf:"bytes,3,rep,name=settings,proto3" json:"settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Texts         map[string]string          `protobuf:"bytes,4,rep,name=texts,proto3" json:"texts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // settings as a person types them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateEdit) Reset() {
+	*x = CreateEdit{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateEdit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateEdit) ProtoMessage() {}
+
+func (x *CreateEdit) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateEdit.ProtoReflect.Descriptor instead.
+func (*CreateEdit) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CreateEdit) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *CreateEdit) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *CreateEdit) GetSettings() map[string]*structpb.Value {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *CreateEdit) GetTexts() map[string]string {
+	if x != nil {
+		return x.Texts
+	}
+	return nil
+}
+
+// Sets several settings, or the label, or both.
+type ChangeEdit struct {
+	state         protoimpl.MessageState     `protogen:"open.v1"`
+	Settings      map[string]*structpb.Value `protobuf:"bytes,1,rep,name=settings,proto3" json:"settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // null puts the default back
+	Texts         map[string]string          `protobuf:"bytes,2,rep,name=texts,proto3" json:"texts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`       // settings as a person types them
+	Label         *string                    `protobuf:"bytes,3,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeEdit) Reset() {
+	*x = ChangeEdit{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeEdit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeEdit) ProtoMessage() {}
+
+func (x *ChangeEdit) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeEdit.ProtoReflect.Descriptor instead.
+func (*ChangeEdit) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ChangeEdit) GetSettings() map[string]*structpb.Value {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *ChangeEdit) GetTexts() map[string]string {
+	if x != nil {
+		return x.Texts
+	}
+	return nil
+}
+
+func (x *ChangeEdit) GetLabel() string {
+	if x != nil && x.Label != nil {
+		return *x.Label
+	}
+	return ""
+}
+
+type RemoveEdit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Below         bool                   `protobuf:"varint,1,opt,name=below,proto3" json:"below,omitempty"` // everything below it too
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveEdit) Reset() {
+	*x = RemoveEdit{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveEdit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveEdit) ProtoMessage() {}
+
+func (x *RemoveEdit) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveEdit.ProtoReflect.Descriptor instead.
+func (*RemoveEdit) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RemoveEdit) GetBelow() bool {
+	if x != nil {
+		return x.Below
+	}
+	return false
+}
+
+type ApplyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`  // of every context that was created or changed; empty for a trial
+	Mirrored      bool                   `protobuf:"varint,2,opt,name=mirrored,proto3" json:"mirrored,omitempty"` // the tree of this node shows it already
+	Via           []string               `protobuf:"bytes,3,rep,name=via,proto3" json:"via,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyResponse) Reset() {
+	*x = ApplyResponse{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyResponse) ProtoMessage() {}
+
+func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
+func (*ApplyResponse) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ApplyResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *ApplyResponse) GetMirrored() bool {
+	if x != nil {
+		return x.Mirrored
+	}
+	return false
+}
+
+func (x *ApplyResponse) GetVia() []string {
+	if x != nil {
+		return x.Via
+	}
+	return nil
+}
+
+type ExportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // everything at and below it that the caller may see
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRequest) Reset() {
+	*x = ExportRequest{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRequest) ProtoMessage() {}
+
+func (x *ExportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
+func (*ExportRequest) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ExportRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+// A part of the answer. Kinds come before the contexts that have them.
+type ExportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kinds         []*ExportKind          `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Contexts      []*ExportContext       `protobuf:"bytes,2,rep,name=contexts,proto3" json:"contexts,omitempty"`  // in no particular order
+	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`          // in the last part: the name of the node that answers
+	Change        uint64                 `protobuf:"varint,4,opt,name=change,proto3" json:"change,omitempty"`     // in the last part: its change number as of which all of it is true
+	Complete      bool                   `protobuf:"varint,5,opt,name=complete,proto3" json:"complete,omitempty"` // this is the last part
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportResponse) Reset() {
+	*x = ExportResponse{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportResponse) ProtoMessage() {}
+
+func (x *ExportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
+func (*ExportResponse) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ExportResponse) GetKinds() []*ExportKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetContexts() []*ExportContext {
+	if x != nil {
+		return x.Contexts
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ExportResponse) GetChange() uint64 {
+	if x != nil {
+		return x.Change
+	}
+	return 0
+}
+
+func (x *ExportResponse) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+// What a kind of context can be set to. `key` is by which contexts name it; kinds of the same name at different owners can differ.
+type ExportKind struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           uint32                 `protobuf:"varint,1,opt,name=key,proto3" json:"key,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Settings      []*ExportSetting       `protobuf:"bytes,4,rep,name=settings,proto3" json:"settings,omitempty"`
+	Creatable     bool                   `protobuf:"varint,5,opt,name=creatable,proto3" json:"creatable,omitempty"` // contexts of this kind can be created at this node
+	Whole         bool                   `protobuf:"varint,6,opt,name=whole,proto3" json:"whole,omitempty"`         // what lies below such a context is part of it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportKind) Reset() {
+	*x = ExportKind{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportKind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportKind) ProtoMessage() {}
+
+func (x *ExportKind) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportKind.ProtoReflect.Descriptor instead.
+func (*ExportKind) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ExportKind) GetKey() uint32 {
+	if x != nil {
+		return x.Key
+	}
+	return 0
+}
+
+func (x *ExportKind) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExportKind) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *ExportKind) GetSettings() []*ExportSetting {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *ExportKind) GetCreatable() bool {
+	if x != nil {
+		return x.Creatable
+	}
+	return false
+}
+
+func (x *ExportKind) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+type ExportSetting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Unit          string                 `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
+	Description   string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	Default       *structpb.Value        `protobuf:"bytes,5,opt,name=default,proto3" json:"default,omitempty"` // in the JSON form of its type
+	Right         string                 `protobuf:"bytes,6,opt,name=right,proto3" json:"right,omitempty"`
+	Secret        bool                   `protobuf:"varint,7,opt,name=secret,proto3" json:"secret,omitempty"`
+	Local         bool                   `protobuf:"varint,8,opt,name=local,proto3" json:"local,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportSetting) Reset() {
+	*x = ExportSetting{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportSetting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportSetting) ProtoMessage() {}
+
+func (x *ExportSetting) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportSetting.ProtoReflect.Descriptor instead.
+func (*ExportSetting) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ExportSetting) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExportSetting) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ExportSetting) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *ExportSetting) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *ExportSetting) GetDefault() *structpb.Value {
+	if x != nil {
+		return x.Default
+	}
+	return nil
+}
+
+func (x *ExportSetting) GetRight() string {
+	if x != nil {
+		return x.Right
+	}
+	return ""
+}
+
+func (x *ExportSetting) GetSecret() bool {
+	if x != nil {
+		return x.Secret
+	}
+	return false
+}
+
+func (x *ExportSetting) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
+type ExportContext struct {
+	state         protoimpl.MessageState     `protogen:"open.v1"`
+	Path          string                     `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Kind          uint32                     `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"` // key of its kind
+	Label         string                     `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	Revision      string                     `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	Via           []string                   `protobuf:"bytes,5,rep,name=via,proto3" json:"via,omitempty"`                                                                                     // nodes between this one and the owner, the owner last
+	Settings      map[string]*structpb.Value `protobuf:"bytes,6,rep,name=settings,proto3" json:"settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // those that are set, in the JSON form of their type
+	Secrets       []string                   `protobuf:"bytes,7,rep,name=secrets,proto3" json:"secrets,omitempty"`                                                                             // names of secret settings that are set, where this node owns the context
+	Fixed         bool                       `protobuf:"varint,8,opt,name=fixed,proto3" json:"fixed,omitempty"`                                                                                // people neither create nor remove it
+	Found         bool                       `protobuf:"varint,9,opt,name=found,proto3" json:"found,omitempty"`                                                                                // it only shows what was found, or is part of the context above it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportContext) Reset() {
+	*x = ExportContext{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportContext) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportContext) ProtoMessage() {}
+
+func (x *ExportContext) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportContext.ProtoReflect.Descriptor instead.
+func (*ExportContext) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ExportContext) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ExportContext) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *ExportContext) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *ExportContext) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *ExportContext) GetVia() []string {
+	if x != nil {
+		return x.Via
+	}
+	return nil
+}
+
+func (x *ExportContext) GetSettings() map[string]*structpb.Value {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *ExportContext) GetSecrets() []string {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *ExportContext) GetFixed() bool {
+	if x != nil {
+		return x.Fixed
+	}
+	return false
+}
+
+func (x *ExportContext) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
 type WatchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"` // PATH:NAME, or PATH for all of a context
@@ -1540,7 +2362,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[20]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +2374,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[20]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +2387,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WatchRequest) GetAddresses() []string {
@@ -1585,7 +2407,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[21]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +2419,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[21]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +2432,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WatchResponse) GetReadings() []*Reading {
@@ -1636,7 +2458,7 @@ type FollowRequest struct {
 
 func (x *FollowRequest) Reset() {
 	*x = FollowRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[22]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +2470,7 @@ func (x *FollowRequest) String() string {
 func (*FollowRequest) ProtoMessage() {}
 
 func (x *FollowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[22]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +2483,7 @@ func (x *FollowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
 func (*FollowRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FollowRequest) GetPath() string {
@@ -1685,7 +2507,7 @@ type FollowResponse struct {
 
 func (x *FollowResponse) Reset() {
 	*x = FollowResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[23]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +2519,7 @@ func (x *FollowResponse) String() string {
 func (*FollowResponse) ProtoMessage() {}
 
 func (x *FollowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[23]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +2532,7 @@ func (x *FollowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowResponse.ProtoReflect.Descriptor instead.
 func (*FollowResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FollowResponse) GetBody() isFollowResponse_Body {
@@ -1780,7 +2602,7 @@ type Definitions struct {
 
 func (x *Definitions) Reset() {
 	*x = Definitions{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[24]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +2614,7 @@ func (x *Definitions) String() string {
 func (*Definitions) ProtoMessage() {}
 
 func (x *Definitions) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[24]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +2627,7 @@ func (x *Definitions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definitions.ProtoReflect.Descriptor instead.
 func (*Definitions) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Definitions) GetContexts() []*FollowContext {
@@ -1842,7 +2664,7 @@ type FollowContext struct {
 
 func (x *FollowContext) Reset() {
 	*x = FollowContext{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[25]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1854,7 +2676,7 @@ func (x *FollowContext) String() string {
 func (*FollowContext) ProtoMessage() {}
 
 func (x *FollowContext) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[25]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1867,7 +2689,7 @@ func (x *FollowContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowContext.ProtoReflect.Descriptor instead.
 func (*FollowContext) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *FollowContext) GetPath() string {
@@ -1916,7 +2738,7 @@ type FollowVariable struct {
 
 func (x *FollowVariable) Reset() {
 	*x = FollowVariable{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2750,7 @@ func (x *FollowVariable) String() string {
 func (*FollowVariable) ProtoMessage() {}
 
 func (x *FollowVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2763,7 @@ func (x *FollowVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowVariable.ProtoReflect.Descriptor instead.
 func (*FollowVariable) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FollowVariable) GetName() string {
@@ -1975,7 +2797,7 @@ type FollowSamples struct {
 
 func (x *FollowSamples) Reset() {
 	*x = FollowSamples{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2809,7 @@ func (x *FollowSamples) String() string {
 func (*FollowSamples) ProtoMessage() {}
 
 func (x *FollowSamples) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2822,7 @@ func (x *FollowSamples) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowSamples.ProtoReflect.Descriptor instead.
 func (*FollowSamples) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FollowSamples) GetSamples() *modelv1.Samples {
@@ -2026,7 +2848,7 @@ type Staleness struct {
 
 func (x *Staleness) Reset() {
 	*x = Staleness{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2038,7 +2860,7 @@ func (x *Staleness) String() string {
 func (*Staleness) ProtoMessage() {}
 
 func (x *Staleness) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2051,7 +2873,7 @@ func (x *Staleness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staleness.ProtoReflect.Descriptor instead.
 func (*Staleness) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Staleness) GetStale() []*StalePath {
@@ -2072,7 +2894,7 @@ type StalePath struct {
 
 func (x *StalePath) Reset() {
 	*x = StalePath{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2906,7 @@ func (x *StalePath) String() string {
 func (*StalePath) ProtoMessage() {}
 
 func (x *StalePath) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2919,7 @@ func (x *StalePath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StalePath.ProtoReflect.Descriptor instead.
 func (*StalePath) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StalePath) GetPath() string {
@@ -2131,7 +2953,7 @@ type LoginRequest struct {
 
 func (x *LoginRequest) Reset() {
 	*x = LoginRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2965,7 @@ func (x *LoginRequest) String() string {
 func (*LoginRequest) ProtoMessage() {}
 
 func (x *LoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2978,7 @@ func (x *LoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginRequest.ProtoReflect.Descriptor instead.
 func (*LoginRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LoginRequest) GetName() string {
@@ -2183,7 +3005,7 @@ type LoginResponse struct {
 
 func (x *LoginResponse) Reset() {
 	*x = LoginResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +3017,7 @@ func (x *LoginResponse) String() string {
 func (*LoginResponse) ProtoMessage() {}
 
 func (x *LoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,7 +3030,7 @@ func (x *LoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginResponse.ProtoReflect.Descriptor instead.
 func (*LoginResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LoginResponse) GetToken() string {
@@ -2235,7 +3057,7 @@ type LogoutRequest struct {
 
 func (x *LogoutRequest) Reset() {
 	*x = LogoutRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +3069,7 @@ func (x *LogoutRequest) String() string {
 func (*LogoutRequest) ProtoMessage() {}
 
 func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +3082,7 @@ func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogoutRequest.ProtoReflect.Descriptor instead.
 func (*LogoutRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LogoutRequest) GetSession() string {
@@ -2286,7 +3108,7 @@ type LogoutResponse struct {
 
 func (x *LogoutResponse) Reset() {
 	*x = LogoutResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +3120,7 @@ func (x *LogoutResponse) String() string {
 func (*LogoutResponse) ProtoMessage() {}
 
 func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +3133,7 @@ func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogoutResponse.ProtoReflect.Descriptor instead.
 func (*LogoutResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *LogoutResponse) GetEnded() int64 {
@@ -2331,7 +3153,7 @@ type WhoRequest struct {
 
 func (x *WhoRequest) Reset() {
 	*x = WhoRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +3165,7 @@ func (x *WhoRequest) String() string {
 func (*WhoRequest) ProtoMessage() {}
 
 func (x *WhoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +3178,7 @@ func (x *WhoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoRequest.ProtoReflect.Descriptor instead.
 func (*WhoRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WhoRequest) GetAddress() string {
@@ -2389,7 +3211,7 @@ type WhoResponse struct {
 
 func (x *WhoResponse) Reset() {
 	*x = WhoResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +3223,7 @@ func (x *WhoResponse) String() string {
 func (*WhoResponse) ProtoMessage() {}
 
 func (x *WhoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +3236,7 @@ func (x *WhoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoResponse.ProtoReflect.Descriptor instead.
 func (*WhoResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *WhoResponse) GetName() string {
@@ -2491,7 +3313,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2503,7 +3325,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2516,7 +3338,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Session) GetId() string {
@@ -2594,7 +3416,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2606,7 +3428,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2619,7 +3441,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Explanation) GetAllowed() bool {
@@ -2660,7 +3482,7 @@ type ExplainedHop struct {
 
 func (x *ExplainedHop) Reset() {
 	*x = ExplainedHop{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +3494,7 @@ func (x *ExplainedHop) String() string {
 func (*ExplainedHop) ProtoMessage() {}
 
 func (x *ExplainedHop) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2685,7 +3507,7 @@ func (x *ExplainedHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedHop.ProtoReflect.Descriptor instead.
 func (*ExplainedHop) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ExplainedHop) GetNode() string {
@@ -2752,7 +3574,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +3586,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +3599,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 type InfoResponse struct {
@@ -2795,7 +3617,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2807,7 +3629,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2820,7 +3642,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *InfoResponse) GetName() string {
@@ -3017,7 +3839,89 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\x02id\x18\x04 \x01(\tR\x02id\">\n" +
 	"\x0eRemoveResponse\x12\x1a\n" +
 	"\bmirrored\x18\x01 \x01(\bR\bmirrored\x12\x10\n" +
-	"\x03via\x18\x02 \x03(\tR\x03via\",\n" +
+	"\x03via\x18\x02 \x03(\tR\x03via\"b\n" +
+	"\fApplyRequest\x12)\n" +
+	"\x05edits\x18\x01 \x03(\v2\x13.banyan.api.v1.EditR\x05edits\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"\xe2\x01\n" +
+	"\x04Edit\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
+	"\bexpected\x18\x02 \x01(\tR\bexpected\x123\n" +
+	"\x06create\x18\x03 \x01(\v2\x19.banyan.api.v1.CreateEditH\x00R\x06create\x123\n" +
+	"\x06change\x18\x04 \x01(\v2\x19.banyan.api.v1.ChangeEditH\x00R\x06change\x123\n" +
+	"\x06remove\x18\x05 \x01(\v2\x19.banyan.api.v1.RemoveEditH\x00R\x06removeB\v\n" +
+	"\toperation\"\xc6\x02\n" +
+	"\n" +
+	"CreateEdit\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12C\n" +
+	"\bsettings\x18\x03 \x03(\v2'.banyan.api.v1.CreateEdit.SettingsEntryR\bsettings\x12:\n" +
+	"\x05texts\x18\x04 \x03(\v2$.banyan.api.v1.CreateEdit.TextsEntryR\x05texts\x1aS\n" +
+	"\rSettingsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"TextsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc1\x02\n" +
+	"\n" +
+	"ChangeEdit\x12C\n" +
+	"\bsettings\x18\x01 \x03(\v2'.banyan.api.v1.ChangeEdit.SettingsEntryR\bsettings\x12:\n" +
+	"\x05texts\x18\x02 \x03(\v2$.banyan.api.v1.ChangeEdit.TextsEntryR\x05texts\x12\x19\n" +
+	"\x05label\x18\x03 \x01(\tH\x00R\x05label\x88\x01\x01\x1aS\n" +
+	"\rSettingsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"TextsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
+	"\x06_label\"\"\n" +
+	"\n" +
+	"RemoveEdit\x12\x14\n" +
+	"\x05below\x18\x01 \x01(\bR\x05below\"Y\n" +
+	"\rApplyResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\x12\x1a\n" +
+	"\bmirrored\x18\x02 \x01(\bR\bmirrored\x12\x10\n" +
+	"\x03via\x18\x03 \x03(\tR\x03via\"#\n" +
+	"\rExportRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\xc3\x01\n" +
+	"\x0eExportResponse\x12/\n" +
+	"\x05kinds\x18\x01 \x03(\v2\x19.banyan.api.v1.ExportKindR\x05kinds\x128\n" +
+	"\bcontexts\x18\x02 \x03(\v2\x1c.banyan.api.v1.ExportContextR\bcontexts\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x16\n" +
+	"\x06change\x18\x04 \x01(\x04R\x06change\x12\x1a\n" +
+	"\bcomplete\x18\x05 \x01(\bR\bcomplete\"\xc2\x01\n" +
+	"\n" +
+	"ExportKind\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\rR\x03key\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x128\n" +
+	"\bsettings\x18\x04 \x03(\v2\x1c.banyan.api.v1.ExportSettingR\bsettings\x12\x1c\n" +
+	"\tcreatable\x18\x05 \x01(\bR\tcreatable\x12\x14\n" +
+	"\x05whole\x18\x06 \x01(\bR\x05whole\"\xe3\x01\n" +
+	"\rExportSetting\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x120\n" +
+	"\adefault\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\adefault\x12\x14\n" +
+	"\x05right\x18\x06 \x01(\tR\x05right\x12\x16\n" +
+	"\x06secret\x18\a \x01(\bR\x06secret\x12\x14\n" +
+	"\x05local\x18\b \x01(\bR\x05local\"\xde\x02\n" +
+	"\rExportContext\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\tR\brevision\x12\x10\n" +
+	"\x03via\x18\x05 \x03(\tR\x03via\x12F\n" +
+	"\bsettings\x18\x06 \x03(\v2*.banyan.api.v1.ExportContext.SettingsEntryR\bsettings\x12\x18\n" +
+	"\asecrets\x18\a \x03(\tR\asecrets\x12\x14\n" +
+	"\x05fixed\x18\b \x01(\bR\x05fixed\x12\x14\n" +
+	"\x05found\x18\t \x01(\bR\x05found\x1aS\n" +
+	"\rSettingsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\",\n" +
 	"\fWatchRequest\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\tR\taddresses\"a\n" +
 	"\rWatchResponse\x122\n" +
@@ -3109,7 +4013,7 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\astarted\x18\x05 \x01(\tR\astarted\x12\x1a\n" +
 	"\bcontexts\x18\x06 \x01(\x03R\bcontexts\x12\x1d\n" +
 	"\n" +
-	"process_id\x18\a \x01(\x03R\tprocessId2\xec\x04\n" +
+	"process_id\x18\a \x01(\x03R\tprocessId2\xf9\x05\n" +
 	"\vTreeService\x128\n" +
 	"\x03Get\x12\x19.banyan.api.v1.GetRequest\x1a\x16.banyan.api.v1.Reading\x12F\n" +
 	"\bDescribe\x12\x1e.banyan.api.v1.DescribeRequest\x1a\x1a.banyan.api.v1.ContextInfo\x12?\n" +
@@ -3117,7 +4021,9 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\x03Set\x12\x19.banyan.api.v1.SetRequest\x1a\x1a.banyan.api.v1.SetResponse\x12?\n" +
 	"\x04Call\x12\x1a.banyan.api.v1.CallRequest\x1a\x1b.banyan.api.v1.CallResponse\x12E\n" +
 	"\x06Create\x12\x1c.banyan.api.v1.CreateRequest\x1a\x1d.banyan.api.v1.CreateResponse\x12E\n" +
-	"\x06Remove\x12\x1c.banyan.api.v1.RemoveRequest\x1a\x1d.banyan.api.v1.RemoveResponse\x12D\n" +
+	"\x06Remove\x12\x1c.banyan.api.v1.RemoveRequest\x1a\x1d.banyan.api.v1.RemoveResponse\x12B\n" +
+	"\x05Apply\x12\x1b.banyan.api.v1.ApplyRequest\x1a\x1c.banyan.api.v1.ApplyResponse\x12G\n" +
+	"\x06Export\x12\x1c.banyan.api.v1.ExportRequest\x1a\x1d.banyan.api.v1.ExportResponse0\x01\x12D\n" +
 	"\x05Watch\x12\x1b.banyan.api.v1.WatchRequest\x1a\x1c.banyan.api.v1.WatchResponse0\x01\x12G\n" +
 	"\x06Follow\x12\x1c.banyan.api.v1.FollowRequest\x1a\x1d.banyan.api.v1.FollowResponse0\x012\xd9\x01\n" +
 	"\x0eSessionService\x12B\n" +
@@ -3139,7 +4045,7 @@ func file_banyan_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_banyan_api_v1_api_proto_rawDescData
 }
 
-var file_banyan_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_banyan_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_banyan_api_v1_api_proto_goTypes = []any{
 	(*Reading)(nil),         // 0: banyan.api.v1.Reading
 	(*GetRequest)(nil),      // 1: banyan.api.v1.GetRequest
@@ -3161,37 +4067,53 @@ var file_banyan_api_v1_api_proto_goTypes = []any{
 	(*CreateResponse)(nil),  // 17: banyan.api.v1.CreateResponse
 	(*RemoveRequest)(nil),   // 18: banyan.api.v1.RemoveRequest
 	(*RemoveResponse)(nil),  // 19: banyan.api.v1.RemoveResponse
-	(*WatchRequest)(nil),    // 20: banyan.api.v1.WatchRequest
-	(*WatchResponse)(nil),   // 21: banyan.api.v1.WatchResponse
-	(*FollowRequest)(nil),   // 22: banyan.api.v1.FollowRequest
-	(*FollowResponse)(nil),  // 23: banyan.api.v1.FollowResponse
-	(*Definitions)(nil),     // 24: banyan.api.v1.Definitions
-	(*FollowContext)(nil),   // 25: banyan.api.v1.FollowContext
-	(*FollowVariable)(nil),  // 26: banyan.api.v1.FollowVariable
-	(*FollowSamples)(nil),   // 27: banyan.api.v1.FollowSamples
-	(*Staleness)(nil),       // 28: banyan.api.v1.Staleness
-	(*StalePath)(nil),       // 29: banyan.api.v1.StalePath
-	(*LoginRequest)(nil),    // 30: banyan.api.v1.LoginRequest
-	(*LoginResponse)(nil),   // 31: banyan.api.v1.LoginResponse
-	(*LogoutRequest)(nil),   // 32: banyan.api.v1.LogoutRequest
-	(*LogoutResponse)(nil),  // 33: banyan.api.v1.LogoutResponse
-	(*WhoRequest)(nil),      // 34: banyan.api.v1.WhoRequest
-	(*WhoResponse)(nil),     // 35: banyan.api.v1.WhoResponse
-	(*Session)(nil),         // 36: banyan.api.v1.Session
-	(*Explanation)(nil),     // 37: banyan.api.v1.Explanation
-	(*ExplainedHop)(nil),    // 38: banyan.api.v1.ExplainedHop
-	(*InfoRequest)(nil),     // 39: banyan.api.v1.InfoRequest
-	(*InfoResponse)(nil),    // 40: banyan.api.v1.InfoResponse
-	nil,                     // 41: banyan.api.v1.CallRequest.ArgumentsEntry
-	nil,                     // 42: banyan.api.v1.CallRequest.TextsEntry
-	nil,                     // 43: banyan.api.v1.CreateRequest.SettingsEntry
-	nil,                     // 44: banyan.api.v1.CreateRequest.TextsEntry
-	(*structpb.Value)(nil),  // 45: google.protobuf.Value
-	(modelv1.Type)(0),       // 46: banyan.model.v1.Type
-	(*modelv1.Samples)(nil), // 47: banyan.model.v1.Samples
+	(*ApplyRequest)(nil),    // 20: banyan.api.v1.ApplyRequest
+	(*Edit)(nil),            // 21: banyan.api.v1.Edit
+	(*CreateEdit)(nil),      // 22: banyan.api.v1.CreateEdit
+	(*ChangeEdit)(nil),      // 23: banyan.api.v1.ChangeEdit
+	(*RemoveEdit)(nil),      // 24: banyan.api.v1.RemoveEdit
+	(*ApplyResponse)(nil),   // 25: banyan.api.v1.ApplyResponse
+	(*ExportRequest)(nil),   // 26: banyan.api.v1.ExportRequest
+	(*ExportResponse)(nil),  // 27: banyan.api.v1.ExportResponse
+	(*ExportKind)(nil),      // 28: banyan.api.v1.ExportKind
+	(*ExportSetting)(nil),   // 29: banyan.api.v1.ExportSetting
+	(*ExportContext)(nil),   // 30: banyan.api.v1.ExportContext
+	(*WatchRequest)(nil),    // 31: banyan.api.v1.WatchRequest
+	(*WatchResponse)(nil),   // 32: banyan.api.v1.WatchResponse
+	(*FollowRequest)(nil),   // 33: banyan.api.v1.FollowRequest
+	(*FollowResponse)(nil),  // 34: banyan.api.v1.FollowResponse
+	(*Definitions)(nil),     // 35: banyan.api.v1.Definitions
+	(*FollowContext)(nil),   // 36: banyan.api.v1.FollowContext
+	(*FollowVariable)(nil),  // 37: banyan.api.v1.FollowVariable
+	(*FollowSamples)(nil),   // 38: banyan.api.v1.FollowSamples
+	(*Staleness)(nil),       // 39: banyan.api.v1.Staleness
+	(*StalePath)(nil),       // 40: banyan.api.v1.StalePath
+	(*LoginRequest)(nil),    // 41: banyan.api.v1.LoginRequest
+	(*LoginResponse)(nil),   // 42: banyan.api.v1.LoginResponse
+	(*LogoutRequest)(nil),   // 43: banyan.api.v1.LogoutRequest
+	(*LogoutResponse)(nil),  // 44: banyan.api.v1.LogoutResponse
+	(*WhoRequest)(nil),      // 45: banyan.api.v1.WhoRequest
+	(*WhoResponse)(nil),     // 46: banyan.api.v1.WhoResponse
+	(*Session)(nil),         // 47: banyan.api.v1.Session
+	(*Explanation)(nil),     // 48: banyan.api.v1.Explanation
+	(*ExplainedHop)(nil),    // 49: banyan.api.v1.ExplainedHop
+	(*InfoRequest)(nil),     // 50: banyan.api.v1.InfoRequest
+	(*InfoResponse)(nil),    // 51: banyan.api.v1.InfoResponse
+	nil,                     // 52: banyan.api.v1.CallRequest.ArgumentsEntry
+	nil,                     // 53: banyan.api.v1.CallRequest.TextsEntry
+	nil,                     // 54: banyan.api.v1.CreateRequest.SettingsEntry
+	nil,                     // 55: banyan.api.v1.CreateRequest.TextsEntry
+	nil,                     // 56: banyan.api.v1.CreateEdit.SettingsEntry
+	nil,                     // 57: banyan.api.v1.CreateEdit.TextsEntry
+	nil,                     // 58: banyan.api.v1.ChangeEdit.SettingsEntry
+	nil,                     // 59: banyan.api.v1.ChangeEdit.TextsEntry
+	nil,                     // 60: banyan.api.v1.ExportContext.SettingsEntry
+	(*structpb.Value)(nil),  // 61: google.protobuf.Value
+	(modelv1.Type)(0),       // 62: banyan.model.v1.Type
+	(*modelv1.Samples)(nil), // 63: banyan.model.v1.Samples
 }
 var file_banyan_api_v1_api_proto_depIdxs = []int32{
-	45, // 0: banyan.api.v1.Reading.value:type_name -> google.protobuf.Value
+	61, // 0: banyan.api.v1.Reading.value:type_name -> google.protobuf.Value
 	4,  // 1: banyan.api.v1.ContextInfo.settings:type_name -> banyan.api.v1.SettingInfo
 	5,  // 2: banyan.api.v1.ContextInfo.variables:type_name -> banyan.api.v1.VariableInfo
 	6,  // 3: banyan.api.v1.ContextInfo.functions:type_name -> banyan.api.v1.FunctionInfo
@@ -3200,58 +4122,78 @@ var file_banyan_api_v1_api_proto_depIdxs = []int32{
 	7,  // 6: banyan.api.v1.FunctionInfo.parameters:type_name -> banyan.api.v1.FieldInfo
 	7,  // 7: banyan.api.v1.FunctionInfo.results:type_name -> banyan.api.v1.FieldInfo
 	10, // 8: banyan.api.v1.ListResponse.entries:type_name -> banyan.api.v1.Entry
-	45, // 9: banyan.api.v1.SetRequest.value:type_name -> google.protobuf.Value
-	41, // 10: banyan.api.v1.CallRequest.arguments:type_name -> banyan.api.v1.CallRequest.ArgumentsEntry
-	42, // 11: banyan.api.v1.CallRequest.texts:type_name -> banyan.api.v1.CallRequest.TextsEntry
+	61, // 9: banyan.api.v1.SetRequest.value:type_name -> google.protobuf.Value
+	52, // 10: banyan.api.v1.CallRequest.arguments:type_name -> banyan.api.v1.CallRequest.ArgumentsEntry
+	53, // 11: banyan.api.v1.CallRequest.texts:type_name -> banyan.api.v1.CallRequest.TextsEntry
 	15, // 12: banyan.api.v1.CallResponse.results:type_name -> banyan.api.v1.Result
-	45, // 13: banyan.api.v1.Result.value:type_name -> google.protobuf.Value
-	43, // 14: banyan.api.v1.CreateRequest.settings:type_name -> banyan.api.v1.CreateRequest.SettingsEntry
-	44, // 15: banyan.api.v1.CreateRequest.texts:type_name -> banyan.api.v1.CreateRequest.TextsEntry
-	0,  // 16: banyan.api.v1.WatchResponse.readings:type_name -> banyan.api.v1.Reading
-	24, // 17: banyan.api.v1.FollowResponse.definitions:type_name -> banyan.api.v1.Definitions
-	27, // 18: banyan.api.v1.FollowResponse.samples:type_name -> banyan.api.v1.FollowSamples
-	28, // 19: banyan.api.v1.FollowResponse.staleness:type_name -> banyan.api.v1.Staleness
-	25, // 20: banyan.api.v1.Definitions.contexts:type_name -> banyan.api.v1.FollowContext
-	26, // 21: banyan.api.v1.FollowContext.variables:type_name -> banyan.api.v1.FollowVariable
-	46, // 22: banyan.api.v1.FollowVariable.type:type_name -> banyan.model.v1.Type
-	47, // 23: banyan.api.v1.FollowSamples.samples:type_name -> banyan.model.v1.Samples
-	29, // 24: banyan.api.v1.Staleness.stale:type_name -> banyan.api.v1.StalePath
-	36, // 25: banyan.api.v1.WhoResponse.sessions:type_name -> banyan.api.v1.Session
-	37, // 26: banyan.api.v1.WhoResponse.explanation:type_name -> banyan.api.v1.Explanation
-	38, // 27: banyan.api.v1.Explanation.hops:type_name -> banyan.api.v1.ExplainedHop
-	45, // 28: banyan.api.v1.CallRequest.ArgumentsEntry.value:type_name -> google.protobuf.Value
-	45, // 29: banyan.api.v1.CreateRequest.SettingsEntry.value:type_name -> google.protobuf.Value
-	1,  // 30: banyan.api.v1.TreeService.Get:input_type -> banyan.api.v1.GetRequest
-	2,  // 31: banyan.api.v1.TreeService.Describe:input_type -> banyan.api.v1.DescribeRequest
-	8,  // 32: banyan.api.v1.TreeService.List:input_type -> banyan.api.v1.ListRequest
-	11, // 33: banyan.api.v1.TreeService.Set:input_type -> banyan.api.v1.SetRequest
-	13, // 34: banyan.api.v1.TreeService.Call:input_type -> banyan.api.v1.CallRequest
-	16, // 35: banyan.api.v1.TreeService.Create:input_type -> banyan.api.v1.CreateRequest
-	18, // 36: banyan.api.v1.TreeService.Remove:input_type -> banyan.api.v1.RemoveRequest
-	20, // 37: banyan.api.v1.TreeService.Watch:input_type -> banyan.api.v1.WatchRequest
-	22, // 38: banyan.api.v1.TreeService.Follow:input_type -> banyan.api.v1.FollowRequest
-	30, // 39: banyan.api.v1.SessionService.Login:input_type -> banyan.api.v1.LoginRequest
-	32, // 40: banyan.api.v1.SessionService.Logout:input_type -> banyan.api.v1.LogoutRequest
-	34, // 41: banyan.api.v1.SessionService.Who:input_type -> banyan.api.v1.WhoRequest
-	39, // 42: banyan.api.v1.NodeService.Info:input_type -> banyan.api.v1.InfoRequest
-	0,  // 43: banyan.api.v1.TreeService.Get:output_type -> banyan.api.v1.Reading
-	3,  // 44: banyan.api.v1.TreeService.Describe:output_type -> banyan.api.v1.ContextInfo
-	9,  // 45: banyan.api.v1.TreeService.List:output_type -> banyan.api.v1.ListResponse
-	12, // 46: banyan.api.v1.TreeService.Set:output_type -> banyan.api.v1.SetResponse
-	14, // 47: banyan.api.v1.TreeService.Call:output_type -> banyan.api.v1.CallResponse
-	17, // 48: banyan.api.v1.TreeService.Create:output_type -> banyan.api.v1.CreateResponse
-	19, // 49: banyan.api.v1.TreeService.Remove:output_type -> banyan.api.v1.RemoveResponse
-	21, // 50: banyan.api.v1.TreeService.Watch:output_type -> banyan.api.v1.WatchResponse
-	23, // 51: banyan.api.v1.TreeService.Follow:output_type -> banyan.api.v1.FollowResponse
-	31, // 52: banyan.api.v1.SessionService.Login:output_type -> banyan.api.v1.LoginResponse
-	33, // 53: banyan.api.v1.SessionService.Logout:output_type -> banyan.api.v1.LogoutResponse
-	35, // 54: banyan.api.v1.SessionService.Who:output_type -> banyan.api.v1.WhoResponse
-	40, // 55: banyan.api.v1.NodeService.Info:output_type -> banyan.api.v1.InfoResponse
-	43, // [43:56] is the sub-list for method output_type
-	30, // [30:43] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	61, // 13: banyan.api.v1.Result.value:type_name -> google.protobuf.Value
+	54, // 14: banyan.api.v1.CreateRequest.settings:type_name -> banyan.api.v1.CreateRequest.SettingsEntry
+	55, // 15: banyan.api.v1.CreateRequest.texts:type_name -> banyan.api.v1.CreateRequest.TextsEntry
+	21, // 16: banyan.api.v1.ApplyRequest.edits:type_name -> banyan.api.v1.Edit
+	22, // 17: banyan.api.v1.Edit.create:type_name -> banyan.api.v1.CreateEdit
+	23, // 18: banyan.api.v1.Edit.change:type_name -> banyan.api.v1.ChangeEdit
+	24, // 19: banyan.api.v1.Edit.remove:type_name -> banyan.api.v1.RemoveEdit
+	56, // 20: banyan.api.v1.CreateEdit.settings:type_name -> banyan.api.v1.CreateEdit.SettingsEntry
+	57, // 21: banyan.api.v1.CreateEdit.texts:type_name -> banyan.api.v1.CreateEdit.TextsEntry
+	58, // 22: banyan.api.v1.ChangeEdit.settings:type_name -> banyan.api.v1.ChangeEdit.SettingsEntry
+	59, // 23: banyan.api.v1.ChangeEdit.texts:type_name -> banyan.api.v1.ChangeEdit.TextsEntry
+	28, // 24: banyan.api.v1.ExportResponse.kinds:type_name -> banyan.api.v1.ExportKind
+	30, // 25: banyan.api.v1.ExportResponse.contexts:type_name -> banyan.api.v1.ExportContext
+	29, // 26: banyan.api.v1.ExportKind.settings:type_name -> banyan.api.v1.ExportSetting
+	61, // 27: banyan.api.v1.ExportSetting.default:type_name -> google.protobuf.Value
+	60, // 28: banyan.api.v1.ExportContext.settings:type_name -> banyan.api.v1.ExportContext.SettingsEntry
+	0,  // 29: banyan.api.v1.WatchResponse.readings:type_name -> banyan.api.v1.Reading
+	35, // 30: banyan.api.v1.FollowResponse.definitions:type_name -> banyan.api.v1.Definitions
+	38, // 31: banyan.api.v1.FollowResponse.samples:type_name -> banyan.api.v1.FollowSamples
+	39, // 32: banyan.api.v1.FollowResponse.staleness:type_name -> banyan.api.v1.Staleness
+	36, // 33: banyan.api.v1.Definitions.contexts:type_name -> banyan.api.v1.FollowContext
+	37, // 34: banyan.api.v1.FollowContext.variables:type_name -> banyan.api.v1.FollowVariable
+	62, // 35: banyan.api.v1.FollowVariable.type:type_name -> banyan.model.v1.Type
+	63, // 36: banyan.api.v1.FollowSamples.samples:type_name -> banyan.model.v1.Samples
+	40, // 37: banyan.api.v1.Staleness.stale:type_name -> banyan.api.v1.StalePath
+	47, // 38: banyan.api.v1.WhoResponse.sessions:type_name -> banyan.api.v1.Session
+	48, // 39: banyan.api.v1.WhoResponse.explanation:type_name -> banyan.api.v1.Explanation
+	49, // 40: banyan.api.v1.Explanation.hops:type_name -> banyan.api.v1.ExplainedHop
+	61, // 41: banyan.api.v1.CallRequest.ArgumentsEntry.value:type_name -> google.protobuf.Value
+	61, // 42: banyan.api.v1.CreateRequest.SettingsEntry.value:type_name -> google.protobuf.Value
+	61, // 43: banyan.api.v1.CreateEdit.SettingsEntry.value:type_name -> google.protobuf.Value
+	61, // 44: banyan.api.v1.ChangeEdit.SettingsEntry.value:type_name -> google.protobuf.Value
+	61, // 45: banyan.api.v1.ExportContext.SettingsEntry.value:type_name -> google.protobuf.Value
+	1,  // 46: banyan.api.v1.TreeService.Get:input_type -> banyan.api.v1.GetRequest
+	2,  // 47: banyan.api.v1.TreeService.Describe:input_type -> banyan.api.v1.DescribeRequest
+	8,  // 48: banyan.api.v1.TreeService.List:input_type -> banyan.api.v1.ListRequest
+	11, // 49: banyan.api.v1.TreeService.Set:input_type -> banyan.api.v1.SetRequest
+	13, // 50: banyan.api.v1.TreeService.Call:input_type -> banyan.api.v1.CallRequest
+	16, // 51: banyan.api.v1.TreeService.Create:input_type -> banyan.api.v1.CreateRequest
+	18, // 52: banyan.api.v1.TreeService.Remove:input_type -> banyan.api.v1.RemoveRequest
+	20, // 53: banyan.api.v1.TreeService.Apply:input_type -> banyan.api.v1.ApplyRequest
+	26, // 54: banyan.api.v1.TreeService.Export:input_type -> banyan.api.v1.ExportRequest
+	31, // 55: banyan.api.v1.TreeService.Watch:input_type -> banyan.api.v1.WatchRequest
+	33, // 56: banyan.api.v1.TreeService.Follow:input_type -> banyan.api.v1.FollowRequest
+	41, // 57: banyan.api.v1.SessionService.Login:input_type -> banyan.api.v1.LoginRequest
+	43, // 58: banyan.api.v1.SessionService.Logout:input_type -> banyan.api.v1.LogoutRequest
+	45, // 59: banyan.api.v1.SessionService.Who:input_type -> banyan.api.v1.WhoRequest
+	50, // 60: banyan.api.v1.NodeService.Info:input_type -> banyan.api.v1.InfoRequest
+	0,  // 61: banyan.api.v1.TreeService.Get:output_type -> banyan.api.v1.Reading
+	3,  // 62: banyan.api.v1.TreeService.Describe:output_type -> banyan.api.v1.ContextInfo
+	9,  // 63: banyan.api.v1.TreeService.List:output_type -> banyan.api.v1.ListResponse
+	12, // 64: banyan.api.v1.TreeService.Set:output_type -> banyan.api.v1.SetResponse
+	14, // 65: banyan.api.v1.TreeService.Call:output_type -> banyan.api.v1.CallResponse
+	17, // 66: banyan.api.v1.TreeService.Create:output_type -> banyan.api.v1.CreateResponse
+	19, // 67: banyan.api.v1.TreeService.Remove:output_type -> banyan.api.v1.RemoveResponse
+	25, // 68: banyan.api.v1.TreeService.Apply:output_type -> banyan.api.v1.ApplyResponse
+	27, // 69: banyan.api.v1.TreeService.Export:output_type -> banyan.api.v1.ExportResponse
+	32, // 70: banyan.api.v1.TreeService.Watch:output_type -> banyan.api.v1.WatchResponse
+	34, // 71: banyan.api.v1.TreeService.Follow:output_type -> banyan.api.v1.FollowResponse
+	42, // 72: banyan.api.v1.SessionService.Login:output_type -> banyan.api.v1.LoginResponse
+	44, // 73: banyan.api.v1.SessionService.Logout:output_type -> banyan.api.v1.LogoutResponse
+	46, // 74: banyan.api.v1.SessionService.Who:output_type -> banyan.api.v1.WhoResponse
+	51, // 75: banyan.api.v1.NodeService.Info:output_type -> banyan.api.v1.InfoResponse
+	61, // [61:76] is the sub-list for method output_type
+	46, // [46:61] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_banyan_api_v1_api_proto_init() }
@@ -3259,7 +4201,13 @@ func file_banyan_api_v1_api_proto_init() {
 	if File_banyan_api_v1_api_proto != nil {
 		return
 	}
-	file_banyan_api_v1_api_proto_msgTypes[23].OneofWrappers = []any{
+	file_banyan_api_v1_api_proto_msgTypes[21].OneofWrappers = []any{
+		(*Edit_Create)(nil),
+		(*Edit_Change)(nil),
+		(*Edit_Remove)(nil),
+	}
+	file_banyan_api_v1_api_proto_msgTypes[23].OneofWrappers = []any{}
+	file_banyan_api_v1_api_proto_msgTypes[34].OneofWrappers = []any{
 		(*FollowResponse_Definitions)(nil),
 		(*FollowResponse_Samples)(nil),
 		(*FollowResponse_Staleness)(nil),
@@ -3270,7 +4218,7 @@ func file_banyan_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_api_v1_api_proto_rawDesc), len(file_banyan_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -28,6 +28,8 @@ const (
 	TreeService_Call_FullMethodName     = "/banyan.api.v1.TreeService/Call"
 	TreeService_Create_FullMethodName   = "/banyan.api.v1.TreeService/Create"
 	TreeService_Remove_FullMethodName   = "/banyan.api.v1.TreeService/Remove"
+	TreeService_Apply_FullMethodName    = "/banyan.api.v1.TreeService/Apply"
+	TreeService_Export_FullMethodName   = "/banyan.api.v1.TreeService/Export"
 	TreeService_Watch_FullMethodName    = "/banyan.api.v1.TreeService/Watch"
 	TreeService_Follow_FullMethodName   = "/banyan.api.v1.TreeService/Follow"
 )
@@ -50,6 +52,10 @@ type TreeServiceClient interface {
 	Create(ctx context.Context, in *CreateRequest, opts ...grpc.CallOption) (*CreateResponse, error)
 	// Removes a context at its owner.
 	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error)
+	// Does several edits as one: all of them or, where one is refused, none.
+	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
+	// Everything below a path with its settings, as of one moment: for who keeps settings in files.
+	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
 	// Readings as they change: for people and scripts.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 	// Everything below a path, packed by column: for programs that follow many variables.
@@ -134,9 +140,38 @@ func (c *treeServiceClient) Remove(ctx context.Context, in *RemoveRequest, opts 
 	return out, nil
 }
 
+func (c *treeServiceClient) Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyResponse)
+	err := c.cc.Invoke(ctx, TreeService_Apply_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *treeServiceClient) Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TreeService_ServiceDesc.Streams[0], TreeService_Export_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportRequest, ExportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TreeService_ExportClient = grpc.ServerStreamingClient[ExportResponse]
+
 func (c *treeServiceClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &TreeService_ServiceDesc.Streams[0], TreeService_Watch_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &TreeService_ServiceDesc.Streams[1], TreeService_Watch_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +190,7 @@ type TreeService_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 
 func (c *treeServiceClient) Follow(ctx context.Context, in *FollowRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &TreeService_ServiceDesc.Streams[1], TreeService_Follow_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &TreeService_ServiceDesc.Streams[2], TreeService_Follow_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +225,10 @@ type TreeServiceServer interface {
 	Create(context.Context, *CreateRequest) (*CreateResponse, error)
 	// Removes a context at its owner.
 	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
+	// Does several edits as one: all of them or, where one is refused, none.
+	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
+	// Everything below a path with its settings, as of one moment: for who keeps settings in files.
+	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
 	// Readings as they change: for people and scripts.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	// Everything below a path, packed by column: for programs that follow many variables.
@@ -224,6 +263,12 @@ func (UnimplementedTreeServiceServer) Create(context.Context, *CreateRequest) (*
 }
 func (UnimplementedTreeServiceServer) Remove(context.Context, *RemoveRequest) (*RemoveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Remove not implemented")
+}
+func (UnimplementedTreeServiceServer) Apply(context.Context, *ApplyRequest) (*ApplyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
+}
+func (UnimplementedTreeServiceServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Export not implemented")
 }
 func (UnimplementedTreeServiceServer) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
@@ -378,6 +423,35 @@ func _TreeService_Remove_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TreeService_Apply_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TreeServiceServer).Apply(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TreeService_Apply_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TreeServiceServer).Apply(ctx, req.(*ApplyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TreeService_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TreeServiceServer).Export(m, &grpc.GenericServerStream[ExportRequest, ExportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TreeService_ExportServer = grpc.ServerStreamingServer[ExportResponse]
+
 func _TreeService_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -435,8 +509,17 @@ var TreeService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Remove",
 			Handler:    _TreeService_Remove_Handler,
 		},
+		{
+			MethodName: "Apply",
+			Handler:    _TreeService_Apply_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Export",
+			Handler:       _TreeService_Export_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "Watch",
 			Handler:       _TreeService_Watch_Handler,

@@ -2161,6 +2161,7 @@ type ExecuteRequest struct {
 	//	*ExecuteRequest_Call
 	//	*ExecuteRequest_Create
 	//	*ExecuteRequest_Remove
+	//	*ExecuteRequest_Apply
 	Operation     isExecuteRequest_Operation `protobuf_oneof:"operation"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2260,6 +2261,15 @@ func (x *ExecuteRequest) GetRemove() *RemoveOperation {
 	return nil
 }
 
+func (x *ExecuteRequest) GetApply() *ApplyOperation {
+	if x != nil {
+		if x, ok := x.Operation.(*ExecuteRequest_Apply); ok {
+			return x.Apply
+		}
+	}
+	return nil
+}
+
 type isExecuteRequest_Operation interface {
 	isExecuteRequest_Operation()
 }
@@ -2280,6 +2290,10 @@ type ExecuteRequest_Remove struct {
 	Remove *RemoveOperation `protobuf:"bytes,7,opt,name=remove,proto3,oneof"`
 }
 
+type ExecuteRequest_Apply struct {
+	Apply *ApplyOperation `protobuf:"bytes,8,opt,name=apply,proto3,oneof"`
+}
+
 func (*ExecuteRequest_Set) isExecuteRequest_Operation() {}
 
 func (*ExecuteRequest_Call) isExecuteRequest_Operation() {}
@@ -2287,6 +2301,8 @@ func (*ExecuteRequest_Call) isExecuteRequest_Operation() {}
 func (*ExecuteRequest_Create) isExecuteRequest_Operation() {}
 
 func (*ExecuteRequest_Remove) isExecuteRequest_Operation() {}
+
+func (*ExecuteRequest_Apply) isExecuteRequest_Operation() {}
 
 // Who asks, as told: the person at the node where they logged in, and the nodes that handed it on.
 type Principal struct {
@@ -2573,6 +2589,226 @@ func (x *RemoveOperation) GetBelow() bool {
 	return false
 }
 
+// Several edits, done as one commit or not at all. Their paths are relative to the export's root, as the request's own is, which means nothing
+// here.
+type ApplyOperation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Edits         []*Edit                `protobuf:"bytes,1,rep,name=edits,proto3" json:"edits,omitempty"`
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // judge, and do nothing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyOperation) Reset() {
+	*x = ApplyOperation{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyOperation) ProtoMessage() {}
+
+func (x *ApplyOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyOperation.ProtoReflect.Descriptor instead.
+func (*ApplyOperation) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ApplyOperation) GetEdits() []*Edit {
+	if x != nil {
+		return x.Edits
+	}
+	return nil
+}
+
+func (x *ApplyOperation) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type Edit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Types that are valid to be assigned to Operation:
+	//
+	//	*Edit_Create
+	//	*Edit_Change
+	//	*Edit_Remove
+	Operation     isEdit_Operation `protobuf_oneof:"operation"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Edit) Reset() {
+	*x = Edit{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Edit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Edit) ProtoMessage() {}
+
+func (x *Edit) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Edit.ProtoReflect.Descriptor instead.
+func (*Edit) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Edit) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Edit) GetOperation() isEdit_Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *Edit) GetCreate() *CreateOperation {
+	if x != nil {
+		if x, ok := x.Operation.(*Edit_Create); ok {
+			return x.Create
+		}
+	}
+	return nil
+}
+
+func (x *Edit) GetChange() *ChangeOperation {
+	if x != nil {
+		if x, ok := x.Operation.(*Edit_Change); ok {
+			return x.Change
+		}
+	}
+	return nil
+}
+
+func (x *Edit) GetRemove() *RemoveOperation {
+	if x != nil {
+		if x, ok := x.Operation.(*Edit_Remove); ok {
+			return x.Remove
+		}
+	}
+	return nil
+}
+
+type isEdit_Operation interface {
+	isEdit_Operation()
+}
+
+type Edit_Create struct {
+	Create *CreateOperation `protobuf:"bytes,2,opt,name=create,proto3,oneof"`
+}
+
+type Edit_Change struct {
+	Change *ChangeOperation `protobuf:"bytes,3,opt,name=change,proto3,oneof"`
+}
+
+type Edit_Remove struct {
+	Remove *RemoveOperation `protobuf:"bytes,4,opt,name=remove,proto3,oneof"`
+}
+
+func (*Edit_Create) isEdit_Operation() {}
+
+func (*Edit_Change) isEdit_Operation() {}
+
+func (*Edit_Remove) isEdit_Operation() {}
+
+type ChangeOperation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Settings      []*modelv1.Argument    `protobuf:"bytes,1,rep,name=settings,proto3" json:"settings,omitempty"` // without a value the default holds again
+	Label         *string                `protobuf:"bytes,2,opt,name=label,proto3,oneof" json:"label,omitempty"`
+	Expected      *modelv1.Position      `protobuf:"bytes,3,opt,name=expected,proto3" json:"expected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeOperation) Reset() {
+	*x = ChangeOperation{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeOperation) ProtoMessage() {}
+
+func (x *ChangeOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeOperation.ProtoReflect.Descriptor instead.
+func (*ChangeOperation) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ChangeOperation) GetSettings() []*modelv1.Argument {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *ChangeOperation) GetLabel() string {
+	if x != nil && x.Label != nil {
+		return *x.Label
+	}
+	return ""
+}
+
+func (x *ChangeOperation) GetExpected() *modelv1.Position {
+	if x != nil {
+		return x.Expected
+	}
+	return nil
+}
+
 type ExecuteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Error         *modelv1.Error         `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
@@ -2586,7 +2822,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2834,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +2847,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{33}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExecuteResponse) GetError() *modelv1.Error {
@@ -2664,7 +2900,7 @@ type RedeemRequest struct {
 
 func (x *RedeemRequest) Reset() {
 	*x = RedeemRequest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2676,7 +2912,7 @@ func (x *RedeemRequest) String() string {
 func (*RedeemRequest) ProtoMessage() {}
 
 func (x *RedeemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2689,7 +2925,7 @@ func (x *RedeemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemRequest.ProtoReflect.Descriptor instead.
 func (*RedeemRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{34}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RedeemRequest) GetSecret() []byte {
@@ -2752,7 +2988,7 @@ type ExportTerms struct {
 
 func (x *ExportTerms) Reset() {
 	*x = ExportTerms{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +3000,7 @@ func (x *ExportTerms) String() string {
 func (*ExportTerms) ProtoMessage() {}
 
 func (x *ExportTerms) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +3013,7 @@ func (x *ExportTerms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportTerms.ProtoReflect.Descriptor instead.
 func (*ExportTerms) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{35}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExportTerms) GetPatterns() []string {
@@ -2814,7 +3050,7 @@ type RedeemResponse struct {
 
 func (x *RedeemResponse) Reset() {
 	*x = RedeemResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[36]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +3062,7 @@ func (x *RedeemResponse) String() string {
 func (*RedeemResponse) ProtoMessage() {}
 
 func (x *RedeemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[36]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +3075,7 @@ func (x *RedeemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemResponse.ProtoReflect.Descriptor instead.
 func (*RedeemResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{36}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RedeemResponse) GetError() *modelv1.Error {
@@ -3027,7 +3263,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
 	"\x05since\x18\x02 \x01(\x10R\x05since\x12\x10\n" +
 	"\x03hop\x18\x03 \x01(\tR\x03hop\x12\x16\n" +
-	"\x06before\x18\x04 \x01(\x04R\x06before\"\xd7\x02\n" +
+	"\x06before\x18\x04 \x01(\x04R\x06before\"\x8f\x03\n" +
 	"\x0eExecuteRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x127\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x19.banyan.link.v1.PrincipalR\tprincipal\x12\x12\n" +
@@ -3035,7 +3271,8 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x03set\x18\x04 \x01(\v2\x1c.banyan.link.v1.SetOperationH\x00R\x03set\x123\n" +
 	"\x04call\x18\x05 \x01(\v2\x1d.banyan.link.v1.CallOperationH\x00R\x04call\x129\n" +
 	"\x06create\x18\x06 \x01(\v2\x1f.banyan.link.v1.CreateOperationH\x00R\x06create\x129\n" +
-	"\x06remove\x18\a \x01(\v2\x1f.banyan.link.v1.RemoveOperationH\x00R\x06removeB\v\n" +
+	"\x06remove\x18\a \x01(\v2\x1f.banyan.link.v1.RemoveOperationH\x00R\x06remove\x126\n" +
+	"\x05apply\x18\b \x01(\v2\x1e.banyan.link.v1.ApplyOperationH\x00R\x05applyB\v\n" +
 	"\toperation\"O\n" +
 	"\tPrincipal\x12\x16\n" +
 	"\x06person\x18\x01 \x01(\tR\x06person\x12\x12\n" +
@@ -3054,7 +3291,21 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\bsettings\x18\x03 \x03(\v2\x19.banyan.model.v1.ArgumentR\bsettings\"^\n" +
 	"\x0fRemoveOperation\x125\n" +
 	"\bexpected\x18\x01 \x01(\v2\x19.banyan.model.v1.PositionR\bexpected\x12\x14\n" +
-	"\x05below\x18\x02 \x01(\bR\x05below\"\xd5\x01\n" +
+	"\x05below\x18\x02 \x01(\bR\x05below\"U\n" +
+	"\x0eApplyOperation\x12*\n" +
+	"\x05edits\x18\x01 \x03(\v2\x14.banyan.link.v1.EditR\x05edits\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\xd8\x01\n" +
+	"\x04Edit\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x129\n" +
+	"\x06create\x18\x02 \x01(\v2\x1f.banyan.link.v1.CreateOperationH\x00R\x06create\x129\n" +
+	"\x06change\x18\x03 \x01(\v2\x1f.banyan.link.v1.ChangeOperationH\x00R\x06change\x129\n" +
+	"\x06remove\x18\x04 \x01(\v2\x1f.banyan.link.v1.RemoveOperationH\x00R\x06removeB\v\n" +
+	"\toperation\"\xa4\x01\n" +
+	"\x0fChangeOperation\x125\n" +
+	"\bsettings\x18\x01 \x03(\v2\x19.banyan.model.v1.ArgumentR\bsettings\x12\x19\n" +
+	"\x05label\x18\x02 \x01(\tH\x00R\x05label\x88\x01\x01\x125\n" +
+	"\bexpected\x18\x03 \x01(\v2\x19.banyan.model.v1.PositionR\bexpectedB\b\n" +
+	"\x06_label\"\xd5\x01\n" +
 	"\x0fExecuteResponse\x12,\n" +
 	"\x05error\x18\x01 \x01(\v2\x16.banyan.model.v1.ErrorR\x05error\x125\n" +
 	"\brevision\x18\x02 \x01(\v2\x19.banyan.model.v1.PositionR\brevision\x123\n" +
@@ -3107,7 +3358,7 @@ func file_banyan_link_v1_link_proto_rawDescGZIP() []byte {
 }
 
 var file_banyan_link_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_banyan_link_v1_link_proto_goTypes = []any{
 	(Resume)(0),              // 0: banyan.link.v1.Resume
 	(LaneKind)(0),            // 1: banyan.link.v1.LaneKind
@@ -3144,18 +3395,21 @@ var file_banyan_link_v1_link_proto_goTypes = []any{
 	(*CallOperation)(nil),    // 32: banyan.link.v1.CallOperation
 	(*CreateOperation)(nil),  // 33: banyan.link.v1.CreateOperation
 	(*RemoveOperation)(nil),  // 34: banyan.link.v1.RemoveOperation
-	(*ExecuteResponse)(nil),  // 35: banyan.link.v1.ExecuteResponse
-	(*RedeemRequest)(nil),    // 36: banyan.link.v1.RedeemRequest
-	(*ExportTerms)(nil),      // 37: banyan.link.v1.ExportTerms
-	(*RedeemResponse)(nil),   // 38: banyan.link.v1.RedeemResponse
-	(*modelv1.Epoch)(nil),    // 39: banyan.model.v1.Epoch
-	(*modelv1.Chain)(nil),    // 40: banyan.model.v1.Chain
-	(*modelv1.Error)(nil),    // 41: banyan.model.v1.Error
-	(*modelv1.Value)(nil),    // 42: banyan.model.v1.Value
-	(*modelv1.Samples)(nil),  // 43: banyan.model.v1.Samples
-	(*modelv1.Position)(nil), // 44: banyan.model.v1.Position
-	(*modelv1.Argument)(nil), // 45: banyan.model.v1.Argument
-	(modelv1.Right)(0),       // 46: banyan.model.v1.Right
+	(*ApplyOperation)(nil),   // 35: banyan.link.v1.ApplyOperation
+	(*Edit)(nil),             // 36: banyan.link.v1.Edit
+	(*ChangeOperation)(nil),  // 37: banyan.link.v1.ChangeOperation
+	(*ExecuteResponse)(nil),  // 38: banyan.link.v1.ExecuteResponse
+	(*RedeemRequest)(nil),    // 39: banyan.link.v1.RedeemRequest
+	(*ExportTerms)(nil),      // 40: banyan.link.v1.ExportTerms
+	(*RedeemResponse)(nil),   // 41: banyan.link.v1.RedeemResponse
+	(*modelv1.Epoch)(nil),    // 42: banyan.model.v1.Epoch
+	(*modelv1.Chain)(nil),    // 43: banyan.model.v1.Chain
+	(*modelv1.Error)(nil),    // 44: banyan.model.v1.Error
+	(*modelv1.Value)(nil),    // 45: banyan.model.v1.Value
+	(*modelv1.Samples)(nil),  // 46: banyan.model.v1.Samples
+	(*modelv1.Position)(nil), // 47: banyan.model.v1.Position
+	(*modelv1.Argument)(nil), // 48: banyan.model.v1.Argument
+	(modelv1.Right)(0),       // 49: banyan.model.v1.Right
 }
 var file_banyan_link_v1_link_proto_depIdxs = []int32{
 	6,  // 0: banyan.link.v1.ConsumerFrame.hello:type_name -> banyan.link.v1.Hello
@@ -3175,57 +3429,64 @@ var file_banyan_link_v1_link_proto_depIdxs = []int32{
 	4,  // 14: banyan.link.v1.ProviderFrame.bindings:type_name -> banyan.link.v1.Bindings
 	19, // 15: banyan.link.v1.Bindings.origins:type_name -> banyan.link.v1.Origin
 	5,  // 16: banyan.link.v1.Bindings.paths:type_name -> banyan.link.v1.BindingPath
-	39, // 17: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
-	40, // 18: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
-	39, // 19: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
-	40, // 20: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
+	42, // 17: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
+	43, // 18: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
+	42, // 19: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
+	43, // 20: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
 	0,  // 21: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
 	19, // 22: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
 	9,  // 23: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
 	12, // 24: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
-	41, // 25: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
+	44, // 25: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
 	17, // 26: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
 	1,  // 27: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
-	39, // 28: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
+	42, // 28: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
 	20, // 29: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
 	19, // 30: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
 	21, // 31: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
 	23, // 32: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
 	25, // 33: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
 	24, // 34: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
-	42, // 35: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
-	43, // 36: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
+	45, // 35: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
+	46, // 36: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
 	28, // 37: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
 	30, // 38: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
 	31, // 39: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
 	32, // 40: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
 	33, // 41: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
 	34, // 42: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
-	42, // 43: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
-	44, // 44: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
-	45, // 45: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
-	45, // 46: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
-	44, // 47: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
-	41, // 48: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
-	44, // 49: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
-	45, // 50: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
-	37, // 51: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
-	46, // 52: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
-	41, // 53: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
-	37, // 54: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
-	2,  // 55: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
-	2,  // 56: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
-	29, // 57: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
-	36, // 58: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
-	3,  // 59: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
-	3,  // 60: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
-	35, // 61: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
-	38, // 62: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
-	59, // [59:63] is the sub-list for method output_type
-	55, // [55:59] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	35, // 43: banyan.link.v1.ExecuteRequest.apply:type_name -> banyan.link.v1.ApplyOperation
+	45, // 44: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
+	47, // 45: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
+	48, // 46: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
+	48, // 47: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
+	47, // 48: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
+	36, // 49: banyan.link.v1.ApplyOperation.edits:type_name -> banyan.link.v1.Edit
+	33, // 50: banyan.link.v1.Edit.create:type_name -> banyan.link.v1.CreateOperation
+	37, // 51: banyan.link.v1.Edit.change:type_name -> banyan.link.v1.ChangeOperation
+	34, // 52: banyan.link.v1.Edit.remove:type_name -> banyan.link.v1.RemoveOperation
+	48, // 53: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
+	47, // 54: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
+	44, // 55: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
+	47, // 56: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
+	48, // 57: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
+	40, // 58: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
+	49, // 59: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
+	44, // 60: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
+	40, // 61: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
+	2,  // 62: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
+	2,  // 63: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
+	29, // 64: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
+	39, // 65: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
+	3,  // 66: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
+	3,  // 67: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
+	38, // 68: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
+	41, // 69: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
+	66, // [66:70] is the sub-list for method output_type
+	62, // [62:66] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_banyan_link_v1_link_proto_init() }
@@ -3257,14 +3518,21 @@ func file_banyan_link_v1_link_proto_init() {
 		(*ExecuteRequest_Call)(nil),
 		(*ExecuteRequest_Create)(nil),
 		(*ExecuteRequest_Remove)(nil),
+		(*ExecuteRequest_Apply)(nil),
 	}
+	file_banyan_link_v1_link_proto_msgTypes[34].OneofWrappers = []any{
+		(*Edit_Create)(nil),
+		(*Edit_Change)(nil),
+		(*Edit_Remove)(nil),
+	}
+	file_banyan_link_v1_link_proto_msgTypes[35].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_link_v1_link_proto_rawDesc), len(file_banyan_link_v1_link_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   37,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

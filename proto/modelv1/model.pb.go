@@ -1522,6 +1522,8 @@ type Error struct {
 	Node          string                 `protobuf:"bytes,5,opt,name=node,proto3" json:"node,omitempty"`
 	Detail        string                 `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
 	Remedy        string                 `protobuf:"bytes,7,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	Edit          uint32                 `protobuf:"varint,8,opt,name=edit,proto3" json:"edit,omitempty"` // of a batch: which of its edits it is about, from 1
+	Also          []*Error               `protobuf:"bytes,9,rep,name=also,proto3" json:"also,omitempty"`  // of a batch: what else was wrong with it; these have none themselves
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1603,6 +1605,20 @@ func (x *Error) GetRemedy() string {
 		return x.Remedy
 	}
 	return ""
+}
+
+func (x *Error) GetEdit() uint32 {
+	if x != nil {
+		return x.Edit
+	}
+	return 0
+}
+
+func (x *Error) GetAlso() []*Error {
+	if x != nil {
+		return x.Also
+	}
+	return nil
 }
 
 var File_banyan_model_v1_model_proto protoreflect.FileDescriptor
@@ -1705,7 +1721,7 @@ const file_banyan_model_v1_model_proto_rawDesc = "" +
 	"\x05boxed\x18\x06 \x03(\v2\x16.banyan.model.v1.BoxedR\x05boxed\"K\n" +
 	"\x05Boxed\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12,\n" +
-	"\x05value\x18\x02 \x01(\v2\x16.banyan.model.v1.ValueR\x05value\"\xa5\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.banyan.model.v1.ValueR\x05value\"\xe5\x01\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x1c\n" +
 	"\toperation\x18\x02 \x01(\tR\toperation\x12\x12\n" +
@@ -1713,7 +1729,9 @@ const file_banyan_model_v1_model_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x12\n" +
 	"\x04node\x18\x05 \x01(\tR\x04node\x12\x16\n" +
 	"\x06detail\x18\x06 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06remedy\x18\a \x01(\tR\x06remedy*\xae\x01\n" +
+	"\x06remedy\x18\a \x01(\tR\x06remedy\x12\x12\n" +
+	"\x04edit\x18\b \x01(\rR\x04edit\x12*\n" +
+	"\x04also\x18\t \x03(\v2\x16.banyan.model.v1.ErrorR\x04also*\xae\x01\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tTYPE_BOOL\x10\x01\x12\x0e\n" +
@@ -1802,11 +1820,12 @@ var file_banyan_model_v1_model_proto_depIdxs = []int32{
 	7,  // 24: banyan.model.v1.Argument.value:type_name -> banyan.model.v1.Value
 	20, // 25: banyan.model.v1.Samples.boxed:type_name -> banyan.model.v1.Boxed
 	7,  // 26: banyan.model.v1.Boxed.value:type_name -> banyan.model.v1.Value
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	21, // 27: banyan.model.v1.Error.also:type_name -> banyan.model.v1.Error
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_banyan_model_v1_model_proto_init() }

@@ -53,6 +53,10 @@ const (
 	TreeServiceCreateProcedure = "/banyan.api.v1.TreeService/Create"
 	// TreeServiceRemoveProcedure is the fully-qualified name of the TreeService's Remove RPC.
 	TreeServiceRemoveProcedure = "/banyan.api.v1.TreeService/Remove"
+	// TreeServiceApplyProcedure is the fully-qualified name of the TreeService's Apply RPC.
+	TreeServiceApplyProcedure = "/banyan.api.v1.TreeService/Apply"
+	// TreeServiceExportProcedure is the fully-qualified name of the TreeService's Export RPC.
+	TreeServiceExportProcedure = "/banyan.api.v1.TreeService/Export"
 	// TreeServiceWatchProcedure is the fully-qualified name of the TreeService's Watch RPC.
 	TreeServiceWatchProcedure = "/banyan.api.v1.TreeService/Watch"
 	// TreeServiceFollowProcedure is the fully-qualified name of the TreeService's Follow RPC.
@@ -83,6 +87,10 @@ type TreeServiceClient interface {
 	Create(context.Context, *apiv1.CreateRequest) (*apiv1.CreateResponse, error)
 	// Removes a context at its owner.
 	Remove(context.Context, *apiv1.RemoveRequest) (*apiv1.RemoveResponse, error)
+	// Does several edits as one: all of them or, where one is refused, none.
+	Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error)
+	// Everything below a path with its settings, as of one moment: for who keeps settings in files.
+	Export(context.Context, *apiv1.ExportRequest) (*connect.ServerStreamForClient[apiv1.ExportResponse], error)
 	// Readings as they change: for people and scripts.
 	Watch(context.Context, *apiv1.WatchRequest) (*connect.ServerStreamForClient[apiv1.WatchResponse], error)
 	// Everything below a path, packed by column: for programs that follow many variables.
@@ -142,6 +150,18 @@ func NewTreeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(treeServiceMethods.ByName("Remove")),
 			connect.WithClientOptions(opts...),
 		),
+		apply: connect.NewClient[apiv1.ApplyRequest, apiv1.ApplyResponse](
+			httpClient,
+			baseURL+TreeServiceApplyProcedure,
+			connect.WithSchema(treeServiceMethods.ByName("Apply")),
+			connect.WithClientOptions(opts...),
+		),
+		export: connect.NewClient[apiv1.ExportRequest, apiv1.ExportResponse](
+			httpClient,
+			baseURL+TreeServiceExportProcedure,
+			connect.WithSchema(treeServiceMethods.ByName("Export")),
+			connect.WithClientOptions(opts...),
+		),
 		watch: connect.NewClient[apiv1.WatchRequest, apiv1.WatchResponse](
 			httpClient,
 			baseURL+TreeServiceWatchProcedure,
@@ -166,6 +186,8 @@ type treeServiceClient struct {
 	call     *connect.Client[apiv1.CallRequest, apiv1.CallResponse]
 	create   *connect.Client[apiv1.CreateRequest, apiv1.CreateResponse]
 	remove   *connect.Client[apiv1.RemoveRequest, apiv1.RemoveResponse]
+	apply    *connect.Client[apiv1.ApplyRequest, apiv1.ApplyResponse]
+	export   *connect.Client[apiv1.ExportRequest, apiv1.ExportResponse]
 	watch    *connect.Client[apiv1.WatchRequest, apiv1.WatchResponse]
 	follow   *connect.Client[apiv1.FollowRequest, apiv1.FollowResponse]
 }
@@ -233,6 +255,20 @@ func (c *treeServiceClient) Remove(ctx context.Context, req *apiv1.RemoveRequest
 	return nil, err
 }
 
+// Apply calls banyan.api.v1.TreeService.Apply.
+func (c *treeServiceClient) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
+	response, err := c.apply.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Export calls banyan.api.v1.TreeService.Export.
+func (c *treeServiceClient) Export(ctx context.Context, req *apiv1.ExportRequest) (*connect.ServerStreamForClient[apiv1.ExportResponse], error) {
+	return c.export.CallServerStream(ctx, connect.NewRequest(req))
+}
+
 // Watch calls banyan.api.v1.TreeService.Watch.
 func (c *treeServiceClient) Watch(ctx context.Context, req *apiv1.WatchRequest) (*connect.ServerStreamForClient[apiv1.WatchResponse], error) {
 	return c.watch.CallServerStream(ctx, connect.NewRequest(req))
@@ -259,6 +295,10 @@ type TreeServiceHandler interface {
 	Create(context.Context, *apiv1.CreateRequest) (*apiv1.CreateResponse, error)
 	// Removes a context at its owner.
 	Remove(context.Context, *apiv1.RemoveRequest) (*apiv1.RemoveResponse, error)
+	// Does several edits as one: all of them or, where one is refused, none.
+	Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error)
+	// Everything below a path with its settings, as of one moment: for who keeps settings in files.
+	Export(context.Context, *apiv1.ExportRequest, *connect.ServerStream[apiv1.ExportResponse]) error
 	// Readings as they change: for people and scripts.
 	Watch(context.Context, *apiv1.WatchRequest, *connect.ServerStream[apiv1.WatchResponse]) error
 	// Everything below a path, packed by column: for programs that follow many variables.
@@ -314,6 +354,18 @@ func NewTreeServiceHandler(svc TreeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(treeServiceMethods.ByName("Remove")),
 		connect.WithHandlerOptions(opts...),
 	)
+	treeServiceApplyHandler := connect.NewUnaryHandlerSimple(
+		TreeServiceApplyProcedure,
+		svc.Apply,
+		connect.WithSchema(treeServiceMethods.ByName("Apply")),
+		connect.WithHandlerOptions(opts...),
+	)
+	treeServiceExportHandler := connect.NewServerStreamHandlerSimple(
+		TreeServiceExportProcedure,
+		svc.Export,
+		connect.WithSchema(treeServiceMethods.ByName("Export")),
+		connect.WithHandlerOptions(opts...),
+	)
 	treeServiceWatchHandler := connect.NewServerStreamHandlerSimple(
 		TreeServiceWatchProcedure,
 		svc.Watch,
@@ -342,6 +394,10 @@ func NewTreeServiceHandler(svc TreeServiceHandler, opts ...connect.HandlerOption
 			treeServiceCreateHandler.ServeHTTP(w, r)
 		case TreeServiceRemoveProcedure:
 			treeServiceRemoveHandler.ServeHTTP(w, r)
+		case TreeServiceApplyProcedure:
+			treeServiceApplyHandler.ServeHTTP(w, r)
+		case TreeServiceExportProcedure:
+			treeServiceExportHandler.ServeHTTP(w, r)
 		case TreeServiceWatchProcedure:
 			treeServiceWatchHandler.ServeHTTP(w, r)
 		case TreeServiceFollowProcedure:
@@ -381,6 +437,14 @@ func (UnimplementedTreeServiceHandler) Create(context.Context, *apiv1.CreateRequ
 
 func (UnimplementedTreeServiceHandler) Remove(context.Context, *apiv1.RemoveRequest) (*apiv1.RemoveResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.api.v1.TreeService.Remove is not implemented"))
+}
+
+func (UnimplementedTreeServiceHandler) Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.api.v1.TreeService.Apply is not implemented"))
+}
+
+func (UnimplementedTreeServiceHandler) Export(context.Context, *apiv1.ExportRequest, *connect.ServerStream[apiv1.ExportResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("banyan.api.v1.TreeService.Export is not implemented"))
 }
 
 func (UnimplementedTreeServiceHandler) Watch(context.Context, *apiv1.WatchRequest, *connect.ServerStream[apiv1.WatchResponse]) error {
