@@ -2,6 +2,7 @@ package access
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -195,7 +196,7 @@ func TestHiddenIsAbsent(t *testing.T) {
 				q.Need, q.Acting = need, op == "set"
 				want := model.Error{Kind: model.KindNotFound, Op: op, Path: address.Path, Name: address.Name, Detail: "nothing is there that you may see"}
 				hidden, absent := d.Decide(q).Err(op, address), NotFound(op, address)
-				if *absent != want {
+				if !reflect.DeepEqual(*absent, want) {
 					t.Fatalf("the error tells more than what was asked: %+v", absent)
 				}
 				if model.KindOf(hidden) != model.KindNotFound {
