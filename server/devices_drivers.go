@@ -7,6 +7,8 @@ import (
 
 	"banyan/devices"
 	"banyan/devices/host"
+	"banyan/devices/modbus"
+	"banyan/devices/prometheus"
 	"banyan/devices/simulator"
 	"banyan/profiles"
 
@@ -24,16 +26,21 @@ type DriverEnv struct {
 }
 
 // Drivers are the kinds of devices that come with the program.
-func Drivers(DriverEnv) []devices.Driver {
+func Drivers(env DriverEnv) []devices.Driver {
 	return []devices.Driver{
 		host.Driver{},
 		simulator.Driver{},
+		modbus.Driver{Profiles: env.Profiles},
+		prometheus.Driver{Profiles: env.Profiles},
 	}
 }
 
 // profileChecks are the kinds of devices that can have profiles, each with what its driver asks of them.
 func profileChecks() map[string]profiles.Check {
-	return map[string]profiles.Check{}
+	return map[string]profiles.Check{
+		modbus.Kind:     modbus.Check,
+		prometheus.Kind: prometheus.Check,
+	}
 }
 
 // CheckingDrivers are the drivers without a node: for looking at files, with the profiles that came with the program.

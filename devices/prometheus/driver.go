@@ -123,7 +123,7 @@ func (d Driver) profiled(made *device, name string) error {
 	return nil
 }
 
-func (made *device) unprofiled(s devices.Settings) error {
+func (d *device) unprofiled(s devices.Settings) error {
 	most := s["max_series"].Int64()
 	if most < 1 || most > maxSeries {
 		return devices.BadSetting("max_series", "%d is outside of 1 to %d", most, maxSeries)
@@ -132,7 +132,7 @@ func (made *device) unprofiled(s devices.Settings) error {
 	if err != nil {
 		return err
 	}
-	made.view = newEverything(f, int(most))
+	d.view = newEverything(f, int(most))
 	return nil
 }
 
