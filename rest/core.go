@@ -13,8 +13,19 @@ type Tree interface {
 	Get(context.Context, *apiv1.GetRequest) (*apiv1.Reading, error)
 	Describe(context.Context, *apiv1.DescribeRequest) (*apiv1.ContextInfo, error)
 	List(context.Context, *apiv1.ListRequest) (*apiv1.ListResponse, error)
-	Watch(context.Context, *apiv1.WatchRequest, func(*apiv1.WatchResponse) error) error
+	// Watch calls the function with what is watched as it is, at least once, and then with what changes, until the context ends or something does.
+	Watch(context.Context, *apiv1.WatchRequest, func(*apiv1.WatchResponse, Phase) error) error
 }
+
+// Phase is where in a watch a message stands.
+type Phase uint8
+
+// The phases.
+const (
+	Changes  Phase = iota // what changed since
+	Snapshot              // a part of everything as it was at the beginning
+	Complete              // the last part of that
+)
 
 // Acts is the part that changes something.
 type Acts interface {

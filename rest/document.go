@@ -32,6 +32,7 @@ create_token of a user). Operations without that requirement answer anybody.
 func configuration() huma.Config {
 	config := huma.DefaultConfig("banyan", Version)
 	config.CreateHooks = nil // no $schema in documents
+	config.AllowAdditionalPropertiesByDefault = true
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.Info.Description = aboutAPI
 	config.Info.License = &huma.License{Name: "Apache License 2.0", Identifier: "Apache-2.0"}
@@ -39,6 +40,8 @@ func configuration() huma.Config {
 	config.Tags = []*huma.Tag{
 		{Name: "contexts", Description: "The tree."},
 		{Name: "values", Description: "Single settings and variables of contexts."},
+		{Name: "functions", Description: "What contexts can do."},
+		{Name: "session", Description: "Who asks."},
 		{Name: "node", Description: "The node itself, and this document."},
 	}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -51,7 +54,7 @@ func configuration() huma.Config {
 func public(r access.Requirement) bool { return r.Who == access.Public }
 
 // problems are the answers of an operation that are problems.
-func (h *Handler) problems(o operation, r access.Requirement) map[string]*huma.Response {
+func problems(o operation, r access.Requirement) map[string]*huma.Response {
 	cases := append([]problemCase(nil), o.problems...)
 	if !public(r) {
 		cases = append(cases, unknownAsker)
@@ -81,6 +84,7 @@ type document struct {
 func (h *Handler) made() *document {
 	d := &h.document
 	d.once.Do(func() {
+		open(h.api.OpenAPI().Components.Schemas.Map())
 		var compact []byte
 		if compact, d.err = json.Marshal(h.api.OpenAPI()); d.err != nil {
 			return
@@ -93,6 +97,15 @@ func (h *Handler) made() *document {
 		d.yaml, d.err = h.api.OpenAPI().YAML()
 	})
 	return d
+}
+
+// open leaves room in answers for what later versions add: only requests, where a name that is not known is a mistake, are closed.
+func open(schemas map[string]*huma.Schema) {
+	for _, s := range schemas {
+		if s.AdditionalProperties == true {
+			s.AdditionalProperties = nil
+		}
+	}
 }
 
 // JSON is the OpenAPI document.

@@ -59,7 +59,11 @@ func New(cfg Config) *Handler {
 	h := &Handler{cfg: cfg, mux: http.NewServeMux()}
 	h.api = humago.NewWithPrefix(router{h.mux}, Prefix, configuration())
 	h.addContexts()
+	h.addChanges()
 	h.addValues()
+	h.addFunctions()
+	h.addWatch()
+	h.addSession()
 	h.addNode()
 	h.serveDocument()
 	return h
@@ -162,7 +166,10 @@ func register[I, O any](h *Handler, o operation, answer func(context.Context, *I
 	if public(requirement) {
 		op.Security, op.MaxBodyBytes = []map[string][]string{}, min(strangersBody, h.cfg.MaxBody)
 	}
-	op.Responses = h.problems(o, requirement)
+	op.Responses = problems(o, requirement)
+	if o.success != nil {
+		op.Responses["200"] = o.success
+	}
 	huma.Register(h.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := answer(ctx, in)
 		if err != nil {

@@ -100,7 +100,7 @@ func TestEverythingIsAProblem(t *testing.T) {
 		"nothing":             {http.MethodGet, "/api/", "x", "", 404, "", ""},
 		"two slashes":         {http.MethodGet, "/api//v1/node", "x", "", 404, "", ""},
 		"dots":                {http.MethodGet, "/api/v1/../v1/node", "x", "", 404, "", ""},
-		"a method":            {http.MethodTrace, "/api/v1/contexts/a", "x", "", 405, "Allow", "GET, HEAD"},
+		"a method":            {http.MethodTrace, "/api/v1/contexts/a", "x", "", 405, "Allow", "DELETE, GET, HEAD"},
 		"a made up method":    {"<script>", "/api/v1/node", "x", "", 405, "Allow", "GET, HEAD"},
 		"a query":             {http.MethodGet, "/api/v1/contexts/a?colour=red", "x", "", 400, "", ""},
 		"a limit":             {http.MethodGet, "/api/v1/children/a?limit=many", "x", "", 400, "", ""},

@@ -5,16 +5,26 @@ import (
 
 	"banyan/access"
 	"banyan/model"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Routes says whom each operation answers, by method and URL. One that is not here answers nobody.
 var Routes = access.Methods{
-	"GET " + Prefix + "/contexts/{path}":  {Who: access.Entitled, Right: model.RightView, Field: "path"},
-	"GET " + Prefix + "/children/{path}":  {Who: access.Filtered, Right: model.RightView},
-	"GET " + Prefix + "/values/{address}": {Who: access.Entitled, Right: model.RightView, Field: "address"},
-	"GET " + Prefix + "/node":             {Who: access.Public},
-	"GET " + Prefix + "/openapi.json":     {Who: access.Public},
-	"GET " + Prefix + "/openapi.yaml":     {Who: access.Public},
+	"GET " + Prefix + "/contexts/{path}":      {Who: access.Entitled, Right: model.RightView, Field: "path"},
+	"GET " + Prefix + "/children/{path}":      {Who: access.Filtered, Right: model.RightView},
+	"POST " + Prefix + "/contexts":            {Who: access.Entitled, Right: model.RightConfigure, Field: "path"},
+	"DELETE " + Prefix + "/contexts/{path}":   {Who: access.Entitled, Right: model.RightConfigure, Field: "path"},
+	"GET " + Prefix + "/values/{address}":     {Who: access.Entitled, Right: model.RightView, Field: "address"},
+	"PUT " + Prefix + "/values/{address}":     {Who: access.Declared, Right: model.RightView, Field: "address"},
+	"POST " + Prefix + "/functions/{address}": {Who: access.Declared, Right: model.RightView, Field: "address"},
+	"GET " + Prefix + "/watch":                {Who: access.Entitled, Right: model.RightView, Field: "address"},
+	"POST " + Prefix + "/session":             {Who: access.Public},
+	"GET " + Prefix + "/session":              {Who: access.Authenticated},
+	"DELETE " + Prefix + "/session":           {Who: access.Authenticated},
+	"GET " + Prefix + "/node":                 {Who: access.Public},
+	"GET " + Prefix + "/openapi.json":         {Who: access.Public},
+	"GET " + Prefix + "/openapi.yaml":         {Who: access.Public},
 }
 
 // operation is what is told of a route in the document.
@@ -26,7 +36,7 @@ type operation struct {
 	description string
 	status      int // of success; 200 when 0
 	problems    []problemCase
-	maxBody     int64 // bytes; for operations with a body
+	success     *huma.Response // where it is not a document
 }
 
 // problemCase is a status that an operation can answer with, and when it does.

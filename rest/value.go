@@ -92,10 +92,15 @@ func typeNames(first, last model.Type) []any {
 func values(of map[string]Value) map[string]*structpb.Value {
 	out := make(map[string]*structpb.Value, len(of))
 	for name, v := range of {
-		out[name] = v.of
-		if v.of == nil {
-			out[name] = structpb.NewNullValue()
-		}
+		out[name] = v.wire()
 	}
 	return out
+}
+
+// wire is the value in the form of the messages, in which null is a value, too.
+func (v Value) wire() *structpb.Value {
+	if v.of == nil {
+		return structpb.NewNullValue()
+	}
+	return v.of
 }

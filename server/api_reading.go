@@ -65,6 +65,11 @@ func fromValue(t model.Type, value *structpb.Value, typed string, isTyped bool) 
 	if _, null := value.GetKind().(*structpb.Value_NullValue); null || value.GetKind() == nil {
 		return model.Value{}, nil
 	}
+	if n, number := value.GetKind().(*structpb.Value_NumberValue); number && t == model.TypeInt64 && math.Abs(n.NumberValue) >= 1<<53 {
+		return model.Value{}, &model.Error{
+			Kind: model.KindInvalid, Detail: "a JSON number of this size may have lost digits on its way", Remedy: "write the int64 as a string",
+		}
+	}
 	raw, err := json.Marshal(value.AsInterface())
 	if err != nil {
 		return model.Value{}, model.Errorf(model.KindInvalid, "the value is not JSON: %w", err)

@@ -6,6 +6,7 @@ import (
 
 	"banyan/model"
 	"banyan/proto/apiv1"
+	"banyan/rest"
 	"banyan/tree"
 
 	"connectrpc.com/connect"
@@ -20,11 +21,16 @@ const mostUpdates = 1000
 // Watch sends the readings of some addresses, first as they are and then whenever they change: each sample of a variable while the caller keeps up,
 // the latest one and `conflated` where it does not. It ends when an address goes, or when the caller may no longer see it.
 func (a *api) Watch(ctx context.Context, q *apiv1.WatchRequest, to *connect.ServerStream[apiv1.WatchResponse]) error {
-	return a.watch(ctx, q, to.Send)
+	return a.watch(ctx, q, func(m *apiv1.WatchResponse, _ rest.Phase) error {
+		if len(m.GetReadings()) == 0 {
+			return nil
+		}
+		return to.Send(m)
+	})
 }
 
 // watch is Watch, whoever the messages go to. It calls send from its own goroutine.
-func (a *api) watch(ctx context.Context, q *apiv1.WatchRequest, send func(*apiv1.WatchResponse) error) error {
+func (a *api) watch(ctx context.Context, q *apiv1.WatchRequest, send sink) error {
 	leave, err := a.enterStream()
 	if err != nil {
 		return err
@@ -195,7 +201,11 @@ func (w *watch) tell(to sink, all bool) error {
 		}
 		w.told[i] = r
 	}
-	return send(to, out, false)
+	phase := rest.Changes
+	if all {
+		phase = rest.Complete
+	}
+	return send(to, out, false, phase)
 }
 
 // sameReading reports whether nothing that was told has changed.
@@ -205,15 +215,22 @@ func sameReading(a, b *model.Reading) bool {
 }
 
 // sink takes the messages of a watch.
-type sink func(*apiv1.WatchResponse) error
+type sink func(*apiv1.WatchResponse, rest.Phase) error
 
-func send(to sink, readings []*apiv1.Reading, conflated bool) error {
-	for len(readings) > 0 {
+// send sends readings in messages of a bounded size. The phase is that of the last of them: a snapshot is sent even where there is nothing in it.
+func send(to sink, readings []*apiv1.Reading, conflated bool, last rest.Phase) error {
+	for len(readings) > 0 || last == rest.Complete {
 		n := min(len(readings), mostUpdates)
-		if err := to(&apiv1.WatchResponse{Readings: readings[:n], Conflated: conflated}); err != nil {
+		phase := last
+		if last == rest.Complete && n < len(readings) {
+			phase = rest.Snapshot
+		}
+		if err := to(&apiv1.WatchResponse{Readings: readings[:n], Conflated: conflated}, phase); err != nil {
 			return err
 		}
-		readings, conflated = readings[n:], false
+		if readings, conflated = readings[n:], false; len(readings) == 0 {
+			break
+		}
 	}
 	return nil
 }
@@ -248,5 +265,5 @@ func (w *watch) samples(to sink) error {
 			out = append(out, toReading(r))
 		}
 	}
-	return send(to, out, conflated && !first)
+	return send(to, out, conflated && !first, rest.Changes)
 }

@@ -25,6 +25,6 @@ type restCore struct{ *api }
 var _ rest.Core = restCore{}
 
 // Watch sends readings as they change.
-func (c restCore) Watch(ctx context.Context, q *apiv1.WatchRequest, send func(*apiv1.WatchResponse) error) error {
+func (c restCore) Watch(ctx context.Context, q *apiv1.WatchRequest, send func(*apiv1.WatchResponse, rest.Phase) error) error {
 	return c.watch(ctx, q, send)
 }
