@@ -63,9 +63,7 @@ func (h *Handler) stale(ctx context.Context, path, expected string, err error) e
 	}
 	p := problemOf(err)
 	p.Status, p.Title, p.Revision = http.StatusPreconditionFailed, http.StatusText(http.StatusPreconditionFailed), now.GetRevision()
-	if p.Remedy == "" {
-		p.Remedy = "read it again, and decide anew"
-	}
+	p.Detail, p.Remedy = "somebody changed it: its revision is "+p.Revision+" now, not "+expected, "read it again and decide anew"
 	p.header.Set("ETag", etag(p.Revision))
 	return p
 }

@@ -128,7 +128,8 @@ func TestRESTOfTwoWhoEdit(t *testing.T) {
 	if !strings.Contains(string(now.raw), `"value":"30s"`) || now.header.Get("ETag") != first.header.Get("ETag") {
 		t.Errorf("%v %s", now.header, now.raw)
 	}
-	for _, again := range []string{p.Revision, `"` + p.Revision + `"`, `W/"` + p.Revision + `"`, "*"} {
+	for _, form := range []string{`R`, `"R"`, `W/"R"`, "*"} {
+		again := strings.Replace(form, "R", p.Revision, 1)
 		answer := n.rest(n.token, http.MethodPut, "/values/devices/sim:poll_interval", `{"text":"40s"}`, "If-Match: "+again)
 		if answer.status != http.StatusOK {
 			t.Errorf("If-Match: %s: %d %s", again, answer.status, answer.raw)
