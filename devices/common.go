@@ -46,6 +46,19 @@ const (
 	offsetLastPollDuration
 )
 
+var commonVariables = []model.Variable{
+	offsetState: {Name: VariableState, Type: model.TypeString,
+		Description: "What the device is doing: starting, ok, no-response, failed, suspended, disabled or misconfigured."},
+	offsetStateSince: {Name: VariableStateSince, Type: model.TypeTime,
+		Description: "Since when the state is what it is."},
+	offsetLastError: {Name: VariableLastError, Type: model.TypeString,
+		Description: "Why the state is not ok; empty while it is."},
+	offsetPolls: {Name: VariablePolls, Type: model.TypeInt64,
+		Description: "How many polls were done since the device was started, failed ones included."},
+	offsetLastPollDuration: {Name: VariableLastPollDuration, Type: model.TypeDuration,
+		Description: "How long the last poll took."},
+}
+
 // Complete is a driver's schema with the common entries behind its own: the schema of the context, with which the node encodes,
 // hashes and checks. The indexes of the driver's entries are the same in both.
 func Complete(own *model.Schema) *model.Schema {
@@ -60,18 +73,7 @@ func Complete(own *model.Schema) *model.Schema {
 		{Name: SettingParent, Type: model.TypeRef, Right: model.RightConfigure,
 			Description: "A device of this node through which this one is reached: while that does not respond, this one is suspended."},
 	})
-	s.Variables = slices.Concat(own.Variables, []model.Variable{
-		offsetState: {Name: VariableState, Type: model.TypeString,
-			Description: "What the device is doing: starting, ok, no-response, failed, suspended, disabled or misconfigured."},
-		offsetStateSince: {Name: VariableStateSince, Type: model.TypeTime,
-			Description: "Since when the state is what it is."},
-		offsetLastError: {Name: VariableLastError, Type: model.TypeString,
-			Description: "Why the state is not ok; empty while it is."},
-		offsetPolls: {Name: VariablePolls, Type: model.TypeInt64,
-			Description: "How many polls were done since the device was started, failed ones included."},
-		offsetLastPollDuration: {Name: VariableLastPollDuration, Type: model.TypeDuration,
-			Description: "How long the last poll took."},
-	})
+	s.Variables = slices.Concat(own.Variables, commonVariables)
 	s.Functions = slices.Concat(own.Functions, []model.Function{{
 		Name: FunctionPollNow, Right: model.RightOperate,
 		Description: "Polls the device once, beside its schedule, and answers when what was read is published.",

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"banyan/model"
 )
@@ -142,6 +143,7 @@ func (f *family) above(id model.ContextID) fault {
 	if m == nil || m.parent == nil || !silent(m.parent.state) {
 		return fault{}
 	}
-	text := fmt.Sprintf("parent %s is %s since %s", m.parent.name, m.parent.state, m.parent.since)
+	since := m.parent.since.Std().UTC().Format(time.RFC3339)
+	text := fmt.Sprintf("parent %s is %s since %s", m.parent.name, m.parent.state, since)
 	return fault{class: faultSuspended, text: text, since: m.parent.since}
 }

@@ -130,7 +130,7 @@ func (l *life) settle(ctx context.Context) Device {
 
 // adopt takes over the schema that the context has. One that is older than the common variables is as good as none.
 func (l *life) adopt(schema *model.Schema) {
-	if schema == nil || !Fits(l.kind.schema, schema) {
+	if schema == nil || !hasCommon(schema) {
 		schema = l.kind.schema
 	}
 	l.mu.Lock()

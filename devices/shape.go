@@ -63,10 +63,15 @@ func SameSettings(a, b []model.Setting) bool {
 }
 
 // Fits reports whether a context with the schema bound can be run as it is, or awaits a shape, where the schema of its kind is now: it has the same
-// settings, and the common variables and functions where the manager looks for them.
+// settings, and the common variables and functions where the manager looks for them. Both are as they come from their bytes.
 func Fits(kind, bound *model.Schema) bool {
-	at := bound.VariableIndex(VariableState)
-	own := kind.VariableIndex(VariableState)
-	return bound.Kind == kind.Kind && SameSettings(kind.Settings, bound.Settings) &&
-		at >= 0 && own >= 0 && slices.Equal(bound.Variables[at:], kind.Variables[own:]) && bound.FunctionIndex(FunctionPollNow) >= 0
+	return bound.Kind == kind.Kind && SameSettings(kind.Settings, bound.Settings) && hasCommon(bound)
+}
+
+// hasCommon reports whether a schema has all common variables, in order.
+func hasCommon(s *model.Schema) bool {
+	at := s.VariableIndex(VariableState)
+	return at >= 0 && s.FunctionIndex(FunctionPollNow) >= 0 && slices.EqualFunc(s.Variables[at:], commonVariables, func(a, b model.Variable) bool {
+		return a.Name == b.Name && a.Type == b.Type
+	})
 }

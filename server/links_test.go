@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"banyan/access"
+	"banyan/devices"
 	"banyan/model"
 	"banyan/pki"
 	"banyan/proto/linkv1"
@@ -25,6 +26,8 @@ type linkedNode struct {
 	dir  string
 	stop func()
 	log  safeBuffer
+
+	drivers []devices.Driver // nil for those of the program
 }
 
 // safeBuffer is what a node logs.
@@ -47,9 +50,11 @@ func (b *safeBuffer) String() string {
 
 var administrator = access.Principal{Chain: access.Chain{Person: access.Person{Name: AdminName}}}
 
-func makeNode(t *testing.T, name string) *linkedNode {
+func makeNode(t *testing.T, name string) *linkedNode { return makeNodeWith(t, name, nil) }
+
+func makeNodeWith(t *testing.T, name string, drivers []devices.Driver) *linkedNode {
 	t.Helper()
-	n := &linkedNode{t: t, dir: t.TempDir()}
+	n := &linkedNode{t: t, dir: t.TempDir(), drivers: drivers}
 	if _, err := Init(context.Background(), n.dir, name, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +69,7 @@ func (n *linkedNode) startAt(name, address string) {
 	file := File{Name: name, Data: n.dir}
 	file.Listeners.API, file.Listeners.Links = "127.0.0.1:0", address
 	made, err := New(context.Background(), Config{
-		File: file, Beat: 300 * time.Millisecond, Logger: hclog.New(&hclog.LoggerOptions{Output: &n.log}),
+		Drivers: n.drivers, File: file, Beat: 300 * time.Millisecond, Logger: hclog.New(&hclog.LoggerOptions{Output: &n.log}),
 	})
 	if err != nil {
 		n.t.Fatal(err)
