@@ -36,9 +36,11 @@ const (
 	ReasonDisabled Reason = 6 // polling is switched off
 	ReasonParent   Reason = 7 // what it depends on is down
 	ReasonFailed   Reason = 8 // the device answered with an error
+
+	ReasonUnsupported Reason = 9 // the device does not have it
 )
 
-var reasonNames = [...]string{"", "stale", "no-response", "out-of-range", "not-configured", "not-yet-read", "disabled", "suspended", "device-error"}
+var reasonNames = [...]string{"", "stale", "no-response", "out-of-range", "not-configured", "not-yet-read", "disabled", "suspended", "device-error", "not-supported"}
 
 // String is the reason's name, empty for none.
 func (r Reason) String() string {
