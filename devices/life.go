@@ -105,7 +105,7 @@ func (l *life) settle(ctx context.Context) Device {
 			return err
 		})
 	}
-	if err == nil {
+	if err == nil && schema != nil {
 		err = l.bind(ctx, schema)
 	}
 	if err != nil && device != nil {

@@ -86,3 +86,6 @@ func (r *Rows) clear(rows []Row) (segments []string) {
 	r.begun = true
 	return segments
 }
+
+// SegmentOf is the path segment of a row that was placed under this name.
+func (r *Rows) SegmentOf(name string) string { return r.namer.Segment(name) }

@@ -106,7 +106,7 @@ func (l *life) poll(ctx context.Context, regular bool) {
 		return
 	}
 	began := time.Now()
-	e, err := l.send(cancel, "poll", func() error { return l.device.Poll(pollCtx, &gate{valve: l.pollPipe, to: l.sink}) })
+	e, err := l.send(cancel, "poll", func() error { return l.ask(pollCtx, &gate{valve: l.pollPipe, to: l.sink}) })
 	if err != nil {
 		release()
 		return

@@ -2,6 +2,7 @@ package devices
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"banyan/model"
@@ -16,8 +17,15 @@ type Shaper interface {
 	// to be bound to another costs a commit. It has the Kind and the Settings of Driver.Schema, may have other variables
 	// and functions, and is not changed any more. The indexes in Publish, Write and Call are those of the shape. A shape that
 	// is not valid makes the device misconfigured.
+	//
+	// A device that has to be asked what it is answers nil as long as it does not know: its context keeps the schema that it has, and the device
+	// publishes nothing. The poll that finds out, and one that finds that it is something else now, returns ErrReshaped.
 	Shape() *model.Schema
 }
+
+// ErrReshaped is the answer of a Poll that published nothing since Shape says something else than before: the context is bound to the new shape, and the
+// device is polled again at once.
+var ErrReshaped = errors.New("the device turned out to consist of something else")
 
 // ChildWriter is a device that takes values for writable variables of its children, those made by Publisher.Child. Without it nobody
 // can set anything in the children of a device.
@@ -30,7 +38,7 @@ type ChildWriter interface {
 	WriteChild(ctx context.Context, at []string, variable string, value model.Value, publish Publisher) error
 }
 
-// shapeOf is the completed schema of an opened device: that of its kind, or its own shape.
+// shapeOf is the completed schema of an opened device: that of its kind, or its own shape; nil where that has to be found out.
 func (k kind) shapeOf(device Device) (*model.Schema, error) {
 	shaper, shaped := device.(Shaper)
 	if !shaped {
@@ -40,7 +48,7 @@ func (k kind) shapeOf(device Device) (*model.Schema, error) {
 	own := k.driver.Schema()
 	switch {
 	case shape == nil:
-		return nil, model.Errorf(model.KindInvalid, "the %s driver says nothing about what the device consists of", own.Kind)
+		return nil, nil
 	case shape.Kind != own.Kind:
 		return nil, model.Errorf(model.KindInvalid, "the %s driver says that the device is a %s", own.Kind, shape.Kind)
 	case !SameSettings(shape.Settings, own.Settings):
@@ -74,4 +82,26 @@ func hasCommon(s *model.Schema) bool {
 	return at >= 0 && s.FunctionIndex(FunctionPollNow) >= 0 && slices.EqualFunc(s.Variables[at:], commonVariables, func(a, b model.Variable) bool {
 		return a.Name == b.Name && a.Type == b.Type
 	})
+}
+
+// ask polls the device, and once more where that found that it has another shape.
+func (l *life) ask(ctx context.Context, publish Publisher) error {
+	err := l.device.Poll(ctx, publish)
+	if !errors.Is(err, ErrReshaped) {
+		return err
+	}
+	schema, err := l.kind.shapeOf(l.device)
+	if err != nil {
+		return err
+	}
+	if schema == nil {
+		return model.Errorf(model.KindInternal, "the %s driver has a new shape and does not say which", l.kind.name)
+	}
+	if err := l.bind(ctx, schema); err != nil {
+		return err
+	}
+	if err := l.device.Poll(ctx, publish); !errors.Is(err, ErrReshaped) {
+		return err
+	}
+	return model.Errorf(model.KindInternal, "the device turns out to be something else at each look")
 }

@@ -37,7 +37,8 @@ const slack = 5 * time.Second
 // next, such as the address where the test has put up a peer. They do not take part in what sample.yaml and the cases have to show.
 func Run(t *testing.T, driver devices.Driver, instead ...devices.Settings) {
 	t.Helper()
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	before := goleak.IgnoreCurrent() // of a peer that the test has put up
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	s := &suite{driver: driver, own: driver.Schema(), schema: devices.Complete(driver.Schema()), instead: instead}
 	t.Run("schema", s.declares)
 	t.Run("readme", s.isDescribed)
