@@ -10,6 +10,7 @@ import (
 	"banyan/devices/modbus"
 	"banyan/devices/prometheus"
 	"banyan/devices/simulator"
+	"banyan/devices/snmp"
 	"banyan/profiles"
 
 	"github.com/hashicorp/go-hclog"
@@ -32,6 +33,7 @@ func Drivers(env DriverEnv) []devices.Driver {
 		simulator.Driver{},
 		modbus.Driver{Profiles: env.Profiles},
 		prometheus.Driver{Profiles: env.Profiles},
+		snmp.Driver{Profiles: env.Profiles},
 	}
 }
 
@@ -40,6 +42,7 @@ func profileChecks() map[string]profiles.Check {
 	return map[string]profiles.Check{
 		modbus.Kind:     modbus.Check,
 		prometheus.Kind: prometheus.Check,
+		snmp.Kind:       snmp.Check,
 	}
 }
 
