@@ -54,9 +54,13 @@ type Transaction struct {
 func (s *Store) Begin() (*Transaction, error) {
 	s.writing.Lock()
 	t := &Transaction{store: s, counters: s.state.counters, chains: s.state.chains}
-	if err := t.step("begin", "BEGIN IMMEDIATE"); err != nil {
+	err := s.logFits()
+	if err == nil {
+		err = failure("beginning a transaction", t.step("begin", "BEGIN IMMEDIATE"))
+	}
+	if err != nil {
 		s.writing.Unlock()
-		return nil, failure("beginning a transaction", err)
+		return nil, err
 	}
 	return t, nil
 }
