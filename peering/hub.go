@@ -29,8 +29,8 @@ type HubConfig struct {
 	// Beat is the time between heartbeats, default 2 s. A link counts as cut after two of them; shorter ones notice earlier and mistake a busy
 	// machine for a cut.
 	Beat time.Duration
-	// Dial opens connections; a net.Dialer when nil.
-	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Dial opens connections; a plain one when nil, without proxies.
+	Dial Dialer
 	// Execute does what a consumer asks for over the link of this name.
 	Execute func(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
 	// Redeem answers who joins by an invitation. Joining says whether some invitation is open; nobody is heard otherwise.
@@ -74,9 +74,9 @@ func NewHub(cfg HubConfig) *Hub {
 		cfg.Beat = 2 * time.Second
 	}
 	if cfg.Dial == nil {
-		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
-			return (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", address)
-		}
+		cfg.Dial = DialEach(func(ctx context.Context, address string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		})
 	}
 	h := &Hub{
 		cfg: cfg, log: cfg.Logger.Named("peering"), feed: newFeed(), server: newServer(),
@@ -143,29 +143,6 @@ func (h *Hub) all() []*running {
 		list = append(list, r)
 	}
 	return list
-}
-
-// dial opens and proves a connection of a link.
-func (h *Hub) dial(ctx context.Context, address string, cfg LinkConfig) (*provenConn, error) {
-	dialCtx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	conn, err := h.cfg.Dial(dialCtx, address)
-	if err != nil {
-		return nil, model.Errorf(model.KindUnavailable, "dialling %s: %w", address, err)
-	}
-	protocol := pki.ProtocolConsumer
-	if cfg.Role == pki.RoleProvider {
-		protocol = pki.ProtocolProvider
-	}
-	config := h.pkiConfig(protocol)
-	config.Node = cfg.Peer
-	config.Admit = func(pki.Peer) error { return nil }
-	secured, who, err := pki.Connect(ctx, conn, config)
-	if err != nil {
-		return nil, err
-	}
-	who.Address = address
-	return newProvenConn(secured, who), nil
 }
 
 // Reconcile makes the running links those that are wanted: it starts, stops and starts anew by difference. A link that is taken away tells its

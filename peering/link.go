@@ -21,7 +21,8 @@ type LinkConfig struct {
 	Peer      model.NodeID
 	Role      pki.Role // this node's
 	Dials     bool     // this node opens the connections
-	Addresses []string // host:port, tried in order; needed to dial
+	Addresses []string // host:port, the preferred one first; needed to dial
+	Proxy     Proxy    // through which it dials
 	Refusal   pki.Refusal
 	Refused   bool // the link may not be used now, for the reason Refusal
 
@@ -31,7 +32,7 @@ type LinkConfig struct {
 
 func (c *LinkConfig) equal(other *LinkConfig) bool {
 	return c.Name == other.Name && c.Peer == other.Peer && c.Role == other.Role && c.Dials == other.Dials &&
-		slices.Equal(c.Addresses, other.Addresses) && c.Refused == other.Refused && c.Refusal == other.Refusal &&
+		slices.Equal(c.Addresses, other.Addresses) && c.Proxy == other.Proxy && c.Refused == other.Refused && c.Refusal == other.Refusal &&
 		c.View == other.View && c.Mirror == other.Mirror
 }
 
@@ -55,7 +56,10 @@ type Status struct {
 	Since    model.Time
 	Lag      time.Duration // round trip of the newest heartbeat
 	Detail   string
-	Address  string // of the other end
+	Address  string     // of the other end
+	Route    string     // how it was dialled, by name, address and proxy; empty where the peer dials
+	Problem  string     // why there was no connection the last time that there was none, also when there is one again
+	Failed   model.Time // when that was
 	PeerName string
 	Heard    model.Time // when the peer was last proved to be there
 	Stale    bool       // what is mirrored is stale since the link was cut, of a consumer: until all has been applied that was told after it
@@ -211,7 +215,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// connect dials the addresses in order, or waits for the peer to.
+// connect dials the addresses, or waits for the peer to.
 func (l *link) connect(ctx context.Context) (*provenConn, error) {
 	if !l.cfg.Dials {
 		select {
@@ -225,16 +229,23 @@ func (l *link) connect(ctx context.Context) (*provenConn, error) {
 }
 
 func (l *link) dial(ctx context.Context) (*provenConn, error) {
-	err := error(&model.Error{
-		Kind: model.KindInvalid, Detail: "link " + l.cfg.Name + " has no address to dial", Remedy: "set its addresses to host:port",
-	})
-	for _, address := range l.cfg.Addresses {
-		var conn *provenConn
-		if conn, err = l.hub.dial(ctx, address, l.cfg); err == nil {
-			return conn, nil
+	if len(l.cfg.Addresses) == 0 {
+		return nil, &model.Error{
+			Kind: model.KindInvalid, Detail: "link " + l.cfg.Name + " has no address to dial", Remedy: "set its addresses to host:port",
 		}
 	}
-	return nil, err
+	config := l.hub.pkiConfig(pki.ProtocolConsumer)
+	if l.cfg.Role == pki.RoleProvider {
+		config = l.hub.pkiConfig(pki.ProtocolProvider)
+	}
+	config.Node = l.cfg.Peer
+	conn, route, err := l.hub.connectTo(ctx, Destination{l.cfg.Addresses, l.cfg.Proxy}, config)
+	if err == nil {
+		l.mu.Lock()
+		l.status.Route = route
+		l.mu.Unlock()
+	}
+	return conn, err
 }
 
 // offer takes a connection that the peer dialled: a consumer's opens its streams on it, urgent or bulk; a provider's is the session's, or its bulk
@@ -293,6 +304,9 @@ func (l *link) lost(err error) {
 		if _, refused := pki.RefusalOf(err); refused {
 			state = StateRefused
 		}
+		l.mu.Lock()
+		l.status.Problem, l.status.Failed = detail, l.hub.now()
+		l.mu.Unlock()
 	}
 	l.set(state, detail, "")
 }

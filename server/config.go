@@ -107,7 +107,7 @@ type Config struct {
 	// for links is valid, default 24 h; it is renewed at two thirds.
 	Beat     time.Duration
 	LinkLeaf time.Duration
-	// Dial opens connections to other nodes; a net.Dialer when nil.
+	// Dial opens connections to other nodes; when nil they are dialled as package dialing does, through proxies where links have them.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Drivers are the kinds of devices that the node can run; those that come with the program when nil.
 	Drivers []devices.Driver
@@ -124,12 +124,6 @@ func (c *Config) validate() error {
 	}
 	if c.Listen == nil {
 		c.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
-	}
-	if c.Dial == nil {
-		dialer := &net.Dialer{Timeout: 10 * time.Second}
-		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "tcp", address)
-		}
 	}
 	if c.StopWithin == 0 {
 		c.StopWithin = 6 * time.Second

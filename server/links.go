@@ -64,7 +64,7 @@ func (n *Node) newPeers() (Peers, error) {
 	}
 	l.hub = peering.NewHub(peering.HubConfig{
 		Self: l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
-		Logger: n.log, Beat: n.cfg.Beat, Dial: n.cfg.Dial, Execute: l.serve, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
+		Logger: n.log, Beat: n.cfg.Beat, Dial: n.dialer(), Execute: l.serve, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
 	})
 	return l, nil
 }
@@ -151,7 +151,7 @@ func (l *links) reconcile(ctx context.Context) {
 	roots := make(map[model.NodeID][]*x509.Certificate)
 	used := make(map[model.ContextID]bool)
 	for _, c := range directlyBelow(l.tree, linksPath) {
-		cfg, ok := l.configOf(&c, roots)
+		cfg, ok := l.configOf(ctx, &c, roots)
 		if !ok {
 			continue
 		}
@@ -174,7 +174,7 @@ func (l *links) reconcile(ctx context.Context) {
 }
 
 // configOf reads a link. One that nobody has joined is not run.
-func (l *links) configOf(c *tree.Context, roots map[model.NodeID][]*x509.Certificate) (peering.LinkConfig, bool) {
+func (l *links) configOf(ctx context.Context, c *tree.Context, roots map[model.NodeID][]*x509.Certificate) (peering.LinkConfig, bool) {
 	cfg := peering.LinkConfig{Name: c.Path.Base(), Dials: c.SettingNamed(settingDials).Bool(), Addresses: splitList(c.SettingNamed(settingAddresses).Text())}
 	peer, err := model.ParseNodeID(c.SettingNamed(settingPeer).Text())
 	if c.Schema.Kind != KindLink || err != nil {
@@ -186,7 +186,7 @@ func (l *links) configOf(c *tree.Context, roots map[model.NodeID][]*x509.Certifi
 		return cfg, false
 	}
 	roots[peer] = append(roots[peer], root)
-	cfg.Peer, cfg.Role = peer, roleOf(c)
+	cfg.Peer, cfg.Role, cfg.Proxy = peer, roleOf(c), l.proxyOf(ctx, c)
 	switch {
 	case c.SettingNamed(settingRevoked).Bool():
 		cfg.Refused, cfg.Refusal = true, pki.Revoked

@@ -64,11 +64,19 @@ func (l *links) invite(ctx context.Context, arguments []model.Argument) ([]model
 	if token, err = pki.NewToken(token, now); err != nil {
 		return nil, err
 	}
+	_, proxy, err := proxyGiven(g)
+	if err != nil {
+		return nil, err
+	}
+	if len(proxy) > 0 && token.JoinDials {
+		return nil, &model.Error{Kind: model.KindInvalid, Detail: "a proxy is for the node that dials, which is the joining one here", Remedy: "give it to `banyan join`, or let this node dial"}
+	}
 	hash := token.Secret.Hash()
-	commit := l.linkCommit(path, []store.Setting{
-		{Name: settingRole, Value: model.String(role)}, {Name: settingDials, Value: model.Bool(dials == "inviter")},
-		{Name: settingInvitation, Value: model.Bytes(hash[:])}, {Name: settingInvitedTill, Value: model.Instant(model.TimeOf(token.Expires))},
-	})
+	commit := l.linkCommit(path, append(proxy,
+		store.Setting{Name: settingRole, Value: model.String(role)}, store.Setting{Name: settingDials, Value: model.Bool(dials == "inviter")},
+		store.Setting{Name: settingInvitation, Value: model.Bytes(hash[:])},
+		store.Setting{Name: settingInvitedTill, Value: model.Instant(model.TimeOf(token.Expires))},
+	))
 	if err := l.addSide(&commit, role, name, g); err != nil {
 		return nil, err
 	}
@@ -341,10 +349,14 @@ func (l *links) join(ctx context.Context, arguments []model.Argument) ([]model.A
 	if err := l.checkJoin(role, g); err != nil {
 		return nil, err
 	}
+	proxy, settings, err := proxyGiven(g)
+	if err != nil {
+		return nil, err
+	}
 	request := &linkv1.RedeemRequest{
 		Secret: secret, Name: l.self.Name, Roots: [][]byte{l.node.authority.Root().Raw}, Attempt: attempt[:], Addresses: splitList(addresses),
 	}
-	response, who, _, err := l.hub.Join(ctx, token, request)
+	response, who, _, err := l.hub.Join(ctx, token, proxy, request)
 	if err != nil {
 		return nil, err
 	}
@@ -356,12 +368,12 @@ func (l *links) join(ctx context.Context, arguments []model.Argument) ([]model.A
 	if err != nil {
 		return nil, err
 	}
-	commit := l.linkCommit(path, []store.Setting{
-		{Name: settingRole, Value: model.String(role)}, {Name: settingDials, Value: model.Bool(token.JoinDials)},
-		{Name: settingAddresses, Value: model.String(strings.Join(token.Addresses, ","))},
-		{Name: settingPeer, Value: model.String(who.Node.String())}, {Name: settingPeerName, Value: model.String(response.GetName())},
-		{Name: settingRoots, Value: model.Bytes(who.Root.Raw)}, {Name: settingAttempt, Value: model.Bytes(attempt[:])},
-	})
+	commit := l.linkCommit(path, append(settings,
+		store.Setting{Name: settingRole, Value: model.String(role)}, store.Setting{Name: settingDials, Value: model.Bool(token.JoinDials)},
+		store.Setting{Name: settingAddresses, Value: model.String(strings.Join(token.Addresses, ","))},
+		store.Setting{Name: settingPeer, Value: model.String(who.Node.String())}, store.Setting{Name: settingPeerName, Value: model.String(response.GetName())},
+		store.Setting{Name: settingRoots, Value: model.Bytes(who.Root.Raw)}, store.Setting{Name: settingAttempt, Value: model.Bytes(attempt[:])},
+	))
 	if err := l.addSide(&commit, role, name, g); err != nil {
 		return nil, err
 	}

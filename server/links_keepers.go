@@ -53,8 +53,11 @@ func (linkKeeper) Check(_ context.Context, p *Proposal) error {
 			}
 		}
 		if v, given := p.Given(settingAddresses); given {
-			return checkAddresses(v.Text())
+			if err := checkAddresses(v.Text()); err != nil {
+				return err
+			}
 		}
+		return checkProxy(p.After(settingProxy).Text(), p.After(settingProxyUser).Text())
 	}
 	return nil
 }

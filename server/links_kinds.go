@@ -39,6 +39,10 @@ const (
 	variableAddress = "address"
 	variableMounted = "contexts"
 
+	variableRoute     = "route"
+	variableProblem   = "last_problem"
+	variableProblemAt = "last_problem_at"
+
 	functionInvite = "invite"
 	functionJoin   = "join"
 	functionRevoke = "revoke"
@@ -64,6 +68,7 @@ var linksSchema = model.Schema{
 				{Name: "dials", Type: model.TypeString, Optional: true, Description: "Who opens connections: joiner (the default) or inviter."},
 				{Name: "expires", Type: model.TypeDuration, Optional: true, Description: "How long the invitation holds, by default 15m."},
 				{Name: "addresses", Type: model.TypeString, Optional: true, Description: "Where this node is reached, host:port separated by commas; by default where it listens."},
+				proxyParameters[0], proxyParameters[1], proxyParameters[2],
 			},
 			Results: []model.Field{
 				{Name: "token", Type: model.TypeString, Description: "To be pasted at the other node. It is shown once."},
@@ -78,6 +83,7 @@ var linksSchema = model.Schema{
 				{Name: "right", Type: model.TypeString, Optional: true, Description: "As provider: the highest right that is granted, by default view."},
 				{Name: "mount", Type: model.TypeString, Optional: true, Description: "As consumer: where the other's tree is to hang."},
 				{Name: "addresses", Type: model.TypeString, Optional: true, Description: "Where this node is reached, where the inviter dials."},
+				proxyParameters[0], proxyParameters[1], proxyParameters[2],
 			},
 			Results: []model.Field{
 				{Name: "link", Type: model.TypeString, Description: "Name of the link here."},
@@ -93,7 +99,8 @@ var linkSchema = model.Schema{
 		{Name: settingPeerName, Type: model.TypeString, Right: model.RightAdminister, Description: "What this node calls the other one."},
 		{Name: settingRole, Type: model.TypeString, Right: model.RightAdminister, Local: true, Description: "This node's part: consumer or provider."},
 		{Name: settingDials, Type: model.TypeBool, Right: model.RightAdminister, Description: "Whether this node opens the connections."},
-		{Name: settingAddresses, Type: model.TypeString, Right: model.RightAdminister, Description: "Where the other node is reached, host:port separated by commas, tried in order."},
+		{Name: settingAddresses, Type: model.TypeString, Right: model.RightAdminister, Description: "Where the other node is reached, host:port separated by commas, the preferred one first."},
+		proxySettings[0], proxySettings[1], proxySettings[2],
 		{Name: settingEnabled, Type: model.TypeBool, Default: model.Bool(true), Right: model.RightAdminister, Description: "False ends the link until it is true again."},
 		{Name: settingRevoked, Type: model.TypeBool, Default: model.Bool(false), Right: model.RightAdminister, Description: "True ends the link for good."},
 		{Name: settingRoots, Type: model.TypeBytes, Right: model.RightAdminister, Local: true, Description: "The root certificate that is pinned for the other node, DER."},
@@ -107,6 +114,9 @@ var linkSchema = model.Schema{
 		{Name: variableLag, Type: model.TypeDuration, Description: "How long the newest heartbeat took both ways."},
 		{Name: variableDetail, Type: model.TypeString, Description: "Why it is in this state."},
 		{Name: variableAddress, Type: model.TypeString, Description: "Where the other end of the connection is."},
+		{Name: variableRoute, Type: model.TypeString, Description: "How this node dialled it: the address, and the proxy."},
+		{Name: variableProblem, Type: model.TypeString, Description: "Why there was no connection the last time that there was none."},
+		{Name: variableProblemAt, Type: model.TypeTime, Description: "When that was."},
 	},
 	Functions: []model.Function{{
 		Name: functionRevoke, Right: model.RightAdminister, Idempotent: true, Description: "Ends the link for good; its connections end at once.",

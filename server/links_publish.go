@@ -21,10 +21,14 @@ func (l *links) publish(name string, status peering.Status) {
 	if status.State == peering.StateDisabled && status.Detail == pki.Revoked.String() {
 		state = "revoked"
 	}
-	l.publishValues(&c, map[string]model.Value{
+	values := map[string]model.Value{
 		variableState: model.String(state), variableSince: model.Instant(status.Since), variableLag: model.Duration(status.Lag),
-		variableDetail: model.String(status.Detail), variableAddress: model.String(status.Address),
-	})
+		variableDetail: model.String(status.Detail), variableAddress: model.String(status.Address), variableRoute: model.String(status.Route),
+	}
+	if status.Failed != 0 {
+		values[variableProblem], values[variableProblemAt] = model.String(status.Problem), model.Instant(status.Failed)
+	}
+	l.publishValues(&c, values)
 	if m, mounted := l.usedBy(mountsPath, KindMount, name); mounted && roleOf(&c) == pki.RoleConsumer {
 		l.publishMount(&m, status)
 	}

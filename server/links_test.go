@@ -12,6 +12,7 @@ import (
 	"banyan/access"
 	"banyan/devices"
 	"banyan/model"
+	"banyan/peering"
 	"banyan/pki"
 	"banyan/proto/linkv1"
 	"banyan/tree"
@@ -250,7 +251,7 @@ func TestThousandRedemptionsAtOnce(t *testing.T) {
 	}
 	join := func(attempt int) error {
 		id := sha256.Sum256(fmt.Append(nil, attempt))
-		_, _, _, err := berlin.peers.(*links).hub.Join(t.Context(), token, &linkv1.RedeemRequest{
+		_, _, _, err := berlin.peers.(*links).hub.Join(t.Context(), token, peering.Proxy{}, &linkv1.RedeemRequest{
 			Secret: token.Secret.Reveal(), Name: "berlin", Attempt: id[:],
 		})
 		return err

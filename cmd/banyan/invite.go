@@ -26,6 +26,7 @@ func newInvite(c *cli) *cobra.Command {
 	var as, mount, right, dials string
 	var exports, addresses []string
 	var expires time.Duration
+	var proxy proxyFlags
 	cmd := &cobra.Command{
 		Use:   "invite NAME --as consumer|provider",
 		Short: "Invite another node to a link",
@@ -53,6 +54,9 @@ other side adds what it gives. The token alone goes to standard output, the expl
 				"dials", dials, "addresses", strings.Join(addresses, ","))}
 			if cmd.Flags().Changed("expires") {
 				given.texts["expires"] = expires.String()
+			}
+			if err := proxy.give(c, cmd, &given); err != nil {
+				return err
 			}
 			ctx, at, stop, err := c.connect(cmd.Context())
 			if err != nil {
@@ -83,6 +87,7 @@ other side adds what it gives. The token alone goes to standard output, the expl
 	flags.StringVar(&dials, "dials", "", "who opens the connections: joiner (default) or inviter")
 	flags.DurationVar(&expires, "expires", 15*time.Minute, "how long the invitation holds")
 	flags.StringSliceVar(&addresses, "address", nil, "HOST:PORT at which the other node reaches this one (default where it listens)")
+	proxy.add(cmd)
 	completeWords(cmd, "as", "consumer", "provider")
 	completeWords(cmd, "dials", "joiner", "inviter")
 	completeWords(cmd, "right", rightNames...)
@@ -111,6 +116,7 @@ var rightNames = []string{"view", "operate", "configure", "administer"}
 func newJoin(c *cli) *cobra.Command {
 	var name, mount, right string
 	var exports, addresses []string
+	var proxy proxyFlags
 	cmd := &cobra.Command{
 		Use:   "join TOKEN | join -",
 		Short: "Redeem another node's invitation",
@@ -119,7 +125,8 @@ no list of processes shows it. Where the other node consumes, --export and --rig
 far the other may act on it; where it provides, --mount says where its tree is to hang here.`,
 		Example: `  banyan join - < token.txt
   banyan join TOKEN --export '/devices/**' --right configure
-  banyan join TOKEN --mount /regions/north --name north`,
+  banyan join TOKEN --mount /regions/north --name north
+  banyan join - --proxy http://proxy.example.org:3128 --proxy-user berlin --proxy-password-file /run/secrets/proxy < token.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			token := args[0]
@@ -136,6 +143,9 @@ far the other may act on it; where it provides, --mount says where its tree is t
 				texts: texts("name", name, "mount", mount, "right", right, "paths", strings.Join(exports, ","), "addresses", strings.Join(addresses, ",")),
 				// As JSON, so that nothing of it is mistaken for something else.
 				values: map[string]*structpb.Value{"token": structpb.NewStringValue(token)},
+			}
+			if err := proxy.give(c, cmd, &given); err != nil {
+				return err
 			}
 			ctx, at, stop, err := c.connect(cmd.Context())
 			if err != nil {
@@ -162,6 +172,7 @@ far the other may act on it; where it provides, --mount says where its tree is t
 	flags.StringVar(&right, "right", "", "as provider: the highest right that is granted (default view)")
 	flags.StringSliceVar(&exports, "export", nil, "as provider: patterns of what is shown (default /**)")
 	flags.StringSliceVar(&addresses, "address", nil, "HOST:PORT at which the inviter reaches this node, where the inviter dials")
+	proxy.add(cmd)
 	completeWords(cmd, "right", rightNames...)
 	return cmd
 }
