@@ -166,7 +166,7 @@ func (l *life) ended(ctx, pollCtx context.Context, t *ticket, e *errand, returne
 		l.answer(t, Poll{}, l.errResting(l.polling.family.above(l.id)))
 		return
 	case e.err != nil && pollCtx.Err() != nil:
-		err = l.failure("", model.KindTimeout, "no response within %s", limit)
+		err = l.late(e.err, limit)
 	default:
 		err = e.err
 	}
@@ -182,4 +182,13 @@ func (l *life) ended(ctx, pollCtx context.Context, t *ticket, e *errand, returne
 		l.answer(l.ticket, Poll{}, l.errStuck())
 		l.ticket = nil
 	}
+}
+
+// late is the error of a poll that took all its time. What the device was waiting for is told where the driver knows it.
+func (l *life) late(err error, limit time.Duration) error {
+	var known *model.Error
+	if errors.As(err, &known) && (known.Kind == model.KindTimeout || known.Kind == model.KindUnavailable) {
+		return l.failure("", model.KindTimeout, "no response within %s: %s", limit, plain(err))
+	}
+	return l.failure("", model.KindTimeout, "no response within %s", limit)
 }

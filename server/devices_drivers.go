@@ -11,6 +11,7 @@ import (
 	"banyan/devices/prometheus"
 	"banyan/devices/simulator"
 	"banyan/devices/snmp"
+	"banyan/devices/tcp"
 	"banyan/profiles"
 
 	"github.com/hashicorp/go-hclog"
@@ -34,6 +35,7 @@ func Drivers(env DriverEnv) []devices.Driver {
 		modbus.Driver{Profiles: env.Profiles},
 		prometheus.Driver{Profiles: env.Profiles},
 		snmp.Driver{Profiles: env.Profiles},
+		tcp.Driver{},
 	}
 }
 
