@@ -117,7 +117,7 @@ func TestBatchIsRefusedAsAWhole(t *testing.T) {
 		"a call":           {[]Edit{good, {Op: OpCall, Path: model.MustPath("/devices/sim")}}, map[int]string{2: "cannot call"}},
 		"below a device":   {[]Edit{good, create("/devices/new/x", KindFolder)}, map[int]string{2: "made by it"}},
 		"below what goes":  {[]Edit{good, gone("/devices/sim", false), change("/devices/sim", step(1))}, map[int]string{3: "edit 2"}},
-		"not empty":        {[]Edit{create("/devices/f", KindFolder), create("/devices/f/s", "simulator"), create("/devices/g", KindFolder), gone("/devices", false)}, map[int]string{4: "something is below it"}},
+		"not empty":        {[]Edit{create("/devices/f", KindFolder), create("/devices/f/s", "simulator"), create("/devices/g", KindFolder), gone("/users", false)}, map[int]string{4: "something is below it"}},
 		"wrong type":       {[]Edit{good, change("/devices/sim", textArgument("step", "x"))}, map[int]string{2: "float64"}},
 		"control in label": {[]Edit{good, relabel("/devices/sim", "a\x00b")}, map[int]string{2: "control characters"}},
 		"empty":            {nil, map[int]string{0: "without edits"}},

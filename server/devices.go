@@ -5,6 +5,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"banyan/access"
 	"banyan/devices"
@@ -22,6 +23,7 @@ type deviceHub struct {
 	store   *store.Store
 	commits *Commits
 	manager *devices.Manager
+	drivers []devices.Driver
 	kinds   map[string]bool // of devices
 	all     Kinds           // of the node
 	log     hclog.Logger
@@ -38,7 +40,7 @@ type deviceHub struct {
 
 func newDeviceHub(drivers []devices.Driver, t *tree.Tree, s *store.Store, c *Commits, log hclog.Logger) (*deviceHub, error) {
 	h := &deviceHub{
-		tree: t, store: s, commits: c, log: log, wake: make(chan struct{}, 1), kinds: map[string]bool{},
+		tree: t, store: s, commits: c, log: log, drivers: drivers, wake: make(chan struct{}, 1), kinds: map[string]bool{},
 		places: map[model.ContextID]*place{}, broods: map[model.ContextID]*brood{}, schemas: map[*model.Schema]*model.Schema{},
 	}
 	var err error
@@ -63,6 +65,7 @@ func (h *deviceHub) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- h.manager.Run(ctx) }()
 	h.wanted.Add(1)
+	h.publish(variableDiscoveryState, model.String(discoveryIdle), model.Instant(model.TimeOf(time.Now())), model.Int64(0), model.Int64(0), model.Int64(0))
 	for {
 		h.reconcile(ctx)
 		select {

@@ -93,7 +93,7 @@ func populate(ctx context.Context, s *store.Store, dir string, hosts []string, p
 	}
 	first := store.Commit{Class: store.ClassPeople, Time: model.TimeOf(time.Now())}
 	schemas := map[string]model.SchemaHash{}
-	for _, schema := range []model.Schema{nodeSchema, folderSchema, linksSchema, userSchema} {
+	for _, schema := range []model.Schema{nodeSchema, folderSchema, devicesSchema, linksSchema, userSchema} {
 		encoded, err := proto.NewSchema(schema)
 		if err != nil {
 			return err

@@ -163,7 +163,7 @@ var ownPlaces = []ownPlace{
 	{systemPath, KindNode, "This node", false},
 	{usersPath, KindFolder, "Users", false},
 	{rolesPath, KindFolder, "Roles", false},
-	{devicesPath, KindFolder, "Devices", true},
+	{devicesPath, KindDevices, "Devices", true},
 	{linksPath, KindLinks, "Links", false},
 	{exportsPath, KindFolder, "Exports", false},
 	{mountsPath, KindFolder, "Mounts", false},

@@ -7,6 +7,7 @@ import (
 	"banyan/model"
 	"banyan/pki"
 	"banyan/store"
+	"banyan/tree"
 )
 
 // nodes is the controller of the node's own context.
@@ -46,23 +47,35 @@ func (n *Node) addBuiltin() error {
 		}
 	}
 	n.tokens.schema = n.kinds[KindToken].Schema
-	return n.devices.addKinds(n.kinds)
+	return n.addDevicesKind()
+}
+
+// kindNow is the kind that an own context has in this version: what was a folder for what every node has may have got a kind of its own.
+func kindNow(c *tree.Context) string {
+	for _, place := range ownPlaces {
+		if c.Path == place.path {
+			return place.kind
+		}
+	}
+	return c.Schema.Kind
 }
 
 // upgrade gives own contexts the schemas of this version, where another version made them.
 func (n *Node) upgrade(ctx context.Context) error {
 	var changes []store.Change
 	put := map[string]bool{}
-	for kind, k := range n.kinds {
+	for kind := range n.kinds {
 		for _, c := range n.ownOf(kind) {
-			if c.Schema.Hash == k.Schema.Hash || n.devices.fits(&c, k.Schema) {
+			now := kindNow(&c)
+			schema := n.kinds[now].Schema
+			if c.Schema.Hash == schema.Hash || n.devices.fits(&c, schema) {
 				continue
 			}
-			if !put[kind] {
-				changes = append(changes, store.PutSchema{Schema: k.Schema})
-				put[kind] = true
+			if !put[now] {
+				changes = append(changes, store.PutSchema{Schema: schema})
+				put[now] = true
 			}
-			changes = append(changes, store.Rebind{Target: target(&c), Schema: k.Schema.Hash})
+			changes = append(changes, store.Rebind{Target: target(&c), Schema: schema.Hash})
 		}
 	}
 	for len(changes) > 0 {

@@ -181,7 +181,7 @@ func TestRESTDoesEverything(t *testing.T) {
 		"no path":                 {http.MethodGet, "/contexts/a%2F..%2Fb", "", 400, "segment"},
 		"there already":           {http.MethodPost, "/contexts", `{"path":"/devices/sim","kind":"simulator"}`, 409, ""},
 		"no such kind":            {http.MethodPost, "/contexts", `{"path":"/devices/x","kind":"toaster"}`, 400, "toaster"},
-		"something below":         {http.MethodDelete, "/contexts/devices", "", 409, "below"},
+		"something below":         {http.MethodDelete, "/contexts/users", "", 409, "below"},
 		"read only":               {http.MethodPut, "/values/devices/sim:all_int64", `{"value":"1"}`, 422, "read"},
 	} {
 		answer := n.rest(n.token, test.method, test.target, test.body)
