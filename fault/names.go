@@ -25,12 +25,15 @@ const (
 	InvitationTwice Name = "invitation-twice"
 	// RevokedStaysOpen: a revocation refuses new connections only, so that the streams of a revoked node run on.
 	RevokedStaysOpen Name = "revoked-stays-open"
+	// BackupWithoutLog: a backup takes the file of the database as it lies there and not what stands in its write-ahead log, so that the newest
+	// confirmed commits are missing in it.
+	BackupWithoutLog Name = "backup-without-log"
 )
 
 // Names are all faults, for whoever tries each of them.
 func Names() []Name {
 	return []Name{
 		RuleOrderReversed, ResumeFromZero, ResumeSkipsOne, RemovalLost, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
-		InvitationTwice, RevokedStaysOpen,
+		InvitationTwice, RevokedStaysOpen, BackupWithoutLog,
 	}
 }

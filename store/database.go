@@ -73,6 +73,17 @@ func (d durability) open(file string, connections int, readOnly bool) *sql.DB {
 	return db
 }
 
+// openCopy opens a file that nobody writes to for reading: nothing is written, no log and no index of one either.
+func openCopy(file string) *sql.DB {
+	values := url.Values{"mode": {"ro"}, "immutable": {"1"}, "_foreign_keys": {"1"}, "_query_only": {"1"}, "_cache_size": {"-4096"}}
+	name := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: file}).EscapedPath(), RawQuery: values.Encode()}).String()
+	hook := func(c *sqlite3.SQLiteConn) error {
+		_, err := c.Exec("PRAGMA trusted_schema = 0", nil)
+		return err
+	}
+	return sql.OpenDB(connector{&sqlite3.SQLiteDriver{ConnectHook: hook}, name})
+}
+
 // checkSQLite refuses a library that is too old.
 func checkSQLite() error {
 	text, number, _ := sqlite3.Version()
@@ -103,7 +114,7 @@ func (d durability) check(ctx context.Context, conn *sql.Conn) error {
 
 // migrate brings a file to the newest layout: it runs the numbered files of sql/KIND above the number that the file has.
 func migrate(ctx context.Context, conn *sql.Conn, kind string) error {
-	entries, err := fs.ReadDir(migrations, path.Join("sql", kind))
+	newest, err := newestLayout(kind)
 	if err != nil {
 		return err
 	}
@@ -111,13 +122,13 @@ func migrate(ctx context.Context, conn *sql.Conn, kind string) error {
 	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
 		return err
 	}
-	if have > len(entries) {
+	if have > newest {
 		return &model.Error{
 			Kind: model.KindUnsupported, Op: "open", Remedy: "use the newer version of the program",
-			Detail: fmt.Sprintf("the database has layout %d, this version knows layouts up to %d", have, len(entries)),
+			Detail: fmt.Sprintf("the database has layout %d, this version knows layouts up to %d", have, newest),
 		}
 	}
-	for number := have + 1; number <= len(entries); number++ {
+	for number := have + 1; number <= newest; number++ {
 		script, err := migrations.ReadFile(path.Join("sql", kind, fmt.Sprintf("%04d.sql", number)))
 		if err != nil {
 			return err
@@ -129,6 +140,12 @@ func migrate(ctx context.Context, conn *sql.Conn, kind string) error {
 		}
 	}
 	return nil
+}
+
+// newestLayout is the number of the newest layout of a kind of file.
+func newestLayout(kind string) (int, error) {
+	entries, err := fs.ReadDir(migrations, path.Join("sql", kind))
+	return len(entries), err
 }
 
 // isDamaged reports whether a file's bytes are wrong, rather than the disk or the request.

@@ -81,8 +81,8 @@ var _ Tree = (*tree.Tree)(nil)
 const loadChunk = 4096
 
 // Load puts own contexts, those of the mirrors of mounts, and what is remembered of removed ones into a tree that begins with FirstChange;
-// all in the order of change numbers. Mirrors of other mounts are deleted. Where a mirror is missing or damaged, the horizon is the
-// beginning of this epoch: what was removed below its mount is not known, so those who come back compare.
+// all in the order of change numbers. Mirrors of other mounts are deleted. Where a mirror is missing or damaged, the horizon is above
+// the beginning of this epoch: what was removed below its mount is not known, so those who come back compare.
 func (s *Store) Load(ctx context.Context, own []tree.Put, mounts []Mount, into Tree) (contexts int, err error) {
 	horizon := s.state.horizon
 	stones, err := s.ownTombstones(ctx)
@@ -116,7 +116,8 @@ func (s *Store) Load(ctx context.Context, own []tree.Put, mounts []Mount, into T
 		}
 	}
 	if lost {
-		horizon = max(horizon, s.FirstChange())
+		// One above the beginning: also whoever has all up to the epoch before may have contexts that went with the mirror.
+		horizon = max(horizon, s.FirstChange()+1)
 	}
 	contexts = merge(sources, into)
 	into.Bury(nil, horizon)

@@ -30,7 +30,8 @@ func (s *Store) KeepLogShort() error {
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if err := s.moveLog(info.Size() >= hardLog); !IsFull(err) {
+	// A copy is a reader that takes as long as the disk does. Nobody waits for it: what is written beside it moves when it has ended.
+	if err := s.moveLog(info.Size() >= hardLog && s.copying.Load() == 0); !IsFull(err) {
 		return err
 	}
 	return nil

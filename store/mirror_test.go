@@ -217,7 +217,7 @@ func TestDamagedMirror(t *testing.T) {
 			if _, there := again.tree.Lookup(model.MustPath("/mounts/berlin")); !there {
 				t.Error("own contexts are gone as well")
 			}
-			if got, want := again.tree.Horizon(), again.FirstChange(); got != want {
+			if got, want := again.tree.Horizon(), again.FirstChange()+1; got != want {
 				t.Errorf("the horizon is %d, want %d: nobody knows what was removed", got, want)
 			}
 			if _, err := os.Stat(m.mirror.file + ".damaged"); name != "missing" && err != nil {
@@ -240,7 +240,7 @@ func TestMirrorOfNoMountIsDropped(t *testing.T) {
 	if _, err := os.Stat(m.mirror.file); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the file is still there (%v)", err)
 	}
-	if got, want := again.tree.Horizon(), again.FirstChange(); got != want {
+	if got, want := again.tree.Horizon(), again.FirstChange()+1; got != want {
 		t.Errorf("the horizon is %d, want %d", got, want)
 	}
 }

@@ -101,6 +101,9 @@ type Store struct {
 
 	mirrors mirrorSet
 	values  *sampleFile
+
+	restores []Restore    // as they were at the start
+	copying  atomic.Int32 // copies of node.db under way
 }
 
 // Open opens a node's directory, makes it where it is missing, and begins a new epoch, which is on disk when Open returns. All mirrors that
@@ -137,7 +140,7 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	s.lock = lock
-	file := filepath.Join(s.cfg.Dir, "node.db")
+	file := s.nodeFile()
 	if s.writer, err = openSession(ctx, file, truth, "node"); err != nil {
 		return err
 	}
@@ -153,11 +156,16 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.loadState(ctx); err != nil {
 		return err
 	}
+	if s.restores, err = readRestores(ctx, s.writer.conn); err != nil {
+		return err
+	}
 	if err := s.openCaches(ctx); err != nil {
 		return err
 	}
 	return s.beginEpoch()
 }
+
+func (s *Store) nodeFile() string { return filepath.Join(s.cfg.Dir, "node.db") }
 
 // checkOwner makes sure that the directory is this node's.
 func (s *Store) checkOwner(ctx context.Context) error {
