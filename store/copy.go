@@ -63,11 +63,13 @@ type Contents struct {
 	Change   uint64         // the last change number given to a context of the node's own
 	Contexts int
 	Restores []Restore
+	// AuditProblem says where the audit log is not whole, empty where it is. It does not spoil a copy: the log of the node itself is not.
+	AuditProblem string
 }
 
 // Inspect reads a copy of node.db from end to end without writing to it and says what it holds. It is an error of kind corrupt when SQLite
 // finds anything wrong with it, when a reference leads nowhere, or when a context, a setting or a schema cannot be read as a start would
-// read it; and of kind unsupported when a newer version made it. Of an older layout, which a start brings up to date, the rows are not read.
+// read it; and of kind unsupported when its layout is not the one of this version: Upgrade brings an older one up to date.
 func Inspect(ctx context.Context, file string) (Contents, error) {
 	db := openCopy(file)
 	defer db.Close()
@@ -92,10 +94,10 @@ func inspect(ctx context.Context, db *sql.DB) (Contents, error) {
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&c.Layout); err != nil {
 		return c, err
 	}
-	if c.Layout > newest {
+	if c.Layout != newest {
 		return c, &model.Error{
-			Kind: model.KindUnsupported, Detail: fmt.Sprintf("the database has layout %d, this version knows layouts up to %d", c.Layout, newest),
-			Remedy: "use the newer version of the program",
+			Kind: model.KindUnsupported, Detail: fmt.Sprintf("the database has layout %d, this version reads layout %d", c.Layout, newest),
+			Remedy: "use the version of the program that made it, or a newer one",
 		}
 	}
 	conn, err := db.Conn(ctx)
@@ -106,7 +108,7 @@ func inspect(ctx context.Context, db *sql.DB) (Contents, error) {
 	if err := s.describe(ctx, &c); err != nil {
 		return c, errors.Join(err, conn.Close())
 	}
-	if err := conn.Close(); err != nil || c.Layout < newest {
+	if err := conn.Close(); err != nil {
 		return c, err
 	}
 	own, err := s.Own(ctx)
@@ -114,21 +116,27 @@ func inspect(ctx context.Context, db *sql.DB) (Contents, error) {
 		return c, err
 	}
 	c.Contexts = len(own)
-	_, err = s.ownTombstones(ctx)
+	if _, err := s.ownTombstones(ctx); err != nil {
+		return c, err
+	}
+	audit, err := s.VerifyAudit(ctx, AuditHead{})
+	if audit.Broken != 0 {
+		c.AuditProblem = fmt.Sprintf("row %d: %s", audit.Broken, audit.Problem)
+	}
 	return c, err
+}
+
+// Upgrade brings a copy of node.db, on which no node runs, to the layout of this version.
+func Upgrade(ctx context.Context, file string) error {
+	s, err := openSession(ctx, file, truth, "node")
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.shorten(true), s.close())
 }
 
 // describe reads whose the database is and how far it has come.
 func (s *Store) describe(ctx context.Context, c *Contents) error {
-	if err := s.loadState(ctx); err != nil {
-		return err
-	}
-	s.published.Store(&s.state.chains)
-	c.Chain, c.Change = s.state.chains.revision, s.state.change
-	if err := c.Chain.Validate(); err != nil {
-		return err
-	}
-	c.Revision = model.Revision{Epoch: c.Chain.Last().Epoch, Number: s.state.revision}
 	var node, name []byte
 	err := errors.Join(
 		s.writer.conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'node'").Scan(&node),
@@ -139,7 +147,16 @@ func (s *Store) describe(ctx context.Context, c *Contents) error {
 	if copy(c.Node[:], node) != len(c.Node) || c.Node.IsZero() {
 		return model.Errorf(model.KindCorrupt, "the database does not say whose it is")
 	}
-	c.Name = string(name)
+	c.Name, s.cfg.Node = string(name), c.Node
+	if err := s.loadState(ctx); err != nil {
+		return err
+	}
+	s.published.Store(&s.state.chains)
+	c.Chain, c.Change = s.state.chains.revision, s.state.change
+	if err := c.Chain.Validate(); err != nil {
+		return err
+	}
+	c.Revision = model.Revision{Epoch: c.Chain.Last().Epoch, Number: s.state.revision}
 	c.Restores, err = readRestores(ctx, s.writer.conn)
 	return err
 }

@@ -78,6 +78,9 @@ var folders = []folder{
 	{name: "rest", layer: 4,
 		above:  "what is stored, followed and decided must not depend on how it is shown to somebody",
 		beside: "resources are a form of what the node's handlers answer; whoever wants something to be there as REST gives contexts settings and functions"},
+	{name: "backup", layer: 4,
+		above:  "the store says what a copy of its files is; sealing it for a person's key is one use of that among several",
+		beside: "a backup is made of a node's files, whatever runs on them; links carry it as bytes that they cannot open"},
 
 	{name: "server", layer: 5,
 		above:  "server composes one node from all parts; a part that imports it drags a whole node into its tests, and lifetimes become a circle",

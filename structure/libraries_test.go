@@ -25,6 +25,8 @@ var confined = []struct {
 		"protobuf stays at the wire and in stored commits"},
 	{"github.com/danielgtaylor/huma", []string{"rest"},
 		"it is set up by variables of its own that hold for the whole program, so that one package alone may use it"},
+	{"filippo.io/age", []string{"backup"},
+		"what is sealed to a recovery key has one form, and whatever opens it is checked in one place"},
 	{"github.com/spf13/cobra", []string{"cmd"},
 		"commands are one way into the product among several; what they do belongs below"},
 }
