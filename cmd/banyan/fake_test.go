@@ -207,6 +207,8 @@ func (f *fakeNode) Call(ctx context.Context, q *apiv1.CallRequest) (*apiv1.CallR
 		return nil, apiError(&model.Error{Kind: model.KindTimeout, Op: "call", Path: model.MustPath("/devices/sim"), Name: "hang", Node: "berlin", Detail: "device sim did not answer in time"})
 	case "dead": // nobody ever answers
 		<-f.over
+	case "discover":
+		return f.discovered(), nil
 	case "asked":
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -216,6 +218,27 @@ func (f *fakeNode) Call(ctx context.Context, q *apiv1.CallRequest) (*apiv1.CallR
 		}}, nil
 	}
 	return &apiv1.CallResponse{Via: []string{"berlin"}}, nil
+}
+
+// discovered is what a subnet with an evil machine in it looks like.
+func (f *fakeNode) discovered() *apiv1.CallResponse {
+	text := structpb.NewStringValue
+	list := func(values ...*structpb.Value) *structpb.Value {
+		return structpb.NewListValue(&structpb.ListValue{Values: values})
+	}
+	var columns []*structpb.Value
+	for _, name := range []string{"address", "kind", "profile", "name", "description", "settings", "device", "problem"} {
+		columns = append(columns, structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{"name": text(name), "type": text("string")}}))
+	}
+	rows := list(
+		list(text("10.0.0.1"), text("snmp"), text("switch"), text("sw1"), text("A switch."), text("address=10.0.0.1"), text("/devices/sw1"), text("")),
+		list(text("10.0.0.2"), text("snmp"), text(""), text(hostileText), text("x"), text("address=10.0.0.2"), structpb.NewNullValue(), text("denied by berlin")),
+	)
+	return &apiv1.CallResponse{Results: []*apiv1.Result{
+		{Name: "ended", Type: "string", Value: text("deadline")}, {Name: "done", Type: "int64", Value: text("100")}, {Name: "total", Type: "int64", Value: text("254")},
+		{Name: "found", Type: "table", Value: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{"columns": list(columns...), "rows": rows}})},
+		{Name: "problems", Type: "string", Value: text("")},
+	}}
 }
 
 func (f *fakeNode) Create(_ context.Context, q *apiv1.CreateRequest) (*apiv1.CreateResponse, error) {
