@@ -128,7 +128,10 @@ func (e *exporter) tell(c *tree.Context) error {
 	}
 	out := &apiv1.ExportContext{
 		Path: c.Path.String(), Kind: e.kindOf(c), Label: c.Label, Revision: c.Version.String(), Via: c.Route.Names(),
-		Fixed: known && kind.Fixed || e.isPlace(c.Path), Found: !known || e.partOf(c.Path),
+		Fixed: known && kind.Fixed, Found: !known || e.partOf(c.Path),
+	}
+	if place, is := e.placeAt(c.Path); is {
+		out.Fixed, out.UsualLabel = true, place.label
 	}
 	e.bytes += 128 + len(out.Path) + len(c.Label)
 	for i := range c.Schema.Settings {
@@ -169,12 +172,16 @@ func (e *exporter) maySet(c *tree.Context, d *model.Setting) bool {
 	return e.decider.Decide(access.Question{Principal: e.who, Entity: entity, Need: d.Right, Acting: true}).Allowed
 }
 
-// isPlace reports whether a path is one that every node has: this one, or one that is mounted whole.
-func (e *exporter) isPlace(path model.Path) bool {
+// placeAt finds what every node has at a path: this one, or one that is mounted whole.
+func (e *exporter) placeAt(path model.Path) (ownPlace, bool) {
 	if point, mounted := e.api.router.forward.MountPoint(path); mounted {
 		path, _ = point.Below(path)
 	}
-	return slices.ContainsFunc(ownPlaces, func(p ownPlace) bool { return p.path == path })
+	i := slices.IndexFunc(ownPlaces, func(p ownPlace) bool { return p.path == path })
+	if i < 0 {
+		return ownPlace{}, false
+	}
+	return ownPlaces[i], true
 }
 
 // partOf reports whether a context is a part of one above it.

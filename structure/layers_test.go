@@ -56,6 +56,10 @@ var folders = []folder{
 		above:  "the wire form and the tree carry what a device is, however it was described",
 		beside: "a file that says what a device has is neither stored nor followed"},
 
+	{name: "settings", layer: 3,
+		above:  "what a context is does not depend on which file somebody keeps it in",
+		beside: "a file is compared with what a node tells of itself; it is neither stored, nor followed, nor a description of devices"},
+
 	{name: "peering", layer: 4,
 		above:  "what is stored and what is decided must not depend on which links there are",
 		beside: "links carry what the others make; whoever needs a link of them says which by an interface, so that both run in simulation apart"},

@@ -22,6 +22,17 @@ const (
 	exitUnavailable = 5
 )
 
+// endedWith is the end of a command that has exit codes of its own; without an error there is nothing to report.
+type endedWith struct {
+	code int
+	err  error
+}
+
+func (e endedWith) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// Unwrap is what is reported.
+func (e endedWith) Unwrap() error { return e.err }
+
 // usageError is a mistake in the command line. command is whose help says how it is right.
 type usageError struct {
 	text    string
@@ -68,7 +79,19 @@ func report(to io.Writer, err error) int {
 		for _, problem := range problems { // one a line, as compilers do: editors jump there
 			_, _ = fmt.Fprintln(to, clean(problem.String()))
 		}
-		err = model.Errorf(model.KindInvalid, "the topology has %d mistakes", len(problems))
+		what := "the topology"
+		var e *model.Error
+		if errors.As(err, &e) && e.Detail != "" {
+			what = e.Detail
+		}
+		err = model.Errorf(model.KindInvalid, "%s has %d mistakes", what, len(problems))
+	}
+	var refused refusals
+	if errors.As(err, &refused) {
+		for _, line := range refused.lines {
+			_, _ = fmt.Fprintln(to, clean(line))
+		}
+		err = model.Errorf(refused.kind, "nothing was done: %d refused", len(refused.lines))
 	}
 	_, _ = fmt.Fprintf(to, "banyan: %s\n", clean(errorText(err)))
 	if usage, is := err.(usageError); is { //nolint:errorlint // run and usagef never wrap it

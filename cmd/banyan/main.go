@@ -60,6 +60,12 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if !c.parsed {
 		err = usageError{err.Error(), cmd.CommandPath()}
 	}
+	if ended, is := err.(endedWith); is { //nolint:errorlint // commands return it bare
+		if ended.err != nil {
+			report(errs, ended.err)
+		}
+		return ended.code
+	}
 	return report(errs, err)
 }
 
@@ -136,6 +142,7 @@ func newRoot(c *cli) *cobra.Command {
 		}
 	}
 	add(groupTree, newTree(c), newLs(c), newGet(c), newSet(c), newCall(c), newCreate(c), newRemove(c), newWatch(c), newDiscover(c))
+	add(groupTree, newExport(c), newDiff(c), newApply(c))
 	add(groupPeople, newLinks(c), newInvite(c), newJoin(c), newExports(c), newMounts(c), newUsers(c), newTokens(c), newLogin(c), newLogout(c))
 	add(groupNodes, newDemo(c), newTopology(c), newInit(c), newServe(c), newVersion(c), newCompletion())
 	return root

@@ -2256,6 +2256,7 @@ type ExportContext struct {
 	Secrets       []string                   `protobuf:"bytes,7,rep,name=secrets,proto3" json:"secrets,omitempty"`                                                                             // names of secret settings that are set, where this node owns the context
 	Fixed         bool                       `protobuf:"varint,8,opt,name=fixed,proto3" json:"fixed,omitempty"`                                                                                // people neither create nor remove it
 	Found         bool                       `protobuf:"varint,9,opt,name=found,proto3" json:"found,omitempty"`                                                                                // it only shows what was found, or is part of the context above it
+	UsualLabel    string                     `protobuf:"bytes,10,opt,name=usual_label,json=usualLabel,proto3" json:"usual_label,omitempty"`                                                    // the label that it has where nobody gave it one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2351,6 +2352,13 @@ func (x *ExportContext) GetFound() bool {
 		return x.Found
 	}
 	return false
+}
+
+func (x *ExportContext) GetUsualLabel() string {
+	if x != nil {
+		return x.UsualLabel
+	}
+	return ""
 }
 
 type WatchRequest struct {
@@ -3908,7 +3916,7 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\adefault\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\adefault\x12\x14\n" +
 	"\x05right\x18\x06 \x01(\tR\x05right\x12\x16\n" +
 	"\x06secret\x18\a \x01(\bR\x06secret\x12\x14\n" +
-	"\x05local\x18\b \x01(\bR\x05local\"\xde\x02\n" +
+	"\x05local\x18\b \x01(\bR\x05local\"\xff\x02\n" +
 	"\rExportContext\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x14\n" +
@@ -3918,7 +3926,10 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\bsettings\x18\x06 \x03(\v2*.banyan.api.v1.ExportContext.SettingsEntryR\bsettings\x12\x18\n" +
 	"\asecrets\x18\a \x03(\tR\asecrets\x12\x14\n" +
 	"\x05fixed\x18\b \x01(\bR\x05fixed\x12\x14\n" +
-	"\x05found\x18\t \x01(\bR\x05found\x1aS\n" +
+	"\x05found\x18\t \x01(\bR\x05found\x12\x1f\n" +
+	"\vusual_label\x18\n" +
+	" \x01(\tR\n" +
+	"usualLabel\x1aS\n" +
 	"\rSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\",\n" +
