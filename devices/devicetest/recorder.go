@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -16,6 +17,7 @@ import (
 type Recorder struct {
 	schema *model.Schema
 	label  string
+	labels []string  // former ones
 	root   *Recorder // keeps mu and complaints; nil at the root itself
 
 	mu         sync.Mutex // guards all fields below, here and in all children
@@ -158,13 +160,31 @@ func (r *Recorder) Child(segment, label string, schema *model.Schema) (devices.P
 		}
 		r.children[segment] = child
 	}
-	if child.schema != schema {
-		r.complain("child %s: its schema is another pointer than before", segment)
-	}
-	if child.label != label {
-		r.complain("child %s is %q and %q: one segment, two things", segment, child.label, label)
-	}
+	child.rename(r, segment, label)
+	child.rebind(r, segment, schema)
 	return child, nil
+}
+
+// rename takes another label. A thing may learn its name late, or get a new one; two things that share a segment take turns.
+func (r *Recorder) rename(above *Recorder, segment, label string) {
+	if r.label == label {
+		return
+	}
+	if slices.Contains(r.labels, label) {
+		above.complain("child %s is %q and %q by turns: one segment, two things", segment, r.label, label)
+	}
+	r.labels, r.label = append(r.labels, r.label), label
+}
+
+// rebind takes another schema, which must say something else: one that says the same would be encoded again at every poll.
+func (r *Recorder) rebind(above *Recorder, segment string, schema *model.Schema) {
+	if r.schema == schema {
+		return
+	}
+	if reflect.DeepEqual(r.schema, schema) {
+		above.complain("child %s: its schema is another pointer than before, and says the same", segment)
+	}
+	r.schema, r.last = schema, nil
 }
 
 // Keep removes children.
