@@ -8,6 +8,7 @@ import (
 	"banyan/devices"
 	"banyan/devices/host"
 	"banyan/devices/modbus"
+	"banyan/devices/mqtt"
 	"banyan/devices/prometheus"
 	"banyan/devices/simulator"
 	"banyan/devices/snmp"
@@ -33,6 +34,7 @@ func Drivers(env DriverEnv) []devices.Driver {
 		host.Driver{},
 		simulator.Driver{},
 		modbus.Driver{Profiles: env.Profiles},
+		mqtt.Driver{Profiles: env.Profiles},
 		prometheus.Driver{Profiles: env.Profiles},
 		snmp.Driver{Profiles: env.Profiles},
 		tcp.Driver{},
@@ -43,6 +45,7 @@ func Drivers(env DriverEnv) []devices.Driver {
 func profileChecks() map[string]profiles.Check {
 	return map[string]profiles.Check{
 		modbus.Kind:     modbus.Check,
+		mqtt.Kind:       mqtt.Check,
 		prometheus.Kind: prometheus.Check,
 		snmp.Kind:       snmp.Check,
 	}
