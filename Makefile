@@ -60,6 +60,12 @@ test: ## run all tests, then those without SQLite again under the race detector
 	go test -tags=sqlite_fts5,faults ./fault
 	packages=$$($(RACE_PACKAGES)); [ -z "$$packages" ] || go test -race -timeout 10m $$packages
 
+# DATA is a folder with recordings of real devices, in snmpsim's format, below snmp.
+.PHONY: realdata
+realdata: ## read the recordings of real devices in DATA and compare
+	@[ -n "$(DATA)" ] || { echo 'realdata: say where the recordings are: make realdata DATA=folder' >&2; exit 1; }
+	BANYAN_REALDATA="$$(realpath '$(DATA)')" go test -v -count 1 -timeout 30m -run '^TestRealData$$' ./devices/snmp
+
 .PHONY: fuzz
 fuzz: ## run each fuzz function for FUZZTIME (30s)
 	@tests=$$(tools/each-test '^Fuzz')

@@ -19,7 +19,8 @@ type matchKeys struct {
 
 // optionKeys are those of a whole device.
 type optionKeys struct {
-	Interfaces string `profile:"interfaces"`
+	Interfaces string   `profile:"interfaces"`
+	With       []string `profile:"with"` // profiles whose points and tables these devices have as well
 }
 
 // pointKeys are those of a point or a column.
@@ -30,6 +31,9 @@ type pointKeys struct {
 	On    int64    `profile:"on"`
 	Index string   `profile:"index"` // of columns: a part of the row's index
 	By    string   `profile:"by"`    // of columns: oid is a column of another table, found by this part or column
+
+	Times     string `profile:"times"`      // of columns: multiplied by this column of the row
+	PercentOf string `profile:"percent_of"` // of columns: in percent of this column of the row
 }
 
 // tableKeys are those of a table.
@@ -50,6 +54,7 @@ type match struct {
 type extras struct {
 	match      match
 	interfaces bool // show the table of interfaces
+	with       []string
 }
 
 // object is what the driver keeps of a point: where to find it, and how its octets are shown.
@@ -60,6 +65,8 @@ type object struct {
 	on   int64
 	part int // place in the table's index; -1 for none
 	by   int // place in the table's index by which to look up, -1 for none; behind the parts come the columns
+
+	times, percentOf int // columns of the table; -1 for none
 }
 
 // table is what the driver keeps of a table.
@@ -88,6 +95,7 @@ func Check(p *profiles.Profile) {
 			p.Options.Fault("interfaces", "write true or false", "interfaces is %.20q", options.Interfaces)
 		}
 	}
+	kept.with = options.With
 	for i := range p.Points {
 		checkPoint(&p.Points[i], nil, nil)
 	}
@@ -133,11 +141,15 @@ func checkOIDs(s *profiles.Source, key string, texts []string) []oid {
 func checkPoint(p *profiles.Point, t *profiles.Table, kept *table) {
 	keys := pointKeys{On: 1}
 	p.Source.Decode(&keys)
-	o := &object{as: keys.As, set: keys.Set, on: keys.On, part: -1, by: -1, oids: checkOIDs(&p.Source, "oid", keys.OIDs)}
+	o := &object{as: keys.As, set: keys.Set, on: keys.On, part: -1, by: -1, times: -1, percentOf: -1, oids: checkOIDs(&p.Source, "oid", keys.OIDs)}
 	p.Driver = o
-	if t == nil && (keys.Index != "" || keys.By != "") {
-		p.Source.Fault("index", "leave index and by out", "only the columns of a table have an index")
+	if t == nil && keys.Index+keys.By+keys.Times+keys.PercentOf != "" {
+		p.Source.Fault("", "leave index, by, times and percent_of out", "only a column of a table can have one of these")
 		return
+	}
+	if t != nil {
+		o.times = columnOf(&p.Source, "times", keys.Times, t)
+		o.percentOf = columnOf(&p.Source, "percent_of", keys.PercentOf, t)
 	}
 	if keys.Index != "" {
 		if o.part = slices.IndexFunc(kept.index, func(part indexPart) bool { return part.name == keys.Index }); o.part < 0 {
@@ -159,6 +171,15 @@ func checkPoint(p *profiles.Point, t *profiles.Table, kept *table) {
 		p.Source.Fault("writable", "leave it out", "an index, or a column of another table, cannot be written here")
 	}
 	checkForm(p, o)
+}
+
+// columnOf is where the column that a key names stands; -1 where it names none.
+func columnOf(s *profiles.Source, key, name string, t *profiles.Table) int {
+	at := slices.IndexFunc(t.Columns, func(c profiles.Point) bool { return c.Name == name })
+	if name != "" && at < 0 {
+		s.Fault(key, "name one of its columns", "the table has no column %.80q", name)
+	}
+	return at
 }
 
 func byOf(name string, t *profiles.Table, kept *table) int {

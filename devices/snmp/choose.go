@@ -124,8 +124,12 @@ func (d *device) learn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	made, err := newPlan(p, d.driver.named)
+	if err != nil {
+		return err
+	}
 	d.objectID = cmp.Or(id.objectID, "none")
-	d.use(newPlan(p))
+	d.use(made)
 	return devices.ErrReshaped
 }
 
@@ -154,6 +158,10 @@ func (d *device) relearn(ctx context.Context) (reshaped bool, err error) {
 	if p == before.profile {
 		return false, nil
 	}
-	d.use(newPlan(p))
+	made, err := newPlan(p, d.driver.named)
+	if err != nil {
+		return false, err
+	}
+	d.use(made)
 	return true, devices.ErrReshaped
 }

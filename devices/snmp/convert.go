@@ -102,6 +102,43 @@ func (p *point) number(r reading) (model.Value, model.Quality, bool) {
 	return v, q, err == nil
 }
 
+// amount is a whole number that counts something. Agents count what is beyond 2^31 on into the negative numbers.
+func amount(r reading) (float64, bool) {
+	n, _ := r.signed()
+	if r.form == integer && n < 0 {
+		n += 1 << 32
+	}
+	return float64(n), r.numeric()
+}
+
+// related is a value in relation to others of its row: times and percent_of.
+func (p *point) related(r reading, cells []reading, points []point) (model.Value, model.Quality) {
+	if !r.there() {
+		return p.convert(r)
+	}
+	f, ok := amount(r)
+	other := func(column int) float64 {
+		if column < 0 {
+			return 1
+		}
+		o, _ := points[column].first(cells)
+		n, known := amount(o)
+		ok = ok && known
+		return n
+	}
+	f *= other(p.times)
+	if p.percentOf >= 0 {
+		if f /= other(p.percentOf) / 100; math.IsNaN(f) || math.IsInf(f, 0) {
+			return model.Value{}, qualityUnsupported // of nothing
+		}
+	}
+	v, q, err := p.declared.Convert(f)
+	if !ok || err != nil {
+		return model.Value{}, qualityFailed
+	}
+	return v, q
+}
+
 // duration is exact for ticks; other numbers are seconds where scale does not say otherwise.
 func (p *point) duration(r reading) (model.Value, model.Quality, bool) {
 	switch {

@@ -63,13 +63,21 @@ func (dr Driver) Open(settings devices.Settings) (devices.Device, error) {
 	if dr.Profiles == nil {
 		return nil, devices.BadSetting("profile", "there are no profiles")
 	}
-	p, err := dr.Profiles.Profile(Kind, name)
+	p, err := dr.named(name)
+	if err != nil {
+		return nil, &model.Error{Kind: model.KindInvalid, Name: "profile", Err: err}
+	}
+	made, err := newPlan(p, dr.named)
 	if err != nil {
 		return nil, &model.Error{Kind: model.KindInvalid, Name: "profile", Err: err}
 	}
 	d.fixed = true
-	d.use(newPlan(p))
+	d.use(made)
 	return d, nil
+}
+
+func (dr Driver) named(name string) (*profiles.Profile, error) {
+	return dr.Profiles.Profile(Kind, name)
 }
 
 // device is one opened device.

@@ -98,3 +98,14 @@ func TestDriver(t *testing.T) {
 	a := newAgent(t, sampleObjects()...)
 	devicetest.Run(t, Driver{Profiles: library(t, map[string]string{"sample": sampleProfile})}, devices.Settings{"address": model.String(a.address())})
 }
+
+// TestShippedProfiles makes a plan of each profile that comes with the program.
+func TestShippedProfiles(t *testing.T) {
+	r := shippedProfiles(t)
+	for _, p := range r.All(Kind) {
+		d := open(t, Driver{Profiles: r}, devices.Settings{"address": model.String("192.0.2.1"), "profile": model.String(p.Name)})
+		if err := devices.Complete(d.Shape()).Validate(); err != nil {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+}

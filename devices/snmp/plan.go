@@ -51,40 +51,88 @@ const (
 	oidObject oid = ".1.3.6.1.2.1.1.2.0"
 )
 
-// newPlan makes a plan for devices with a profile, or without one.
-func newPlan(p *profiles.Profile) *plan {
+// maxWith bounds how many profiles one is made of.
+const maxWith = 16
+
+// newPlan makes a plan for devices with a profile, or without one. The profiles that it is made of come first, and what it has itself goes before what
+// they call the same.
+func newPlan(p *profiles.Profile, named func(name string) (*profiles.Profile, error)) (*plan, error) {
 	made := &plan{profile: p, schema: driverSchema, objects: []oid{
 		objectUptime: oidUptime + ".0", objectEngineTime: ".1.3.6.1.6.3.10.2.1.3.0", objectEngineBoots: ".1.3.6.1.6.3.10.2.1.2.0",
 	}}
-	made.add(builtin, ownVariables, true)
-	if p != nil {
-		made.schema = p.Schema(driverSchema)
-		made.add(p, len(driverSchema.Variables), false)
+	made.points = made.newPoints(builtin.Points, ownVariables)
+	if p == nil || p.Driver.(*extras).interfaces {
+		made.tables = append(made.tables, newTablePlan(&builtin.Tables[0], true))
 	}
-	return made
+	if p == nil {
+		return made, nil
+	}
+	all, err := gather(p, named, nil)
+	if err != nil {
+		return nil, err
+	}
+	merged := *p
+	merged.Points, merged.Tables = nil, nil
+	for _, one := range all {
+		for i := range one.Points {
+			if _, twice := merged.Point(one.Points[i].Name); !twice {
+				merged.Points = append(merged.Points, one.Points[i])
+			}
+		}
+		for i := range one.Tables {
+			if !slices.ContainsFunc(merged.Tables, func(t profiles.Table) bool { return t.Name == one.Tables[i].Name }) {
+				merged.Tables = append(merged.Tables, one.Tables[i])
+			}
+		}
+	}
+	made.schema = merged.Schema(driverSchema)
+	made.points = append(made.points, made.newPoints(merged.Points, len(driverSchema.Variables))...)
+	for i := range merged.Tables {
+		made.tables = append(made.tables, newTablePlan(&merged.Tables[i], false))
+	}
+	return made, nil
 }
 
-// add takes over a profile whose variables begin at first.
-func (pl *plan) add(p *profiles.Profile, first int, builtin bool) {
-	for i := range p.Points {
-		pl.points = append(pl.points, newPoint(&p.Points[i], first+i, &pl.objects, nil))
+// gather lists a profile and those that it is made of, each once, itself first.
+func gather(p *profiles.Profile, named func(name string) (*profiles.Profile, error), have []*profiles.Profile) ([]*profiles.Profile, error) {
+	if slices.Contains(have, p) {
+		return have, nil
 	}
-	for i := range p.Tables {
-		if builtin && pl.profile != nil && !pl.profile.Driver.(*extras).interfaces {
-			continue
-		}
-		declared := &p.Tables[i]
-		t := &tablePlan{table: declared.Driver.(*table), declared: declared, usage: builtin}
-		for j := range declared.Columns {
-			c := newPoint(&declared.Columns[j], j, &t.columns, &t.lookups)
-			t.rates = t.rates || declared.Columns[j].Rate
-			t.points = append(t.points, c)
-		}
-		if t.rows >= 0 {
-			t.rowsFrom = t.points[t.rows].from
-		}
-		pl.tables = append(pl.tables, t)
+	have = append(have, p)
+	if len(have) > maxWith {
+		return nil, model.Errorf(model.KindInvalid, "the profile %s is made of more than %d profiles", have[0].Name, maxWith)
 	}
+	for _, name := range p.Driver.(*extras).with {
+		part, err := named(name)
+		if err != nil {
+			return nil, model.Errorf(model.KindInvalid, "the profile %s is made with %s: %w", p.Name, name, err)
+		}
+		if have, err = gather(part, named, have); err != nil {
+			return nil, err
+		}
+	}
+	return have, nil
+}
+
+// newPoints makes the points of a device, whose variables begin at first.
+func (pl *plan) newPoints(declared []profiles.Point, first int) []point {
+	points := make([]point, len(declared))
+	for i := range declared {
+		points[i] = newPoint(&declared[i], first+i, &pl.objects, nil)
+	}
+	return points
+}
+
+func newTablePlan(declared *profiles.Table, usage bool) *tablePlan {
+	t := &tablePlan{table: declared.Driver.(*table), declared: declared, usage: usage}
+	for i := range declared.Columns {
+		t.points = append(t.points, newPoint(&declared.Columns[i], i, &t.columns, &t.lookups))
+		t.rates = t.rates || declared.Columns[i].Rate
+	}
+	if t.rows >= 0 {
+		t.rowsFrom = t.points[t.rows].from
+	}
+	return t
 }
 
 func newPoint(declared *profiles.Point, variable int, objects, lookups *[]oid) point {

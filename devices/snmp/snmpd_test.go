@@ -78,10 +78,19 @@ func (s *snmpd) start(t testing.TB) {
 	if err := s.command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	until := time.Now().Add(20 * time.Second)
-	for {
-		session := newSession(target{host: "127.0.0.1", port: s.port(), version: versions["2c"], community: "readers"}, 1, 1)
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	to := target{host: "127.0.0.1", port: s.port(), version: versions["2c"], community: "readers"}
+	awaitAgent(t, to, 20*time.Second, func() string {
+		log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+		return string(log)
+	})
+}
+
+// awaitAgent waits until an agent answers.
+func awaitAgent(t testing.TB, to target, most time.Duration, log func() string) {
+	t.Helper()
+	for until := time.Now().Add(most); ; {
+		session := newSession(to, 1, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		err := session.get(ctx, []oid{oidDescr}, make([]reading, 1))
 		cancel()
 		session.close()
@@ -89,9 +98,9 @@ func (s *snmpd) start(t testing.TB) {
 			return
 		}
 		if time.Now().After(until) {
-			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-			t.Fatalf("snmpd does not answer: %v\n%s", err, log)
+			t.Fatalf("the agent does not answer: %v\n%s", err, log())
 		}
+		time.Sleep(20 * time.Millisecond) // another process: there is nothing to wait on
 	}
 }
 

@@ -73,7 +73,11 @@ func (t *tableState) value(d *device, w *row, p *point) (model.Value, model.Qual
 		}
 		return p.convert(d.lookups[p.oids[0]][key])
 	}
-	r, _ := p.first(t.cells(w))
+	cells := t.cells(w)
+	r, _ := p.first(cells)
+	if p.times >= 0 || p.percentOf >= 0 {
+		return p.related(r, cells, t.points)
+	}
 	return p.convert(r)
 }
 
