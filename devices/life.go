@@ -56,6 +56,16 @@ type polling struct {
 	slots  *slots
 	spread spread
 	family *family
+
+	onTime, suspects *lateness
+}
+
+// late is where the lateness of a poll is counted.
+func (p *polling) late(suspect bool) *lateness {
+	if suspect {
+		return p.suspects
+	}
+	return p.onTime
 }
 
 func (l *life) run(ctx context.Context) {

@@ -29,8 +29,9 @@ type Config struct {
 	// Log gets what goes wrong with devices. The default is silence.
 	Log hclog.Logger
 
-	// Concurrency is how many polls run at once, 64 by default. Too few make polls late behind slow devices; many cost memory and
-	// open connections. Devices whose last poll failed share half of it.
+	// Concurrency is how many polls run at once, 1024 by default. Polls mostly wait for an answer and cost little meanwhile: some 10 KiB and
+	// an open connection each. Too few make polls late behind devices that take long, or the whole timeout. Devices whose last poll
+	// failed share half of it.
 	Concurrency int
 
 	// FirstWithin is the time over which first polls are spread, 2 s by default, or a device's poll_interval where that is
@@ -52,7 +53,7 @@ func (c *Config) validate() error {
 	if c.Concurrency < 0 || c.FirstWithin < 0 || c.StopWithin < 0 {
 		return model.Errorf(model.KindInvalid, "devices: a limit is negative")
 	}
-	c.Concurrency = cmp.Or(c.Concurrency, 64)
+	c.Concurrency = cmp.Or(c.Concurrency, 1024)
 	c.FirstWithin = cmp.Or(c.FirstWithin, 2*time.Second)
 	c.StopWithin = cmp.Or(c.StopWithin, 3*time.Second)
 	if c.Log == nil {
@@ -107,6 +108,7 @@ func New(config Config) (*Manager, error) {
 			slots:  newSlots(config.Concurrency),
 			spread: spread{random: config.Random, firstWithin: config.FirstWithin},
 			family: &family{},
+			onTime: &lateness{}, suspects: &lateness{},
 		},
 		wake:    make(chan struct{}, 1),
 		lives:   map[model.ContextID]*life{},
@@ -250,13 +252,16 @@ type Stats struct {
 	Polls   int64 // done by the lives that run now
 	Hanging int   // calls into drivers that were left behind and have not returned
 	States  map[string]int
+
+	// Late is of the polls of devices that answer, LateSuspects of those whose poll before failed, and which have half of the slots.
+	Late, LateSuspects Lateness
 }
 
 // Stats counts.
 func (m *Manager) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := Stats{Devices: len(m.lives), States: map[string]int{}}
+	s := Stats{Devices: len(m.lives), States: map[string]int{}, Late: m.polling.onTime.read(), LateSuspects: m.polling.suspects.read()}
 	for l := range m.started {
 		s.Hanging += len(l.hanging())
 	}

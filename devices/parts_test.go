@@ -97,3 +97,29 @@ type bare struct{ schema *model.Schema }
 func (bare) Kind() string                    { return "x" }
 func (b bare) Schema() *model.Schema         { return b.schema }
 func (b bare) Open(Settings) (Device, error) { return nil, nil }
+
+func TestLatenessCounts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := time.Duration(rapid.Int64Range(0, int64(100*time.Hour)).Draw(t, "late"))
+		b := bucket(d)
+		if most := bound(b); d >= most+time.Microsecond || b > 8 && d < bound(b-1) || b > 8 && most > d+d/8+2*time.Microsecond {
+			t.Fatalf("%s is counted in bucket %d, from %s to %s", d, b, bound(max(b-1, 0)), most)
+		}
+	})
+	var l lateness
+	if got := l.read(); got != (Lateness{}) {
+		t.Errorf("at first %+v", got)
+	}
+	for i := range 1000 {
+		late := time.Millisecond
+		if i >= 990 {
+			late = time.Duration(i) * time.Millisecond
+		}
+		l.add(late, 10*time.Second)
+	}
+	l.add(-time.Second, time.Second) // a timer that fires early is not late
+	got := l.read()
+	if got.Polls != 1001 || got.Max != 999*time.Millisecond || got.P99 < time.Millisecond || got.P99 > 1200*time.Microsecond || got.Share != 0.0999 {
+		t.Errorf("%+v", got)
+	}
+}

@@ -50,7 +50,7 @@ func (l *life) schedule(ctx context.Context) {
 			return
 		case <-timer.C:
 			if !resting {
-				l.poll(ctx, true)
+				l.poll(ctx, true, late{due, current.interval})
 			}
 			due = plan.next(time.Now())
 		case <-l.wake:
@@ -65,10 +65,16 @@ func (l *life) schedule(ctx context.Context) {
 			if resting = l.heed(); was && !resting {
 				_, due = l.polling.spread.grid(time.Now(), current.interval)
 			}
-			l.poll(ctx, false)
+			l.poll(ctx, false, late{})
 		}
 		timer.Reset(time.Until(due))
 	}
+}
+
+// late is when a regular poll was due, of those that come every interval.
+type late struct {
+	due      time.Time
+	interval time.Duration
 }
 
 func (l *life) timingNow() timing {
@@ -78,7 +84,7 @@ func (l *life) timingNow() timing {
 }
 
 // poll does one poll, regular or because somebody asks; if nobody asks any more when a slot is free, none.
-func (l *life) poll(ctx context.Context, regular bool) {
+func (l *life) poll(ctx context.Context, regular bool, since late) {
 	l.mu.Lock()
 	suspect, asked := !l.report.poll.none(), l.ticket != nil
 	l.mu.Unlock()
@@ -106,6 +112,9 @@ func (l *life) poll(ctx context.Context, regular bool) {
 		return
 	}
 	began := time.Now()
+	if regular {
+		l.polling.late(suspect).add(began.Sub(since.due), since.interval)
+	}
 	e, err := l.send(cancel, "poll", func() error { return l.ask(pollCtx, &gate{valve: l.pollPipe, to: l.sink}) })
 	if err != nil {
 		release()

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,9 +31,12 @@ type deviceHub struct {
 	wake    chan struct{}
 	wanted  atomic.Uint64 // counts changes
 	done    atomic.Uint64 // how many of them are reconciled
-	running sync.Mutex    // one reconciliation at a time
 
-	mu      sync.Mutex // guards places, schemas
+	running sync.Mutex                       // one reconciliation at a time; guards specs
+	specs   map[model.ContextID]devices.Spec // of the devices, as they were reconciled last
+
+	mu      sync.Mutex               // guards the rest
+	touched map[model.ContextID]bool // devices that came, changed or went since then
 	places  map[model.ContextID]*place
 	broods  map[model.ContextID]*brood
 	schemas map[*model.Schema]*model.Schema // of children, encoded
@@ -41,6 +45,7 @@ type deviceHub struct {
 func newDeviceHub(drivers []devices.Driver, t *tree.Tree, s *store.Store, c *Commits, log hclog.Logger) (*deviceHub, error) {
 	h := &deviceHub{
 		tree: t, store: s, commits: c, log: log, drivers: drivers, wake: make(chan struct{}, 1), kinds: map[string]bool{},
+		specs: map[model.ContextID]devices.Spec{}, touched: map[model.ContextID]bool{},
 		places: map[model.ContextID]*place{}, broods: map[model.ContextID]*brood{}, schemas: map[*model.Schema]*model.Schema{},
 	}
 	var err error
@@ -79,28 +84,28 @@ func (h *deviceHub) Run(ctx context.Context) error {
 // observe hears of own contexts that changed.
 func (h *deviceHub) observe(changed []tree.Context, removed []tree.Tombstone) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := len(h.touched)
 	for i := range removed {
-		if p := h.places[removed[i].ID]; p != nil {
+		id := removed[i].ID
+		if p := h.places[id]; p != nil {
 			p.slots.Store(nil)
-			delete(h.places, removed[i].ID)
-			delete(h.broods, removed[i].ID)
+			delete(h.places, id)
+			delete(h.broods, id)
+		}
+		if h.kinds[removed[i].Kind] {
+			h.touched[id] = true
 		}
 	}
 	for i := range changed {
 		if p := h.places[changed[i].ID]; p != nil {
 			p.bind(&changed[i])
 		}
+		if h.kinds[changed[i].Schema.Kind] {
+			h.touched[changed[i].ID] = true
+		}
 	}
-	h.mu.Unlock()
-	h.changed(changed, removed)
-}
-
-func (h *deviceHub) changed(changed []tree.Context, removed []tree.Tombstone) {
-	touched := len(removed) > 0
-	for i := range changed {
-		touched = touched || h.kinds[changed[i].Schema.Kind]
-	}
-	if !touched {
+	if len(h.touched) == before && before == 0 {
 		return
 	}
 	h.wanted.Add(1)
@@ -111,7 +116,7 @@ func (h *deviceHub) changed(changed []tree.Context, removed []tree.Tombstone) {
 }
 
 // reconcile makes what runs the same as what is set, where that may differ. Whoever calls a device comes through here first, so that one that
-// was just created is there.
+// was just created is there. It looks at the devices that were touched only: a thousand that are created one by one are no million looks.
 func (h *deviceHub) reconcile(ctx context.Context) {
 	if h.done.Load() == h.wanted.Load() {
 		return
@@ -123,21 +128,51 @@ func (h *deviceHub) reconcile(ctx context.Context) {
 		return
 	}
 	defer h.done.Store(changes)
-	var wanted []devices.Spec
-	h.tree.Walk(devicesPath, nil, func(c *tree.Context) bool {
-		if own(c) && h.kinds[c.Schema.Kind] {
-			wanted = append(wanted, devices.Spec{ID: c.ID, Path: c.Path, Kind: c.Schema.Kind, Settings: settingsOf(c)})
+	h.mu.Lock()
+	touched := h.touched
+	h.touched = map[model.ContextID]bool{}
+	h.mu.Unlock()
+	differs := false
+	for id := range touched {
+		before, ran := h.specs[id]
+		spec, there := h.specOf(ctx, id)
+		if there {
+			h.specs[id] = spec
+		} else {
+			delete(h.specs, id)
 		}
-		return true
-	})
-	for i := range wanted {
-		if err := h.openSecrets(ctx, &wanted[i]); err != nil {
-			h.log.Error("a device's secrets cannot be opened", "path", wanted[i].Path, "error", err)
-		}
+		differs = differs || there != ran || there && (spec.Path != before.Path || !maps.EqualFunc(spec.Settings, before.Settings, model.Value.Equal))
 	}
-	if err := h.manager.Reconcile(wanted); err != nil && ctx.Err() == nil {
+	if !differs {
+		return
+	}
+	if err := h.manager.Reconcile(slices.Collect(maps.Values(h.specs))); err != nil && ctx.Err() == nil {
 		h.log.Error("some devices cannot be run", "error", err)
 	}
+}
+
+// specOf is a device as it is set; false where it is no more.
+func (h *deviceHub) specOf(ctx context.Context, id model.ContextID) (devices.Spec, bool) {
+	c, there := h.device(id)
+	if !there {
+		return devices.Spec{}, false
+	}
+	spec := devices.Spec{ID: id, Path: c.Path, Kind: c.Schema.Kind, Settings: settingsOf(&c)}
+	// Whoever comes by here may be in a hurry, and the device needs its secrets all the same.
+	if err := h.openSecrets(context.WithoutCancel(ctx), &spec); err != nil {
+		h.log.Error("a device's secrets cannot be opened", "path", spec.Path, "error", err)
+	}
+	return spec, true
+}
+
+// device is the own context of a device.
+func (h *deviceHub) device(id model.ContextID) (tree.Context, bool) {
+	for _, path := range h.tree.ByID(id) {
+		if c, there := h.tree.Lookup(path); there && own(&c) && c.ID == id && h.kinds[c.Schema.Kind] && devicesPath.Contains(path) {
+			return c, true
+		}
+	}
+	return tree.Context{}, false
 }
 
 // settingsOf are the settings of a context that are set.
