@@ -28,9 +28,12 @@ type deviceHub struct {
 	kinds   map[string]bool // of devices
 	all     Kinds           // of the node
 	log     hclog.Logger
-	wake    chan struct{}
-	wanted  atomic.Uint64 // counts changes
-	done    atomic.Uint64 // how many of them are reconciled
+
+	discovery discovery
+
+	wake   chan struct{}
+	wanted atomic.Uint64 // counts changes
+	done   atomic.Uint64 // how many of them are reconciled
 
 	running sync.Mutex                       // one reconciliation at a time; guards specs
 	specs   map[model.ContextID]devices.Spec // of the devices, as they were reconciled last
@@ -71,6 +74,11 @@ func (h *deviceHub) Run(ctx context.Context) error {
 	go func() { ended <- h.manager.Run(ctx) }()
 	h.wanted.Add(1)
 	h.publish(variableDiscoveryState, model.String(discoveryIdle), model.Instant(model.TimeOf(time.Now())), model.Int64(0), model.Int64(0), model.Int64(0))
+	measuring, stop := context.WithCancel(ctx)
+	var measured sync.WaitGroup
+	measured.Go(func() { h.measure(measuring) })
+	defer measured.Wait()
+	defer stop()
 	for {
 		h.reconcile(ctx)
 		select {

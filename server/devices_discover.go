@@ -41,6 +41,12 @@ type discovery struct {
 	stop context.CancelCauseFunc
 }
 
+func (d *discovery) runs() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stop != nil
+}
+
 func (d *discovery) cancel() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -70,6 +70,8 @@ func cells(table *model.Table, column string) []string {
 func TestDiscovery(t *testing.T) {
 	n := makeNodeWith(t, "berlin", []devices.Driver{&radio{}, newPLC()})
 	n.waits("/devices:discovery_state", is("idle good"))
+	n.waits("/devices:devices", is("0 good"))
+	n.waits("/devices:poll_late_max", is("0s good"))
 	results := n.call("/devices", functionDiscover, discoverArguments("10.0.0.0/29")...)
 	table := results["found"].Table()
 	if results["ended"].Text() != "complete" || results["done"].Int64() != 6 || results["total"].Int64() != 6 || results["problems"].Text() != "" {

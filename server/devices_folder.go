@@ -26,6 +26,11 @@ const (
 	variableDiscoveryDone
 	variableDiscoveryTotal
 	variableDiscoveryFound
+	variableDevices // and behind it what is published together with it
+	variableDevicesOK
+	variableDevicesSilent
+	variableLateP99
+	variableLateMax
 )
 
 var devicesSchema = model.Schema{
@@ -36,6 +41,11 @@ var devicesSchema = model.Schema{
 		variableDiscoveryDone:  {Name: "discovery_done", Type: model.TypeInt64, Description: "How many addresses were asked."},
 		variableDiscoveryTotal: {Name: "discovery_total", Type: model.TypeInt64, Description: "How many are to be asked."},
 		variableDiscoveryFound: {Name: "discovery_found", Type: model.TypeInt64, Description: "How many devices were found."},
+		variableDevices:        {Name: "devices", Type: model.TypeInt64, Description: "How many devices this node has."},
+		variableDevicesOK:      {Name: "devices_ok", Type: model.TypeInt64, Description: "How many of them are ok."},
+		variableDevicesSilent:  {Name: "devices_silent", Type: model.TypeInt64, Description: "How many do not respond, or are suspended since what is in front of them does not."},
+		variableLateP99:        {Name: "poll_late_p99", Type: model.TypeDuration, Description: "99 of 100 regular polls of devices that answer began no later than this after they were due, since the start."},
+		variableLateMax:        {Name: "poll_late_max", Type: model.TypeDuration, Description: "How late the latest of them began."},
 	},
 	Functions: []model.Function{
 		{Name: functionDiscover, Right: model.RightConfigure,
@@ -68,7 +78,7 @@ var devicesSchema = model.Schema{
 type devicesKeeper struct {
 	folders
 	node      *Node
-	discovery discovery
+	discovery *discovery
 }
 
 // Call does what can be done with devices that are not there yet.
@@ -135,7 +145,7 @@ func (h *deviceHub) publish(first int, values ...model.Value) {
 
 // addDevicesKind makes the place of devices one of the node's kinds, and what can be in it.
 func (n *Node) addDevicesKind() error {
-	keeper := &devicesKeeper{node: n}
+	keeper := &devicesKeeper{node: n, discovery: &n.devices.discovery}
 	if err := n.kinds.Add(devicesSchema, Kind{Controller: keeper, Fixed: true, Confidential: true}); err != nil {
 		return err
 	}

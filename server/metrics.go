@@ -12,7 +12,7 @@ import (
 func (n *Node) metricsHandler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &nodeMetrics{n},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &nodeMetrics{n}, &deviceMetrics{n.devices},
 	)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
@@ -33,9 +33,6 @@ var (
 	metricCommits    = describe("commits_confirmed_total", "Commits confirmed since the start.")
 	metricStreams    = describe("streams", "Streams of the API that watch or follow.")
 	metricSessions   = describe("sessions", "People who are logged in.")
-	metricDevices    = describe("devices", "Devices by state.", "state")
-	metricPolls      = describe("device_polls_total", "Polls done by the devices that run now.")
-	metricHanging    = describe("device_calls_hanging", "Calls into drivers that were left behind and have not returned.")
 	metricLinks      = describe("links", "Links by state.", "state")
 	metricHealthy    = describe("healthy", "1 while the node can confirm something.")
 )
@@ -44,7 +41,7 @@ var (
 func (m *nodeMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		metricContexts, metricIdentities, metricSamples, metricCommits, metricStreams, metricSessions,
-		metricDevices, metricPolls, metricHanging, metricLinks, metricHealthy,
+		metricLinks, metricHealthy,
 	} {
 		to <- d
 	}
@@ -66,12 +63,6 @@ func (m *nodeMetrics) Collect(to chan<- prometheus.Metric) {
 	counter(metricCommits, float64(n.commits.done.Load()))
 	gauge(metricStreams, float64(n.api.streams.Load()))
 	gauge(metricSessions, float64(n.sessions.count()))
-	stats := n.devices.manager.Stats()
-	for state, count := range stats.States {
-		gauge(metricDevices, float64(count), state)
-	}
-	counter(metricPolls, float64(stats.Polls))
-	gauge(metricHanging, float64(stats.Hanging))
 	for state, count := range n.peers.LinkStates() {
 		gauge(metricLinks, float64(count), state)
 	}
