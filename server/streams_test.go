@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"banyan/model"
 	wire "banyan/proto"
 	"banyan/proto/apiv1"
+	"banyan/proto/apiv1/apiv1connect"
 	"banyan/tree"
 
 	"connectrpc.com/connect"
@@ -470,7 +472,19 @@ func TestReflection(t *testing.T) {
 	stream := grpcreflect.NewClient(n.client, n.url(), connect.WithGRPC()).NewStream(t.Context())
 	defer func() { _, _ = stream.Close() }()
 	names, err := stream.ListServices()
-	if err != nil || len(names) < 3 {
-		t.Errorf("%v, %v", names, err)
+	var got []string
+	for _, name := range names {
+		got = append(got, string(name))
+	}
+	slices.Sort(got)
+	want := []string{apiv1connect.NodeServiceName, apiv1connect.SessionServiceName, apiv1connect.TreeServiceName}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, name := range names {
+		files, err := stream.FileContainingSymbol(name)
+		if err != nil || len(files) == 0 {
+			t.Errorf("%s cannot be looked into: %v", name, err)
+		}
 	}
 }
