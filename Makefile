@@ -36,8 +36,11 @@ build: ## build bin/banyan; two builds of one commit are the same bytes
 demo: build ## build and show a network of three tiers; Ctrl-C ends it and leaves nothing
 	exec bin/banyan demo
 
+# What generates: the code of the .proto files, the OpenAPI document, the clients.
+GENERATORS := bin/tools/buf bin/tools/protoc-gen-go bin/tools/oapi-codegen clients/typescript/node_modules/.package-lock.json
+
 .PHONY: gen
-gen: bin/tools/buf bin/tools/protoc-gen-go ## make the Go code of the .proto files anew
+gen: $(GENERATORS) ## make the code of the .proto files, the OpenAPI document and its clients anew
 	tools/generate
 
 .PHONY: fmt
@@ -55,7 +58,7 @@ clean: ## remove what was built
 RACE_PACKAGES = go list -test -f '{{$$sqlite := false}}{{range .Deps}}{{if eq . "github.com/mattn/go-sqlite3"}}{{$$sqlite = true}}{{end}}{{end}}{{if not $$sqlite}}{{.ImportPath}}{{end}}' ./... | sed -n 's/\.test$$//p'
 
 .PHONY: test
-test: ## run all tests, then those without SQLite again under the race detector
+test: clients/typescript/node_modules/.package-lock.json ## run all tests, then those without SQLite again under the race detector
 	go test -timeout 10m ./...
 	go test -tags=sqlite_fts5,faults ./fault
 	packages=$$($(RACE_PACKAGES)); [ -z "$$packages" ] || go test -race -timeout 10m $$packages
@@ -117,7 +120,7 @@ lint: bin/tools/golangci-lint bin/tools/buf ## check format, vet, lint
 	if [ -n "$$(find proto -name '*.proto' -print -quit 2>/dev/null)" ]; then bin/tools/buf lint; fi
 
 .PHONY: gen-check
-gen-check: bin/tools/buf bin/tools/protoc-gen-go ## fail if generated code is stale
+gen-check: $(GENERATORS) ## fail if something generated is stale
 	tools/generate --check
 
 # ---- tools ----------------------------------------------------------------
@@ -128,7 +131,7 @@ gen-check: bin/tools/buf bin/tools/protoc-gen-go ## fail if generated code is st
 INSTALL_TOOL = GOFLAGS= GOBIN='$(CURDIR)/bin/tools' go -C tools/$(1) install tool && touch $@
 
 .PHONY: tools
-tools: bin/tools/golangci-lint bin/tools/buf bin/tools/protoc-gen-go bin/tools/benchstat ## build the pinned tools into bin/tools
+tools: bin/tools/golangci-lint bin/tools/buf bin/tools/protoc-gen-go bin/tools/oapi-codegen bin/tools/benchstat ## build the pinned tools into bin/tools
 
 bin/tools/golangci-lint: tools/golangci/go.mod tools/golangci/go.sum
 	$(call INSTALL_TOOL,golangci)
@@ -142,3 +145,11 @@ bin/tools/protoc-gen-go: tools/protoc/go.mod tools/protoc/go.sum
 
 bin/tools/benchstat: tools/benchstat/go.mod tools/benchstat/go.sum
 	$(call INSTALL_TOOL,benchstat)
+
+bin/tools/oapi-codegen: tools/oapi/go.mod tools/oapi/go.sum
+	$(call INSTALL_TOOL,oapi)
+
+# The TypeScript client's tools, at the versions in its lock file. No script of a
+# package is run. npm writes the file last.
+clients/typescript/node_modules/.package-lock.json: clients/typescript/package.json clients/typescript/package-lock.json
+	cd clients/typescript && npm ci && touch node_modules/.package-lock.json

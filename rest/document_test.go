@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 )
@@ -80,5 +81,17 @@ func TestDocumentIsServed(t *testing.T) {
 		if answer.Code != http.StatusOK || answer.Header().Get("Content-Type") != "application/openapi+"+form || !strings.HasPrefix(answer.Body.String(), begins) {
 			t.Errorf("%s: %d %v %.40s", form, answer.Code, answer.Header(), answer.Body)
 		}
+	}
+}
+
+// TestCommittedDocument: the one in the repository is what the code gives.
+func TestCommittedDocument(t *testing.T) {
+	committed, err := os.ReadFile("openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := New(Config{}).YAML()
+	if err != nil || string(made) != string(committed) {
+		t.Errorf("rest/openapi.yaml is not what the code gives (%v): run 'make gen' and commit the result", err)
 	}
 }

@@ -6,10 +6,10 @@ import "banyan/proto/apiv1"
 type Reading struct {
 	Path      string   `json:"path" example:"/devices/local" doc:"The context."`
 	Name      string   `json:"name" example:"cpu_percent" doc:"The setting or variable."`
-	Type      string   `json:"type" enum:"none,bool,int64,float64,string,bytes,time,duration,ref,table" example:"float64" doc:"Of the value; none where there is no value."`
+	Type      TypeName `json:"type" example:"float64" doc:"Of the value; none where there is no value."`
 	Value     Value    `json:"value" doc:"In the JSON form of its type. A secret setting has none in any answer."`
 	Unit      string   `json:"unit,omitempty" example:"%" doc:"Of the value."`
-	Quality   string   `json:"quality" enum:"good,uncertain,bad" example:"good" doc:"How far the value can be trusted. What is behind a link that is cut is uncertain."`
+	Quality   Quality  `json:"quality" example:"good" doc:"How far the value can be trusted. What is behind a link that is cut is uncertain."`
 	Reason    string   `json:"reason,omitempty" example:"stale" doc:"Why the quality is not good, such as stale, no-response, not-yet-read, disabled, suspended, device-error."`
 	Since     string   `json:"since,omitempty" format:"date-time" example:"2026-01-02T03:04:05.678Z" doc:"Since when the quality is what it is, where that is known."`
 	Time      string   `json:"time,omitempty" format:"date-time" example:"2026-01-02T03:04:05.678Z" doc:"When it was so, by the clock of what was observed."`
@@ -21,7 +21,7 @@ type Reading struct {
 
 func readingOf(r *apiv1.Reading) Reading {
 	return Reading{
-		Path: r.GetPath(), Name: r.GetName(), Type: r.GetType(), Value: Value{r.GetValue()}, Unit: r.GetUnit(), Quality: r.GetQuality(),
+		Path: r.GetPath(), Name: r.GetName(), Type: TypeName(r.GetType()), Value: Value{r.GetValue()}, Unit: r.GetUnit(), Quality: Quality(r.GetQuality()),
 		Reason: r.GetReason(), Since: r.GetSince(), Time: r.GetTime(), Published: r.GetPublished(), Received: r.GetReceived(),
 		Revision: r.GetRevision(), Via: r.GetVia(),
 	}
@@ -54,38 +54,38 @@ type Context struct {
 // Setting is a setting of a context, with what is declared of it.
 type Setting struct {
 	Reading
-	Description string `json:"description,omitempty" doc:"What it is for."`
-	Right       string `json:"right" enum:"none,view,operate,configure,administer" doc:"Needed to set it."`
-	Secret      bool   `json:"secret,omitempty" doc:"It can be written and never be read."`
-	Local       bool   `json:"local,omitempty" doc:"It can be set at its owner only, not over a link."`
+	Description string    `json:"description,omitempty" doc:"What it is for."`
+	Right       RightName `json:"right" doc:"Needed to set it."`
+	Secret      bool      `json:"secret,omitempty" doc:"It can be written and never be read."`
+	Local       bool      `json:"local,omitempty" doc:"It can be set at its owner only, not over a link."`
 }
 
 // Variable is a variable of a context, with what is declared of it.
 type Variable struct {
 	Reading
-	Description string `json:"description,omitempty" doc:"What it says."`
-	Writable    bool   `json:"writable,omitempty" doc:"It can be set: the value is passed to the device."`
-	Right       string `json:"right,omitempty" enum:"none,view,operate,configure,administer" doc:"Needed to set it."`
+	Description string    `json:"description,omitempty" doc:"What it says."`
+	Writable    bool      `json:"writable,omitempty" doc:"It can be set: the value is passed to the device."`
+	Right       RightName `json:"right,omitempty" doc:"Needed to set it."`
 }
 
 // Function is a function of a context.
 type Function struct {
-	Name        string  `json:"name" example:"poll_now" doc:"By which it is called."`
-	Description string  `json:"description,omitempty" doc:"What it does."`
-	Right       string  `json:"right" enum:"none,view,operate,configure,administer" doc:"Needed to call it."`
-	Parameters  []Field `json:"parameters" nullable:"false" doc:"What it takes."`
-	Results     []Field `json:"results" nullable:"false" doc:"What it answers."`
-	Idempotent  bool    `json:"idempotent,omitempty" doc:"Calling it twice does what calling it once does."`
-	Local       bool    `json:"local,omitempty" doc:"It can be called at its owner only, not over a link."`
+	Name        string    `json:"name" example:"poll_now" doc:"By which it is called."`
+	Description string    `json:"description,omitempty" doc:"What it does."`
+	Right       RightName `json:"right" doc:"Needed to call it."`
+	Parameters  []Field   `json:"parameters" nullable:"false" doc:"What it takes."`
+	Results     []Field   `json:"results" nullable:"false" doc:"What it answers."`
+	Idempotent  bool      `json:"idempotent,omitempty" doc:"Calling it twice does what calling it once does."`
+	Local       bool      `json:"local,omitempty" doc:"It can be called at its owner only, not over a link."`
 }
 
 // Field is a parameter or a result of a function.
 type Field struct {
-	Name        string `json:"name" example:"lifetime" doc:"Of the parameter or result."`
-	Type        string `json:"type" enum:"bool,int64,float64,string,bytes,time,duration,ref,table" example:"duration" doc:"Of its value."`
-	Unit        string `json:"unit,omitempty" doc:"Of its value."`
-	Description string `json:"description,omitempty" doc:"What it means."`
-	Optional    bool   `json:"optional,omitempty" doc:"It may be left out."`
+	Name        string   `json:"name" example:"lifetime" doc:"Of the parameter or result."`
+	Type        TypeName `json:"type" example:"duration" doc:"Of its value."`
+	Unit        string   `json:"unit,omitempty" doc:"Of its value."`
+	Description string   `json:"description,omitempty" doc:"What it means."`
+	Optional    bool     `json:"optional,omitempty" doc:"It may be left out."`
 }
 
 func contextOf(c *apiv1.ContextInfo) Context {
@@ -96,17 +96,17 @@ func contextOf(c *apiv1.ContextInfo) Context {
 	}
 	for _, s := range c.GetSettings() {
 		out.Settings = append(out.Settings, Setting{
-			Reading: readingOf(s.GetReading()), Description: s.GetDescription(), Right: s.GetRight(), Secret: s.GetSecret(), Local: s.GetLocal(),
+			Reading: readingOf(s.GetReading()), Description: s.GetDescription(), Right: RightName(s.GetRight()), Secret: s.GetSecret(), Local: s.GetLocal(),
 		})
 	}
 	for _, v := range c.GetVariables() {
 		out.Variables = append(out.Variables, Variable{
-			Reading: readingOf(v.GetReading()), Description: v.GetDescription(), Writable: v.GetWritable(), Right: v.GetRight(),
+			Reading: readingOf(v.GetReading()), Description: v.GetDescription(), Writable: v.GetWritable(), Right: RightName(v.GetRight()),
 		})
 	}
 	for _, f := range c.GetFunctions() {
 		out.Functions = append(out.Functions, Function{
-			Name: f.GetName(), Description: f.GetDescription(), Right: f.GetRight(), Idempotent: f.GetIdempotent(), Local: f.GetLocal(),
+			Name: f.GetName(), Description: f.GetDescription(), Right: RightName(f.GetRight()), Idempotent: f.GetIdempotent(), Local: f.GetLocal(),
 			Parameters: fieldsOf(f.GetParameters()), Results: fieldsOf(f.GetResults()),
 		})
 	}
@@ -116,7 +116,7 @@ func contextOf(c *apiv1.ContextInfo) Context {
 func fieldsOf(list []*apiv1.FieldInfo) []Field {
 	out := make([]Field, len(list))
 	for i, f := range list {
-		out[i] = Field{Name: f.GetName(), Type: f.GetType(), Unit: f.GetUnit(), Description: f.GetDescription(), Optional: f.GetOptional()}
+		out[i] = Field{Name: f.GetName(), Type: TypeName(f.GetType()), Unit: f.GetUnit(), Description: f.GetDescription(), Optional: f.GetOptional()}
 	}
 	return out
 }
@@ -130,7 +130,7 @@ type Child struct {
 	Via     []string `json:"via,omitempty" nullable:"false" doc:"The nodes between this one and the owner, the owner last."`
 	Stale   string   `json:"stale,omitempty" format:"date-time" doc:"Since when it is not known how it is."`
 	Newest  string   `json:"newest,omitempty" format:"date-time" doc:"The source time of the newest sample of its variables."`
-	Quality string   `json:"quality,omitempty" enum:"good,uncertain,bad" doc:"The worst of its variables."`
+	Quality Quality  `json:"quality,omitempty" doc:"The worst of its variables."`
 	Reason  string   `json:"reason,omitempty" doc:"Why that is not good."`
 	State   string   `json:"state,omitempty" example:"ok" doc:"Of a device or a link."`
 }
@@ -146,7 +146,7 @@ func childrenOf(l *apiv1.ListResponse) Children {
 	for _, e := range l.GetEntries() {
 		out.Children = append(out.Children, Child{
 			Path: e.GetPath(), Kind: e.GetKind(), Label: e.GetLabel(), Parent: e.GetParent(), Via: e.GetVia(), Stale: e.GetStale(),
-			Newest: e.GetNewest(), Quality: e.GetQuality(), Reason: e.GetReason(), State: e.GetState(),
+			Newest: e.GetNewest(), Quality: Quality(e.GetQuality()), Reason: e.GetReason(), State: e.GetState(),
 		})
 	}
 	if l.GetMore() && len(out.Children) > 0 {

@@ -28,10 +28,10 @@ type Results struct {
 
 // Result is one of them.
 type Result struct {
-	Name  string `json:"name" example:"expires" doc:"Of the result."`
-	Type  string `json:"type" enum:"none,bool,int64,float64,string,bytes,time,duration,ref,table" example:"time" doc:"Of its value."`
-	Value Value  `json:"value" doc:"In the JSON form of its type."`
-	Unit  string `json:"unit,omitempty" doc:"Of its value."`
+	Name  string   `json:"name" example:"expires" doc:"Of the result."`
+	Type  TypeName `json:"type" example:"time" doc:"Of its value."`
+	Value Value    `json:"value" doc:"In the JSON form of its type."`
+	Unit  string   `json:"unit,omitempty" doc:"Of its value."`
 }
 
 type resultsAnswer struct{ Body Results }
@@ -60,7 +60,7 @@ func (h *Handler) call(ctx context.Context, in *callRequest) (*resultsAnswer, er
 	}
 	out := Results{Results: []Result{}, Via: done.GetVia()}
 	for _, r := range done.GetResults() {
-		out.Results = append(out.Results, Result{Name: r.GetName(), Type: r.GetType(), Value: Value{r.GetValue()}, Unit: r.GetUnit()})
+		out.Results = append(out.Results, Result{Name: r.GetName(), Type: TypeName(r.GetType()), Value: Value{r.GetValue()}, Unit: r.GetUnit()})
 	}
 	return &resultsAnswer{out}, nil
 }

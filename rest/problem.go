@@ -54,7 +54,7 @@ type Problem struct {
 	Type      string         `json:"type" format:"uri" example:"urn:banyan:problem:denied" doc:"urn:banyan:problem: and the kind."`
 	Title     string         `json:"title" example:"Forbidden" doc:"The meaning of the status, the same for each problem of it."`
 	Status    int            `json:"status" example:"403" doc:"The HTTP status."`
-	Kind      string         `json:"kind" enum:"internal,invalid,unauthenticated,denied,not-found,exists,conflict,unavailable,timeout,canceled,exhausted,unsupported,corrupt,unknown-fate" example:"denied" doc:"The class of the error, stable, the same in all interfaces of the node. What is absent and what is hidden from the caller are both not-found, with the same bytes."`
+	Kind      KindName       `json:"kind" example:"denied" doc:"The class of the error, stable, the same in all interfaces of the node. What is absent and what is hidden from the caller are both not-found, with the same bytes."`
 	Detail    string         `json:"detail,omitempty" example:"denied by berlin, rule 3: alice has operate, configure is needed" doc:"What happened, for a person."`
 	Remedy    string         `json:"remedy,omitempty" example:"log in, and send the header Authorization: Bearer TOKEN" doc:"What to do next, for a person."`
 	Operation string         `json:"operation,omitempty" example:"set" doc:"What was being done."`
@@ -100,7 +100,7 @@ func newProblem(kind model.ErrorKind, status int, detail, remedy string) *Proble
 		title = kind.String()
 	}
 	p := &Problem{
-		Type: "urn:banyan:problem:" + kind.String(), Title: title, Status: status, Kind: kind.String(), Detail: detail, Remedy: remedy,
+		Type: "urn:banyan:problem:" + kind.String(), Title: title, Status: status, Kind: KindName(kind.String()), Detail: detail, Remedy: remedy,
 		header: http.Header{"Cache-Control": {"no-store"}},
 	}
 	if status == http.StatusUnauthorized {

@@ -45,7 +45,7 @@ func TestEveryKindHasAStatus(t *testing.T) {
 		}
 		answer, p := ask(New(Config{Core: fails{err: err}, Enter: letIn}), http.MethodGet, Prefix+"/contexts/a")
 		want := Problem{
-			Type: "urn:banyan:problem:" + kind.String(), Title: p.Title, Status: statusOf[kind], Kind: kind.String(), Detail: "no", Remedy: "ask",
+			Type: "urn:banyan:problem:" + kind.String(), Title: p.Title, Status: statusOf[kind], Kind: KindName(kind.String()), Detail: "no", Remedy: "ask",
 			Operation: "describe", Path: "/a", Name: "b", Node: "berlin",
 		}
 		if kind == model.KindDenied {

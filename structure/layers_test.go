@@ -85,6 +85,9 @@ var folders = []folder{
 	{name: "backup", layer: 4,
 		above:  "the store says what a copy of its files is; sealing it for a person's key is one use of that among several",
 		beside: "a backup is made of a node's files, whatever runs on them; links carry it as bytes that they cannot open"},
+	{name: "clients", layer: 4,
+		above:  "clients are for those outside; the node does nothing to itself over its own interface",
+		beside: "a client shares the document with the node and nothing else, so that it can be copied out of here"},
 
 	{name: "server", layer: 5,
 		above:  "server composes one node from all parts; a part that imports it drags a whole node into its tests, and lifetimes become a circle",
