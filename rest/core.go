@@ -33,6 +33,7 @@ type Acts interface {
 	Call(context.Context, *apiv1.CallRequest) (*apiv1.CallResponse, error)
 	Create(context.Context, *apiv1.CreateRequest) (*apiv1.CreateResponse, error)
 	Remove(context.Context, *apiv1.RemoveRequest) (*apiv1.RemoveResponse, error)
+	Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error)
 }
 
 // Sessions is the part that is about who asks, and which node is asked.

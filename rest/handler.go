@@ -59,7 +59,9 @@ func New(cfg Config) *Handler {
 	h := &Handler{cfg: cfg, mux: http.NewServeMux()}
 	h.api = humago.NewWithPrefix(router{h.mux}, Prefix, configuration())
 	h.addContexts()
+	h.addSettings()
 	h.addChanges()
+	h.addEdits()
 	h.addValues()
 	h.addFunctions()
 	h.addWatch()

@@ -10,6 +10,7 @@ import (
 
 	"banyan/model"
 	"banyan/proto"
+	"banyan/proto/modelv1"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -125,6 +126,17 @@ func problemOf(err error) *Problem {
 	p.Operation, p.Path, p.Name, p.Node = wire.GetOperation(), wire.GetPath(), wire.GetName(), wire.GetNode()
 	if kind == model.KindDenied {
 		p.Rule = p.Detail
+	}
+	for _, refused := range append([]*modelv1.Error{wire}, wire.GetAlso()...) {
+		if edit := refused.GetEdit(); edit > 0 {
+			alone := modelv1.Error{
+				Kind: refused.GetKind(), Operation: refused.GetOperation(), Path: refused.GetPath(), Name: refused.GetName(),
+				Detail: refused.GetDetail(), Remedy: refused.GetRemedy(),
+			}
+			p.Errors = append(p.Errors, ProblemField{
+				Location: "body.edits[" + strconv.FormatUint(uint64(edit)-1, 10) + "]", Message: proto.ToError(&alone).Error(),
+			})
+		}
 	}
 	var later interface{ RetryAfter() time.Duration }
 	if errors.As(err, &later) {

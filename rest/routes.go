@@ -13,6 +13,10 @@ import (
 var Routes = access.Methods{
 	"GET " + Prefix + "/contexts/{path}":      {Who: access.Entitled, Right: model.RightView, Field: "path"},
 	"GET " + Prefix + "/children/{path}":      {Who: access.Filtered, Right: model.RightView},
+	"GET " + Prefix + "/settings/{path}":      {Who: access.Entitled, Right: model.RightView, Field: "path"},
+	"PUT " + Prefix + "/settings/{path}":      {Who: access.Declared, Right: model.RightView, Field: "path"},
+	"PATCH " + Prefix + "/settings/{path}":    {Who: access.Declared, Right: model.RightView, Field: "path"},
+	"POST " + Prefix + "/edits":               {Who: access.Declared, Right: model.RightView, Field: "edits"},
 	"POST " + Prefix + "/contexts":            {Who: access.Entitled, Right: model.RightConfigure, Field: "path"},
 	"DELETE " + Prefix + "/contexts/{path}":   {Who: access.Entitled, Right: model.RightConfigure, Field: "path"},
 	"GET " + Prefix + "/values/{address}":     {Who: access.Entitled, Right: model.RightView, Field: "address"},

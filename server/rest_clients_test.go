@@ -80,7 +80,9 @@ func TestDocumentIsValid(t *testing.T) {
 	command := exec.CommandContext(t.Context(), validator, "lint", "--format=json", document)
 	command.Dir = folder
 	command.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true")
-	var told struct{ Totals struct{ Errors, Warnings int } }
+	var told struct {
+		Totals struct{ Errors, Warnings int }
+	}
 	out, err := command.Output()
 	if bad := json.Unmarshal(out, &told); err != nil || bad != nil || told.Totals.Errors+told.Totals.Warnings > 0 {
 		t.Errorf("%v, %v\n%s", err, bad, out)
