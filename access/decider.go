@@ -118,6 +118,9 @@ func (d *Decider) decideLocal(q *Question, out *Decision) {
 	}
 	out.Person.Node = "" // at home a name is enough
 	out.Has, out.Rule = policy.Match(q.Entity.Path)
+	if left, rule := q.Principal.Scope.Match(q.Entity.Path); left < out.Has {
+		out.Has, out.Rule, out.Scope = left, rule, q.Principal.Scope.Name
+	}
 	out.Visible = out.Has >= model.RightView
 	guarded := d.links.contains(q.Entity.Path, q.Entity.Kind) || d.persons.contains(q.Entity.Path, q.Entity.Kind)
 	if q.Need == model.RightConfigure && guarded {
@@ -196,7 +199,7 @@ func (d *Decider) grantOf(who *Principal) *Grant {
 // MayMatchBelow reports whether the principal may see something at or below path: where it is false, a walk need not descend.
 func (d *Decider) MayMatchBelow(who Principal, path model.Path) bool {
 	if policy := d.policyOf(&who); policy != nil {
-		return policy.MayMatchBelow(path, model.RightView)
+		return policy.MayMatchBelow(path, model.RightView) && who.Scope.mayMatchBelow(path)
 	}
 	grant := d.grantOf(&who)
 	return grant != nil && slices.ContainsFunc(grant.Exports, func(s *Selection) bool { return s.MayMatchBelow(path) })

@@ -26,6 +26,7 @@ type Decision struct {
 	Visible   bool // where it is false, a refusal must look as if nothing were there: see Err
 	Cause     Cause
 	Rule      int         // the number of the rule that matched, counted from 1; 0 where none did or none was asked
+	Scope     string      // the scope whose rule it was, empty where it was one of the person's
 	Export    string      // the export that grants the most, over a link
 	Node      string      // the node that decided
 	Person    Person      // who asks; without a node where they are at home
@@ -63,9 +64,13 @@ func (d Decision) reason() string {
 		}
 		return where + d.compared(d.Neighbour)
 	}
-	where := ", no rule matches"
+	whose := ""
+	if d.Scope != "" {
+		whose = " of " + d.Scope
+	}
+	where := ", no rule" + whose + " matches"
 	if d.Rule > 0 {
-		where = fmt.Sprintf(", rule %d", d.Rule)
+		where = fmt.Sprintf(", rule %d", d.Rule) + whose
 	}
 	return where + d.compared(d.Person.String())
 }

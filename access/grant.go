@@ -29,7 +29,7 @@ func (d *Decider) CanGrant(who Principal, rules []Rule) error {
 // least is a right that the principal certainly has on everything that the pattern selects.
 func (d *Decider) least(who *Principal, pattern model.Pattern) model.Right {
 	if policy := d.policyOf(who); policy != nil {
-		return policy.least(pattern)
+		return min(policy.least(pattern), who.Scope.least(pattern))
 	}
 	grant := d.grantOf(who)
 	if grant == nil {

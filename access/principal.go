@@ -76,6 +76,8 @@ func (c Chain) who() string {
 // Principal is who asks, as this node knows it.
 type Principal struct {
 	Chain Chain
+	// Scope narrows what a person who is logged in here may do; nil where nothing does.
+	Scope *Scope
 	// Link names the link of this node over which the request came, empty for a person who is logged in here. It is set from the
 	// verified connection and never from a message.
 	Link string
