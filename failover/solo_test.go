@@ -85,30 +85,41 @@ func TestTidy(t *testing.T) {
 	})
 }
 
+// BenchmarkSubmit is commits confirmed by so many writers at once, each of one setting: as the node makes them by itself, and with the row of the audit
+// log that what people do has.
 func BenchmarkSubmit(b *testing.B) {
 	for _, writers := range []int{1, 8, 64} {
-		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			n, schema := openSolo(b, b.TempDir(), nil), failovertest.Schema(b)
-			for writer := range writers {
-				if _, err := n.Committer.Submit(b.Context(), n.Commit(failovertest.Script(writer, 1), schema, writer, 1)); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ResetTimer()
-			var group sync.WaitGroup
-			for writer := range writers {
-				group.Go(func() {
-					for i := writer; i < b.N; i += writers {
-						set := store.Set{Target: store.At(failovertest.Base(writer)), Settings: failovertest.Points(int64(i))}
-						if _, err := n.Committer.Submit(b.Context(), store.Commit{Class: store.ClassSettings, Changes: []store.Change{set}}); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			}
-			group.Wait()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) { benchmarkSubmit(b, writers, nil) })
+		b.Run(fmt.Sprintf("writers=%d/audited", writers), func(b *testing.B) {
+			benchmarkSubmit(b, writers, []store.Change{store.Audit{
+				Who: "alice", From: "192.0.2.17:51234, session 1f0c23aa9b1d", Operation: "set", Path: "/devices/hall-3/meter-17", Name: "points", What: "12345",
+				Decision: "allowed by berlin, rule 3: alice has configure", Outcome: "done", Request: store.RequestID{1},
+			}})
 		})
 	}
+}
+
+func benchmarkSubmit(b *testing.B, writers int, more []store.Change) {
+	n, schema := openSolo(b, b.TempDir(), nil), failovertest.Schema(b)
+	for writer := range writers {
+		if _, err := n.Committer.Submit(b.Context(), n.Commit(failovertest.Script(writer, 1), schema, writer, 1)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	var group sync.WaitGroup
+	for writer := range writers {
+		group.Go(func() {
+			for i := writer; i < b.N; i += writers {
+				set := store.Set{Target: store.At(failovertest.Base(writer)), Settings: failovertest.Points(int64(i))}
+				commit := store.Commit{Class: store.ClassSettings, Changes: append([]store.Change{set}, more...)}
+				if _, err := n.Committer.Submit(b.Context(), commit); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
 }
