@@ -77,12 +77,3 @@ func (a *api) recovered(_ context.Context, spec connect.Spec, _ http.Header, wha
 	a.log.Error("a method panicked", "method", spec.Procedure, "panic", what)
 	return model.Errorf(model.KindInternal, "an internal error; the node's log has the detail")
 }
-
-// enterStream counts a stream in, unless there are too many.
-func (a *api) enterStream() (leave func(), err error) {
-	if a.streams.Add(1) > maxStreams {
-		a.streams.Add(-1)
-		return nil, model.Errorf(model.KindExhausted, "%d streams are open, no more are allowed", maxStreams)
-	}
-	return func() { a.streams.Add(-1) }, nil
-}

@@ -21,10 +21,10 @@ func callerOf(ctx context.Context) Caller {
 }
 
 // gate lets in whom the table of methods says, before anything of the request is read. What the caller may do is decided by what it asks for.
-func (a *api) gate(ctx context.Context, spec connect.Spec, _ connect.Peer, header http.Header) (context.Context, error) {
+func (a *api) gate(ctx context.Context, spec connect.Spec, peer connect.Peer, header http.Header) (context.Context, error) {
 	requirement, err := Methods.Of(spec.Procedure)
 	if err == nil {
-		ctx, err = a.enter(ctx, requirement, header)
+		ctx, err = a.enter(ctx, requirement, header, peer.Addr)
 	}
 	if err != nil {
 		return nil, a.out(err)
@@ -32,9 +32,10 @@ func (a *api) gate(ctx context.Context, spec connect.Spec, _ connect.Peer, heade
 	return ctx, nil
 }
 
-// enter puts into the context who calls, or refuses whom the requirement does not answer. What is not declared answers nobody.
-func (a *api) enter(ctx context.Context, requirement access.Requirement, header http.Header) (context.Context, error) {
-	caller, err := a.authenticate(ctx, header)
+// enter puts into the context who calls, and from which address (HOST:PORT), or refuses whom the requirement does not answer. What is not declared
+// answers nobody.
+func (a *api) enter(ctx context.Context, requirement access.Requirement, header http.Header, address string) (context.Context, error) {
+	caller, err := a.authenticate(ctx, header, address)
 	switch requirement.Who {
 	case access.Public:
 		// Whoever shows who they are may be told more than a stranger; a token that has ended makes a stranger.
@@ -49,23 +50,24 @@ func (a *api) enter(ctx context.Context, requirement access.Requirement, header 
 	return context.WithValue(ctx, callerKey{}, caller), nil
 }
 
-// authenticate finds whose token a request carries. It says the same of a token that never was and of one that has ended.
-func (a *api) authenticate(ctx context.Context, header http.Header) (Caller, error) {
+// authenticate finds whose token a request carries. It says the same of a token that never was, of one that has ended, and of one that may not be used
+// from there. Also of a stranger it is known from where they ask.
+func (a *api) authenticate(ctx context.Context, header http.Header, address string) (Caller, error) {
 	scheme, token, _ := strings.Cut(header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "Bearer") && len(token) <= 256 {
 		hash := tokenHash(sha256.Sum256([]byte(token)))
 		switch {
 		case strings.HasPrefix(token, sessionPrefix):
-			if c, ok := a.node.sessions.caller(hash); ok {
+			if c, ok := a.node.sessions.caller(hash, address); ok {
 				return c, nil
 			}
 		case strings.HasPrefix(token, tokenPrefix):
-			if c, ok := a.node.tokens.caller(ctx, hash); ok {
+			if c, ok := a.node.tokens.caller(ctx, hash, address); ok {
 				return c, nil
 			}
 		}
 	}
-	return Caller{}, &model.Error{
+	return Caller{From: address}, &model.Error{
 		Kind: model.KindUnauthenticated, Detail: "no valid token was given", Remedy: "log in, and send the header Authorization: Bearer TOKEN",
 	}
 }

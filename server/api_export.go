@@ -23,7 +23,7 @@ const (
 // Export sends everything at and below a path that the caller may see, with its settings and without its variables, as of one change number:
 // the tree stands still while it is read, and is sent from what was read. Which secrets are set is looked up right after that.
 func (a *api) Export(ctx context.Context, q *apiv1.ExportRequest, to *connect.ServerStream[apiv1.ExportResponse]) error {
-	leave, err := a.enterStream()
+	ctx, leave, err := a.enterStream(ctx)
 	if err != nil {
 		return err
 	}
@@ -43,8 +43,8 @@ func (a *api) Export(ctx context.Context, q *apiv1.ExportRequest, to *connect.Se
 	}
 	e.tellKinds()
 	for i := range contexts {
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if sees(e.decider, e.who, &contexts[i]) {
 			if err := e.tell(&contexts[i]); err != nil {

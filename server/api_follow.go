@@ -27,7 +27,7 @@ const (
 // reader gets the latest sample of each variable and is told how many were left out. What is named stale is so from that message on, until a newer
 // sample of it comes or a later message no longer names it.
 func (a *api) Follow(ctx context.Context, q *apiv1.FollowRequest, to *connect.ServerStream[apiv1.FollowResponse]) error {
-	leave, err := a.enterStream()
+	ctx, leave, err := a.enterStream(ctx)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (a *api) Follow(ctx context.Context, q *apiv1.FollowRequest, to *connect.Se
 	if !path.IsRoot() && !a.seesAny(caller.Principal, path) {
 		return notFollowed(path)
 	}
-	view, err := a.follows.enter(a.node.policies, caller.Principal.Chain.Person.Name, path)
+	view, err := a.follows.enter(a.node.policies, caller.Principal, path)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (s *followStream) run(ctx context.Context) error {
 			case <-alive.C:
 				err = s.check()
 			case <-ctx.Done():
-				err = ctx.Err()
+				err = context.Cause(ctx)
 			default:
 			}
 		} else {
@@ -102,7 +102,7 @@ func (s *followStream) run(ctx context.Context) error {
 			case <-alive.C:
 				err = s.check()
 			case <-ctx.Done():
-				err = ctx.Err()
+				err = context.Cause(ctx)
 			}
 		}
 		if err != nil {
@@ -114,9 +114,9 @@ func (s *followStream) run(ctx context.Context) error {
 // check ends the stream of a caller who may no longer have it.
 func (s *followStream) check() error {
 	if !s.caller.Alive() {
-		return model.Errorf(model.KindUnauthenticated, "the session or the token has ended")
+		return errEnded()
 	}
-	key, err := followKey(s.api.node.policies, s.caller.Principal.Chain.Person.Name, s.view.path)
+	key, err := followKey(s.api.node.policies, s.caller.Principal, s.view.path)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"time"
 
 	"banyan/model"
 	"banyan/proto/apiv1"
@@ -11,9 +10,6 @@ import (
 
 	"connectrpc.com/connect"
 )
-
-// aliveEvery is how often a stream looks whether its caller may still have it.
-const aliveEvery = 500 * time.Millisecond
 
 // mostUpdates bounds the readings of one message.
 const mostUpdates = 1000
@@ -31,7 +27,7 @@ func (a *api) Watch(ctx context.Context, q *apiv1.WatchRequest, to *connect.Serv
 
 // watch is Watch, whoever the messages go to. It calls send from its own goroutine.
 func (a *api) watch(ctx context.Context, q *apiv1.WatchRequest, send sink) error {
-	leave, err := a.enterStream()
+	ctx, leave, err := a.enterStream(ctx)
 	if err != nil {
 		return err
 	}
@@ -66,8 +62,6 @@ type watch struct {
 
 func (w *watch) run(ctx context.Context, to sink) error {
 	defer w.close()
-	alive := time.NewTicker(aliveEvery)
-	defer alive.Stop()
 	changed := w.api.node.pulse.next()
 	if err := w.resolve(); err != nil {
 		return err
@@ -89,12 +83,8 @@ func (w *watch) run(ctx context.Context, to sink) error {
 			if err := w.tell(to, false); err != nil {
 				return err
 			}
-		case <-alive.C:
-			if !w.caller.Alive() {
-				return model.Errorf(model.KindUnauthenticated, "the session or the token has ended")
-			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -53,8 +53,8 @@ var devicesSchema = model.Schema{
 			Parameters: []model.Field{
 				{Name: "subnet", Type: model.TypeString, Description: "Prefixes, ranges and addresses, separated by commas; 4096 addresses at most."},
 				{Name: "kinds", Type: model.TypeString, Optional: true, Description: "Kinds of devices, separated by commas; by default all that can be found."},
-				{Name: "community", Type: model.TypeString, Optional: true, Description: "Short for the hint of this name."},
-				{Name: "hints", Type: model.TypeTable, Optional: true, Description: "Settings that are the same for all addresses, by columns name and value; secrets are not kept."},
+				{Name: "community", Type: model.TypeString, Optional: true, Secret: true, Description: "Short for the hint of this name."},
+				{Name: "hints", Type: model.TypeTable, Optional: true, Secret: true, Description: "Settings that are the same for all addresses, by columns name and value; secrets are not kept."},
 				{Name: "timeout", Type: model.TypeDuration, Optional: true, Description: "For each address and kind, 100ms to 30s, by default 2s."},
 				{Name: "create", Type: model.TypeBool, Optional: true, Description: "Whether to create devices for what is found and not there yet; the hints are among their settings."},
 				{Name: "under", Type: model.TypeString, Optional: true, Description: "Where to create them, by default /devices."},

@@ -30,8 +30,8 @@ type followedView struct {
 }
 
 // enter is the view of a person below a path, made where nobody has it yet.
-func (f *follows) enter(p *policies, person string, path model.Path) (*followedView, error) {
-	key, err := followKey(p, person, path)
+func (f *follows) enter(p *policies, who access.Principal, path model.Path) (*followedView, error) {
+	key, err := followKey(p, who, path)
 	if err != nil {
 		return nil, err
 	}
@@ -44,14 +44,18 @@ func (f *follows) enter(p *policies, person string, path model.Path) (*followedV
 	if len(f.views) >= mostViews {
 		return nil, model.Errorf(model.KindExhausted, "%d different parts of the tree are followed, no more are allowed at once", mostViews)
 	}
-	policy, err := personPolicy(p, person)
+	rules, err := personRules(p, who)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := access.NewPolicy(rules)
 	if err != nil {
 		return nil, err
 	}
 	if f.views == nil {
 		f.views = map[string]*followedView{}
 	}
-	v := &followedView{View: follow.NewView(f.tree, model.Root, personal{key, path, policy}), key: key, path: path, users: 1}
+	v := &followedView{View: follow.NewView(f.tree, model.Root, personal{key, path, policy, who.Scope}), key: key, path: path, users: 1}
 	f.views[key] = v
 	return v, nil
 }
@@ -65,39 +69,38 @@ func (f *follows) leave(v *followedView) {
 	}
 }
 
-// followKey names what a person may see below a path: the same for all with the same rules in the same order.
-func followKey(p *policies, person string, path model.Path) (string, error) {
-	rules, err := personRules(p, person)
+// followKey names what a person may see below a path: the same for all with the same rules in the same order, and the same scope.
+func followKey(p *policies, who access.Principal, path model.Path) (string, error) {
+	rules, err := personRules(p, who)
 	if err != nil {
 		return "", err
 	}
 	var key strings.Builder
 	key.WriteString(path.String())
-	for _, r := range rules {
-		// What more than seeing a rule gives makes no difference.
-		sees := "0"
-		if r.Right >= model.RightView {
-			sees = "1"
+	write := func(rules []access.Rule) {
+		for _, r := range rules {
+			// What more than seeing a rule gives makes no difference.
+			sees := "0"
+			if r.Right >= model.RightView {
+				sees = "1"
+			}
+			key.WriteString("\n" + sees + r.Pattern.String())
 		}
-		key.WriteString("\n" + sees + r.Pattern.String())
+	}
+	write(rules)
+	if who.Scope != nil {
+		key.WriteString("\nwithin")
+		write(who.Scope.Rules())
 	}
 	return key.String(), nil
 }
 
-func personRules(p *policies, person string) ([]access.Rule, error) {
-	user, enabled := enabledUser(p.tree, person)
+func personRules(p *policies, who access.Principal) ([]access.Rule, error) {
+	user, enabled := enabledUser(p.tree, who.Chain.Person.Name)
 	if !enabled {
 		return nil, model.Errorf(model.KindUnauthenticated, "who asks is no longer a user here")
 	}
 	return policyRules(p, &user)
-}
-
-func personPolicy(p *policies, person string) (*access.Policy, error) {
-	rules, err := personRules(p, person)
-	if err != nil {
-		return nil, err
-	}
-	return access.NewPolicy(rules)
 }
 
 // personal is what a person may see below a path.
@@ -105,6 +108,7 @@ type personal struct {
 	key    string
 	path   model.Path
 	policy *access.Policy
+	scope  *access.Scope
 }
 
 var _ follow.Naming = personal{}
@@ -120,7 +124,8 @@ func (s personal) Selects(path model.Path, kind string) bool {
 // Names says whether a context may be seen, wherever it is: a reference may lead out of what is followed.
 func (s personal) Names(path model.Path, _ string) bool {
 	right, _ := s.policy.Match(path)
-	return right >= model.RightView
+	left, _ := s.scope.Match(path)
+	return min(right, left) >= model.RightView
 }
 
 // Schema is shown as it is: values of secrets are in no tree.

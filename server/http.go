@@ -105,7 +105,7 @@ func limitBody(next http.Handler) http.Handler {
 			}
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes+1<<10)
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, withCut(w, r))
 	})
 }
 

@@ -108,6 +108,8 @@ type Kind struct {
 	Fixed bool
 	// Whole says that what lies below such a context is part of it, and removed with it.
 	Whole bool
+	// Shows are functions that only show something: that they were called is not recorded, as reading is not.
+	Shows map[string]bool
 	// Confidential says that what its functions answer is told once and kept nowhere.
 	Confidential bool
 }

@@ -18,6 +18,11 @@ type nodes struct {
 
 // Check reads the names for the certificate.
 func (*nodes) Check(_ context.Context, p *Proposal) error {
+	if p.Op == OpSet {
+		if err := checkAudit(p); err != nil {
+			return err
+		}
+	}
 	if v, given := p.Given(settingHosts); given && !v.IsNone() {
 		for host := range strings.SplitSeq(v.Text(), ",") {
 			if err := pki.CheckHost(strings.TrimSpace(host)); err != nil {
@@ -35,7 +40,7 @@ func (n *Node) addBuiltin() error {
 		schema model.Schema
 		kind   Kind
 	}{
-		{nodeSchema, Kind{Controller: &nodes{calls: n.systemCalls()}, Fixed: true}},
+		{nodeSchema, Kind{Controller: &nodes{calls: n.systemCalls()}, Fixed: true, Shows: systemShows}},
 		{folderSchema, Kind{Controller: folders{}}},
 		{userSchema, Kind{Controller: user, Whole: true, Confidential: true}},
 		{roleSchema, Kind{Controller: &roles{policies: n.policies}}},

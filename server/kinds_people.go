@@ -17,6 +17,9 @@ const (
 	settingPerson   = "person"
 	settingHash     = "hash"
 	settingExpires  = "expires"
+	settingScoped   = "scoped"
+	settingScope    = "scope"
+	settingFrom     = "from"
 
 	functionCreateToken = "create_token"
 )
@@ -47,9 +50,11 @@ var userSchema = model.Schema{
 		Parameters: []model.Field{
 			{Name: "name", Type: model.TypeString, Description: "What it is for."},
 			{Name: "lifetime", Type: model.TypeDuration, Optional: true, Description: "How long it is valid, 1m to 87600h, by default 2160h."},
+			{Name: "scope", Type: model.TypeTable, Optional: true, Description: "Rules, pattern and right, that narrow what the token may do to less than the user may."},
+			{Name: "from", Type: model.TypeString, Optional: true, Description: "Networks from which alone it can be used, like 10.1.0.0/16, separated by commas."},
 		},
 		Results: []model.Field{
-			{Name: "token", Type: model.TypeString, Description: "For the header Authorization: Bearer TOKEN."},
+			{Name: "token", Type: model.TypeString, Secret: true, Description: "For the header Authorization: Bearer TOKEN."},
 			{Name: "expires", Type: model.TypeTime, Description: "When it ends."},
 			{Name: "path", Type: model.TypeRef, Description: "Where it can be removed."},
 		},
@@ -74,6 +79,14 @@ var tokenSchema = model.Schema{
 	Settings: []model.Setting{
 		{Name: settingHash, Type: model.TypeBytes, Secret: true, Description: "SHA-256 of the token."},
 		{Name: settingExpires, Type: model.TypeTime, Description: "When it ends."},
+		{Name: settingScoped, Type: model.TypeBool, Default: model.Bool(false), Description: "Whether scope narrows it."},
+		{Name: settingScope, Type: model.TypeTable, Default: model.TableValue(&model.Table{Columns: ruleColumns}),
+			Description: "Rules like a user's: what is done by the token must be allowed by both."},
+		{Name: settingFrom, Type: model.TypeString, Default: model.String(""), Description: "Networks from which it can be used; empty is everywhere."},
+	},
+	Variables: []model.Variable{
+		{Name: variableUsed, Type: model.TypeTime, Description: "When it was used last, within some seconds."},
+		{Name: variableUsedFrom, Type: model.TypeString, Description: "From which address."},
 	},
 }
 

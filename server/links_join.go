@@ -209,6 +209,7 @@ func (l *links) redeem(ctx context.Context, candidate pki.Peer, request *linkv1.
 	response, err := l.redeemOnce(ctx, candidate, request)
 	if err != nil {
 		l.log.Warn("an invitation was not redeemed", "node", candidate.Node.Short(), "address", candidate.Address, "error", err)
+		l.node.audit.refused(ctx, joinRow(candidate, request, failedText(err)))
 	}
 	return response, err
 }
@@ -270,8 +271,18 @@ func (l *links) commitRedeemed(ctx context.Context, c *tree.Context, candidate p
 	if fault.Planted(fault.InvitationTwice) {
 		set.Expected = model.Revision{}
 	}
-	_, err := l.commits.Do(ctx, store.Commit{Changes: []store.Change{set}})
+	row := joinRow(candidate, request, outcomeDone)
+	row.Path = c.Path.String()
+	_, err := l.commits.Do(ctx, store.Commit{Changes: []store.Change{row, set}})
 	return err
+}
+
+// joinRow tells of a node that presents an invitation. What it calls itself is its word.
+func joinRow(candidate pki.Peer, request *linkv1.RedeemRequest, outcome string) store.Audit {
+	return store.Audit{
+		Who: auditText("node " + candidate.Node.Short()), From: auditText(candidate.Address), Operation: "join",
+		What: auditText("calls itself " + clip(request.GetName(), mostShown)), Outcome: auditText(outcome),
+	}
 }
 
 // invited finds the link that a secret invites to.

@@ -71,13 +71,13 @@ var linksSchema = model.Schema{
 				proxyParameters[0], proxyParameters[1], proxyParameters[2],
 			},
 			Results: []model.Field{
-				{Name: "token", Type: model.TypeString, Description: "To be pasted at the other node. It is shown once."},
+				{Name: "token", Type: model.TypeString, Secret: true, Description: "To be pasted at the other node. It is shown once."},
 				{Name: "expires", Type: model.TypeTime, Description: "When it ends."},
 			}},
 		{Name: functionJoin, Right: model.RightAdminister, Local: true,
 			Description: "Redeems an invitation of another node.",
 			Parameters: []model.Field{
-				{Name: "token", Type: model.TypeString, Description: "The invitation."},
+				{Name: "token", Type: model.TypeString, Secret: true, Description: "The invitation."},
 				{Name: "name", Type: model.TypeString, Optional: true, Description: "Of the link here, by default the other node's name."},
 				{Name: "paths", Type: model.TypeString, Optional: true, Description: "As provider: patterns of what is shown, by default /**."},
 				{Name: "right", Type: model.TypeString, Optional: true, Description: "As provider: the highest right that is granted, by default view."},

@@ -31,6 +31,7 @@ type Node struct {
 	commits    *Commits
 	pulse      *pulse
 	policies   *policies
+	audit      *auditor
 	sessions   *sessions
 	tokens     *tokens
 	profiles   *profiles.Registry
@@ -86,8 +87,12 @@ func (n *Node) openStore(ctx context.Context) error {
 func (n *Node) compose(context.Context) error {
 	n.pulse = newPulse(n.tree)
 	n.commits = &Commits{to: n.solo, store: n.store, tree: n.tree, pulse: n.pulse, now: n.cfg.Now}
-	n.sessions = newSessions(n.cfg.Name, n.cfg.Now, n.tree, n.store)
-	n.tokens = &tokens{node: n.cfg.Name, now: n.cfg.Now, tree: n.tree, store: n.store, commits: n.commits, log: n.log.Named("tokens")}
+	n.audit = newAuditor(n.commits, n.cfg.Now, n.log.Named("audit"))
+	n.sessions = newSessions(n.cfg.Name, n.cfg.Now, n.tree, n.store, n.audit)
+	n.tokens = &tokens{
+		node: n.cfg.Name, now: n.cfg.Now, tree: n.tree, store: n.store, commits: n.commits, audit: n.audit, log: n.log.Named("tokens"),
+		wake: make(chan struct{}, 1),
+	}
 	n.policies = &policies{node: n.cfg.Name, tree: n.tree, log: n.log.Named("access")}
 	var err error
 	if n.devices, err = newDeviceHub(n.cfg.Drivers, n.tree, n.store, n.commits, n.log.Named("devices")); err != nil {
@@ -98,7 +103,7 @@ func (n *Node) compose(context.Context) error {
 	}
 	n.policies.grants = n.peers.Grants
 	n.router = &Router{
-		node: n.cfg.Name, tree: n.tree, policies: n.policies, kinds: n.kinds, part: n.devices.part, commits: n.commits, pulse: n.pulse, forward: n.peers, now: n.cfg.Now,
+		node: n.cfg.Name, tree: n.tree, policies: n.policies, rules: n.policies, kinds: n.kinds, part: n.devices.part, commits: n.commits, pulse: n.pulse, forward: n.peers, now: n.cfg.Now, audit: n.audit,
 		log: n.log.Named("router"),
 	}
 	if err := n.addBuiltin(); err != nil {
@@ -108,6 +113,7 @@ func (n *Node) compose(context.Context) error {
 		return err
 	}
 	n.commits.Observe(n.observe)
+	n.commits.Observe(n.audit.observe)
 	n.commits.Observe(n.devices.observe)
 	n.commits.Observe(n.peers.Observe)
 	n.api = newAPI(n)
@@ -193,6 +199,8 @@ func (n *Node) serve(ctx, baseCtx context.Context) error {
 	services.start(servicesCtx, "profiles", n.watchProfiles)
 	services.start(servicesCtx, "links", n.peers.Run)
 	services.start(servicesCtx, "system", n.measureSelf)
+	services.start(servicesCtx, "audit", n.audit.Run)
+	services.start(servicesCtx, "tokens", n.tokens.Run)
 	services.start(servicesCtx, "api", n.serveAPI)
 	n.log.Info("serving", "api", n.APIAddress(), "links", n.LinksAddress(), "id", n.ID().Short())
 	<-servicesCtx.Done()

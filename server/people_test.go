@@ -62,46 +62,92 @@ func TestDrawPassword(t *testing.T) {
 	}
 }
 
-// TestLockout: five tries in fifteen minutes, also when they are made at the same time.
+// TestLockout: five tries in fifteen minutes, also when they are made at the same time; fifty from one address, whatever the names are.
 func TestLockout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lockout{now: time.Now}
 		var allowed atomic.Int32
-		var tries sync.WaitGroup
-		for range 100 {
-			tries.Go(func() {
-				if l.begin("alice") == nil {
+		var group sync.WaitGroup
+		for i := range 200 {
+			group.Go(func() {
+				if l.begin("alice", fmt.Sprintf("10.0.0.%d:4711", i%50)) == nil {
 					allowed.Add(1)
 				}
 			})
 		}
-		tries.Wait()
+		group.Wait()
 		if allowed.Load() != mostTries {
 			t.Errorf("%d tries were allowed", allowed.Load())
 		}
-		if err := l.begin("bob"); err != nil {
+		if err := l.begin("bob", "10.0.0.1:1"); err != nil {
 			t.Error("somebody else is locked too:", err)
 		}
 		time.Sleep(triesWithin - time.Second)
-		if model.KindOf(l.begin("alice")) != model.KindExhausted {
+		if model.KindOf(l.begin("alice", "10.0.0.1:1")) != model.KindExhausted {
 			t.Error("it is over too early")
 		}
 		time.Sleep(time.Second)
-		if err := l.begin("alice"); err != nil {
+		if err := l.begin("alice", "10.0.0.1:1"); err != nil {
 			t.Error("it is never over:", err)
 		}
-		l.succeeded("alice")
+		l.succeeded("alice", "10.0.0.1:1")
 		for range mostTries {
-			if err := l.begin("alice"); err != nil {
+			if err := l.begin("alice", "10.0.0.1:1"); err != nil {
 				t.Error("whoever knows the password is locked out:", err)
 			}
 		}
-		for i := range mostNames + 100 {
-			_ = l.begin(fmt.Sprintf("name-%d", i))
-			_ = l.begin(fmt.Sprintf("no name %d", i))
+		if locks := l.locks(); len(locks) != 1 || locks[0].what != "alice" || !locks[0].name || locks[0].tries != mostTries {
+			t.Errorf("locked: %v", locks)
 		}
-		if len(l.tries) > mostNames+1 {
-			t.Errorf("%d names are remembered", len(l.tries))
+		if !l.unlock("alice") || l.unlock("alice") || l.begin("alice", "10.0.0.1:1") != nil {
+			t.Error("it is not unlocked")
+		}
+		for i := range mostCounted + 20 {
+			address := fmt.Sprintf("10.%d.%d.%d:1", 1+i/65536, i/256%256, i%256)
+			_ = l.begin(fmt.Sprintf("name-%d", i), address)
+			_ = l.begin(fmt.Sprintf("no name %d", i), address)
+		}
+		if len(l.names) > mostCounted+1 || len(l.sources) > mostCounted+1 {
+			t.Errorf("%d names and %d addresses are remembered", len(l.names), len(l.sources))
+		}
+	})
+}
+
+// TestLockoutOfSource: one address tries fifty times, under however many names, and the names that it did not get to stay free.
+func TestLockoutOfSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lockout{now: time.Now}
+		var allowed atomic.Int32
+		var group sync.WaitGroup
+		for i := range 500 {
+			group.Go(func() {
+				if l.begin(fmt.Sprintf("name-%d", i%100), fmt.Sprintf("[2001:db8:0:1::%x]:%d", i, 1000+i)) == nil {
+					allowed.Add(1)
+				}
+			})
+		}
+		group.Wait()
+		if allowed.Load() != mostTriesOfSource {
+			t.Errorf("%d tries were allowed", allowed.Load())
+		}
+		locked := 0
+		for i := range 100 {
+			if l.begin(fmt.Sprintf("name-%d", i), "[2001:db8:0:2::1]:1") != nil {
+				locked++
+			}
+		}
+		if locked > mostTriesOfSource { // the second address is locked after its own fifty
+			t.Errorf("%d names are locked", locked)
+		}
+		if locks := l.locks(); len(locks) != 2 || locks[0].what != "2001:db8:0:1::/64" || locks[0].name {
+			t.Errorf("locked: %v", locks)
+		}
+		// Whoever knows the password counts as no try.
+		for range 3 * mostTriesOfSource {
+			if l.begin("alice", "192.0.2.1:1") != nil {
+				t.Fatal("right passwords lock an address")
+			}
+			l.succeeded("alice", "192.0.2.1:1")
 		}
 	})
 }
@@ -179,12 +225,12 @@ func TestSessionsEnd(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		s := newSessions("berlin", time.Now, n.Tree(), nil)
+		s := newSessions("berlin", time.Now, n.Tree(), nil, n.audit)
 		user, _ := n.Tree().Lookup(bob)
 		_, hash := drawToken(sessionPrefix)
 		s.byHash[hash] = &session{user: user.ID, name: "bob", hash: hash, expires: time.Now().Add(sessionLifetime), used: time.Now()}
 		for range 2*7*24/23 + 20 {
-			if _, alive := s.caller(hash); !alive {
+			if _, alive := s.caller(hash, ""); !alive {
 				break
 			}
 			time.Sleep(11*time.Hour + 59*time.Minute)
@@ -194,7 +240,7 @@ func TestSessionsEnd(t *testing.T) {
 		}
 		s.byHash[hash] = &session{user: user.ID, name: "bob", hash: hash, expires: time.Now().Add(sessionLifetime), used: time.Now()}
 		time.Sleep(sessionIdle)
-		if _, alive := s.caller(hash); alive {
+		if _, alive := s.caller(hash, ""); alive {
 			t.Error("an idle session goes on")
 		}
 	})

@@ -8,6 +8,7 @@ import (
 
 	"banyan/access"
 	"banyan/model"
+	"banyan/store"
 )
 
 // Op is what is asked for.
@@ -57,7 +58,10 @@ type Request struct {
 	// DryRun judges a batch and does nothing.
 	DryRun bool
 
-	drawn bool // the ID was drawn here: nobody can send the request again, so that it need not be remembered
+	drawn   bool              // the ID was drawn here: nobody can send the request again, so that it need not be remembered
+	shows   bool              // it only shows something, so that there is nothing to record
+	relied  []store.Condition // what it was judged by, where it may give rights: they must still hold when it is committed
+	audited bool              // it stands in the audit log, and how it ended will
 }
 
 // Edit is one thing that a batch does: OpCreate, OpSet or OpRemove. It is judged as if it were a request of its own, against the tree as the edits

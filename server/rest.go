@@ -14,7 +14,7 @@ func (n *Node) restHandler() http.Handler {
 	return rest.New(rest.Config{
 		Core: restCore{n.api}, Logger: n.log.Named("rest"), MaxBody: maxBodyBytes,
 		Enter: func(r *http.Request, requirement access.Requirement) (context.Context, error) {
-			return n.api.enter(r.Context(), requirement, r.Header)
+			return n.api.enter(r.Context(), requirement, r.Header, r.RemoteAddr)
 		},
 	})
 }

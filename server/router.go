@@ -38,6 +38,7 @@ type Router struct {
 	node     string
 	tree     View
 	policies rights
+	rules    *policies // what rights are made of
 	kinds    Kinds
 	part     func(*tree.Context) (Kind, bool) // the kind of what is part of a device, whatever it is called
 	commits  *Commits
@@ -45,6 +46,7 @@ type Router struct {
 	forward  Forwarder
 	now      func() time.Time
 	log      hclog.Logger
+	audit    *auditor
 	trial    bool // nothing that is proposed will be done
 }
 
@@ -52,8 +54,9 @@ type Router struct {
 // unknown-fate says that it may have been done; sent again with the same ID it is not done twice.
 func (r *Router) Execute(ctx context.Context, who access.Principal, q Request) (Response, error) {
 	q.draw()
-	response, err := r.execute(ctx, who, &q)
+	response, err := r.judged(ctx, who, &q)
 	if err != nil {
+		r.refused(ctx, who, &q, err)
 		return Response{}, r.located(err, &q)
 	}
 	return response, nil
@@ -163,7 +166,11 @@ func (r *Router) may(who access.Principal, op Op, c *tree.Context, name string, 
 
 // handOn forwards a request, and waits a moment for the effect to show here.
 func (r *Router) handOn(ctx context.Context, who access.Principal, q *Request, shown func(*Response) bool) (Response, error) {
-	response, err := r.forward.Forward(ctx, who, *q)
+	var response Response
+	err := r.recorded(ctx, who, q, outcomeForwarded, func() (err error) {
+		response, err = r.forward.Forward(ctx, who, *q)
+		return err
+	})
 	switch model.KindOf(err) {
 	case model.KindNotFound:
 		if q.Op == OpApply {

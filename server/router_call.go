@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"time"
 
 	"banyan/access"
 	"banyan/model"
@@ -37,6 +36,7 @@ func (r *Router) call(ctx context.Context, who access.Principal, q *Request) (Re
 	if err != nil {
 		return Response{}, err
 	}
+	q.shows = kind.Shows[q.Name] || f.Right <= model.RightView
 	run := func() ([]model.Argument, error) { return kind.Controller.Call(ctx, &c, q.Name, q.Arguments, who) }
 	return r.once(ctx, who, q, q.drawn || f.Idempotent, kind.Confidential, run)
 }
@@ -67,17 +67,23 @@ func checkFields(declared []model.Field, arguments []model.Argument) error {
 }
 
 // once runs what is not a commit, so that the same request is not carried out twice: that it was begun is on disk before, and how it ended
-// after. What nobody can send again, or may be done twice, is not recorded. Of what is confidential only that it was done is.
+// after, both in the audit log too. What nobody can send again, or may be done twice, is not remembered. Of what is confidential only that it was done
+// is.
 func (r *Router) once(
 	ctx context.Context, who access.Principal, q *Request, free, confidential bool, run func() ([]model.Argument, error),
 ) (Response, error) {
+	var results []model.Argument
 	if free {
-		results, err := run()
+		err := r.recorded(ctx, who, q, outcomeBegun, func() (err error) {
+			results, err = run()
+			return err
+		})
 		return Response{Results: results, Mirrored: true}, err
 	}
 	now := model.TimeOf(r.now())
 	begun, err := r.commits.Do(ctx, store.Commit{
 		Time: now, Start: &store.RequestStart{ID: q.ID, Digest: q.digest(who), Expiry: now + model.Time(requestMemory)},
+		Changes: r.auditRows(ctx, who, q, outcomeBegun),
 	})
 	switch {
 	case err != nil:
@@ -87,11 +93,23 @@ func (r *Router) once(
 	case begun.Replayed:
 		return replay(begun.Recorded)
 	}
-	results, err := run()
+	q.audited = true
+	results, err = run()
+	// How it ended is kept also when the caller is gone.
+	ended := store.Commit{Changes: r.auditRows(ctx, who, q, endText(err))}
+	if err == nil || !unknown(err) { // what is not known is not recorded as if it were
+		ended.Done = &store.RequestDone{ID: q.ID, Result: recordedResult(results, err, confidential)}
+	}
+	if problem := r.keep(ctx, ended); problem != nil && err == nil {
+		err = &model.Error{Kind: model.KindUnknownFate, Detail: "it was done, but that could not be recorded", Err: problem}
+	}
+	return Response{Results: results, Mirrored: true}, err
+}
+
+// recordedResult is what is answered when the same request comes again.
+func recordedResult(results []model.Argument, err error, confidential bool) []byte {
 	outcome := &linkv1.ExecuteResponse{}
 	switch {
-	case err != nil && unknown(err):
-		return Response{}, err // what is not known is not recorded as if it were
 	case err != nil:
 		outcome.Error = proto.FromError(err)
 	case confidential:
@@ -105,13 +123,7 @@ func (r *Router) once(
 			Error: proto.FromError(model.Errorf(model.KindExhausted, "it was done before, and its answer was too large to be kept")),
 		})
 	}
-	// How it ended is kept also when the caller is gone.
-	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	if _, problem := r.commits.Do(keep, store.Commit{Done: &store.RequestDone{ID: q.ID, Result: recorded}}); problem != nil && err == nil {
-		err = &model.Error{Kind: model.KindUnknownFate, Detail: "it was done, but that could not be recorded", Err: problem}
-	}
-	return Response{Results: results, Mirrored: true}, err
+	return recorded
 }
 
 // unknown reports whether an error leaves open what was done.

@@ -104,6 +104,8 @@ func (r *Router) confirm(ctx context.Context, who access.Principal, q *Request, 
 		commit.Start = &store.RequestStart{ID: q.ID, Digest: q.digest(who), Expiry: commit.Time + model.Time(requestMemory)}
 		commit.Done = &store.RequestDone{ID: q.ID, Result: recorded}
 	}
+	commit.Conditions = q.relied
+	commit.Changes = append(r.auditRows(ctx, who, q, outcomeDone), changes...)
 	result, err := r.commits.Do(ctx, commit)
 	if err == nil && result.Replayed && !result.Done {
 		err = unknownFate()

@@ -42,7 +42,7 @@ func (r *routes) Handle(pattern string, h http.Handler) {
 		requirement = access.Requirement{}
 	}
 	r.mux.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		ctx, err := r.gate(q.Context(), requirement, q.Header)
+		ctx, err := r.gate(q.Context(), requirement, q.Header, q.RemoteAddr)
 		if err != nil {
 			r.refused(w, q, err)
 			return
@@ -66,8 +66,8 @@ func (r *routes) resources(h http.Handler) { r.mux.Handle("/api/", h) }
 func (r *routes) ServeHTTP(w http.ResponseWriter, q *http.Request) { r.mux.ServeHTTP(w, q) }
 
 // gate lets in whom a requirement says.
-func (r *routes) gate(ctx context.Context, requirement access.Requirement, header http.Header) (context.Context, error) {
-	ctx, err := r.node.api.enter(ctx, requirement, header)
+func (r *routes) gate(ctx context.Context, requirement access.Requirement, header http.Header, address string) (context.Context, error) {
+	ctx, err := r.node.api.enter(ctx, requirement, header, address)
 	if err != nil || requirement.Who != access.Entitled || !strings.HasPrefix(requirement.Field, "/") {
 		return ctx, err
 	}

@@ -1,11 +1,16 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banyan/access"
@@ -27,6 +32,9 @@ const (
 	tokenPrefix   = "btk_"
 )
 
+// secretPrefixes are how secrets begin that the program itself hands out, those of invitations included.
+var secretPrefixes = []string{sessionPrefix, tokenPrefix, "banyan1."}
+
 type tokenHash [sha256.Size]byte
 
 // drawToken draws 256 bits, and the hash by which they are known.
@@ -37,21 +45,35 @@ func drawToken(prefix string) (token string, hash tokenHash) {
 	return token, sha256.Sum256([]byte(token))
 }
 
+// id names a session to people. Nobody comes from it to the token: it is a piece of a hash of a hash.
+func (h tokenHash) id() string {
+	sum := sha256.Sum256(h[:])
+	return hex.EncodeToString(sum[:6])
+}
+
 // Caller is somebody who has proved who they are.
 type Caller struct {
 	Principal access.Principal
 	Expires   model.Time
-	Alive     func() bool // false once the session or the token has ended; it counts as use of a session
-	session   *session    // nil for a token
+	Alive     func() bool   // false once the session or the token has ended; it counts as use of a session
+	From      string        // the address, and by which session or token; of a stranger the address alone
+	address   string        // the address alone
+	session   *session      // nil for a token
+	token     *apiToken     // nil for a session
+	streams   *atomic.Int64 // of the session or the token that are open
 }
 
 // session is somebody who is logged in. Sessions live in memory: a restart of the node ends them.
 type session struct {
+	id      string
 	user    model.ContextID
 	name    string
 	hash    tokenHash
+	began   time.Time
 	expires time.Time
 	used    time.Time
+	from    string // address of the last request
+	streams atomic.Int64
 }
 
 // sessions is who is logged in here.
@@ -60,6 +82,7 @@ type sessions struct {
 	now       func() time.Time
 	tree      *tree.Tree
 	store     *store.Store
+	audit     *auditor
 	passwords *passwords
 	lockout   lockout
 
@@ -67,16 +90,18 @@ type sessions struct {
 	byHash map[tokenHash]*session
 }
 
-func newSessions(node string, now func() time.Time, t *tree.Tree, s *store.Store) *sessions {
+func newSessions(node string, now func() time.Time, t *tree.Tree, s *store.Store, audit *auditor) *sessions {
 	return &sessions{
-		node: node, now: now, tree: t, store: s, passwords: newPasswords(),
+		node: node, now: now, tree: t, store: s, audit: audit, passwords: newPasswords(),
 		lockout: lockout{now: now}, byHash: map[tokenHash]*session{},
 	}
 }
 
-// login opens a session. Whether the name or the password was wrong, or the user is disabled, nobody learns, nor by how long it took.
-func (s *sessions) login(ctx context.Context, name, password string) (token string, expires model.Time, err error) {
-	if err := s.lockout.begin(name); err != nil {
+// login opens a session for somebody at an address. Whether the name or the password was wrong, or the user is disabled, nobody learns, nor by how long
+// it took. That somebody logged in is on disk before they have the token.
+func (s *sessions) login(ctx context.Context, name, password, address string) (token string, expires model.Time, err error) {
+	if err := s.lockout.begin(name, address); err != nil {
+		s.audit.refused(ctx, loginRow(name, address, outcomeRefused+": locked after too many tries"))
 		return "", 0, err
 	}
 	user, hash, err := s.find(ctx, name)
@@ -88,22 +113,48 @@ func (s *sessions) login(ctx context.Context, name, password string) (token stri
 		return "", 0, err
 	}
 	if !good {
+		s.audit.refused(ctx, loginRow(name, address, outcomeRefused+": name or password is wrong"))
 		return "", 0, &model.Error{
 			Kind: model.KindUnauthenticated, Op: "login", Detail: "name or password is wrong", Remedy: "after five tries a name is locked for a quarter of an hour",
 		}
 	}
-	s.lockout.succeeded(name)
+	s.lockout.succeeded(name, address)
 	token, key := drawToken(sessionPrefix)
+	row := loginRow(name, address, outcomeDone)
+	row.What = "session " + key.id()
+	if err := s.audit.write(ctx, row); err != nil {
+		return "", 0, err
+	}
 	now := s.now()
-	opened := &session{user: user, name: name, hash: key, expires: now.Add(sessionLifetime), used: now}
+	opened := &session{id: key.id(), user: user, name: name, hash: key, began: now, expires: now.Add(sessionLifetime), used: now, from: address}
+	if err := s.open(opened); err != nil {
+		return "", 0, err
+	}
+	// A password that was changed meanwhile ends the sessions that it finds. This one is to be found, or to find the change.
+	if again, still, err := s.find(ctx, name); err != nil || again != user || still != hash {
+		s.endWhere(func(one *session) bool { return one == opened })
+		return "", 0, cmp.Or(err, error(model.Errorf(model.KindConflict, "the user was changed during the login: try again")))
+	}
+	return token, model.TimeOf(opened.expires), nil
+}
+
+func loginRow(name, address, outcome string) store.Audit {
+	who := triedName(name)
+	if who == "" {
+		who = "what is no name" // it may be a password in the wrong place
+	}
+	return store.Audit{Who: auditText(who), From: auditText(address), Operation: "login", Outcome: outcome}
+}
+
+func (s *sessions) open(opened *session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sweep(now)
+	s.sweep(opened.began)
 	if len(s.byHash) >= mostSessions {
-		return "", 0, model.Errorf(model.KindExhausted, "%d sessions are open, no more are allowed", mostSessions)
+		return model.Errorf(model.KindExhausted, "%d sessions are open, no more are allowed", mostSessions)
 	}
-	s.byHash[key] = opened
-	return token, model.TimeOf(opened.expires), nil
+	s.byHash[opened.hash] = opened
+	return nil
 }
 
 // find is the user called name and the hash of the password, an empty one where nobody can log in so.
@@ -132,8 +183,8 @@ func enabledUser(t *tree.Tree, name string) (tree.Context, bool) {
 	return c, true
 }
 
-// caller is whose session a token is.
-func (s *sessions) caller(hash tokenHash) (Caller, bool) {
+// caller is whose session a token is, asked for from an address, which is empty where nobody asks but an open stream.
+func (s *sessions) caller(hash tokenHash, address string) (Caller, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := s.byHash[hash]
@@ -147,11 +198,17 @@ func (s *sessions) caller(hash tokenHash) (Caller, bool) {
 		return Caller{}, false
 	}
 	found.used = now
+	if address != "" {
+		found.from = address
+	}
 	alive := func() bool {
-		_, still := s.caller(hash)
+		_, still := s.caller(hash, "")
 		return still
 	}
-	return Caller{principal(found.name, s.node), model.TimeOf(found.expires), alive, found}, true
+	return Caller{
+		Principal: principal(found.name, s.node), Expires: model.TimeOf(found.expires), Alive: alive, session: found, streams: &found.streams,
+		From: address + ", session " + found.id, address: address,
+	}, true
 }
 
 func (s *session) over(now time.Time) bool {
@@ -163,22 +220,23 @@ func principal(name, node string) access.Principal {
 	return access.Principal{Chain: access.Chain{Person: access.Person{Name: name, Node: node}}}
 }
 
-// logout ends a session.
-func (s *sessions) logout(c *Caller) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.end(c.session)
+// endOf ends all sessions of a user, and says how many there were.
+func (s *sessions) endOf(name string) int {
+	return s.endWhere(func(open *session) bool { return open.name == name })
 }
 
-// endOf ends all sessions of a user.
-func (s *sessions) endOf(name string) {
+// endWhere ends the sessions that are meant, and says how many there were.
+func (s *sessions) endWhere(meant func(*session) bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	count := 0
 	for _, open := range s.byHash {
-		if open.name == name {
+		if meant(open) {
 			s.end(open)
+			count++
 		}
 	}
+	return count
 }
 
 // end ends a session; its mutex is held.
@@ -202,4 +260,41 @@ func (s *sessions) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.byHash)
+}
+
+// presence is a session, or a token that is used, as people are shown it.
+type presence struct {
+	id, user, from, kind string
+	since, used, expires model.Time
+	streams              int64
+}
+
+// present are the sessions of a user, of everybody where none is named.
+func (s *sessions) present(user string) []presence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweep(s.now())
+	var found []presence
+	for _, open := range s.byHash {
+		if user == "" || open.name == user {
+			found = append(found, presence{
+				id: open.id, user: open.name, from: open.from, kind: "session", since: model.TimeOf(open.began), used: model.TimeOf(open.used),
+				expires: model.TimeOf(open.expires), streams: open.streams.Load(),
+			})
+		}
+	}
+	sortPresence(found)
+	return found
+}
+
+func sortPresence(found []presence) {
+	slices.SortFunc(found, func(a, b presence) int {
+		if c := strings.Compare(a.user, b.user); c != 0 {
+			return c
+		}
+		if a.since != b.since {
+			return int(max(-1, min(1, a.since-b.since)))
+		}
+		return strings.Compare(a.id, b.id)
+	})
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,10 +16,11 @@ const settingHosts = "api_hosts"
 
 var nodeSchema = model.Schema{
 	Kind: KindNode, Description: "The node itself.",
-	Settings: []model.Setting{{
+	Settings: slices.Concat([]model.Setting{{
 		Name: settingHosts, Type: model.TypeString, Right: model.RightAdminister, Local: true, Default: model.String("localhost,127.0.0.1,::1"),
 		Description: "DNS names and IP addresses by which people reach the API, separated by commas: they stand in its certificate from the next start on.",
-	}},
+	}}, auditSettings),
+	Functions: slices.Concat(auditFunctions, sessionFunctions),
 	Variables: []model.Variable{
 		variableName:       {Name: "name", Type: model.TypeString, Description: "What people call the node."},
 		variableVersion:    {Name: "version", Type: model.TypeString, Description: "Of the program."},
@@ -35,6 +37,8 @@ var nodeSchema = model.Schema{
 		variableDiskFull:   {Name: "disk_full", Type: model.TypeTime, Description: "Since when its disk is full, so that nothing can be kept; no value while it has room."},
 		variableStore:      {Name: "store", Type: model.TypeInt64, Unit: "B", Description: "How much room the node's files take."},
 		variableMemory:     {Name: "memory", Type: model.TypeInt64, Unit: "B", Description: "What the program holds in memory, without SQLite."},
+		variableAuditHead: {Name: "audit_head", Type: model.TypeString,
+			Description: "The last row of the audit log, NUMBER:HASH. Whoever remembers it can tell later whether the log still says what it said."},
 	},
 }
 
@@ -55,6 +59,7 @@ const (
 	variableDiskFree
 	variableDiskFull
 	variableStore
+	variableAuditHead
 )
 
 // systemEvery is how often a node measures itself.
@@ -91,6 +96,7 @@ func (n *Node) publishSelf(c *tree.Context) {
 		variableSessions: model.Int64(int64(n.sessions.count())), variableGoroutines: model.Int64(int64(runtime.NumGoroutine())),
 		variableMemory:   model.Int64(int64(memory.Sys - memory.HeapReleased)),
 		variableDiskFree: model.Int64(disk.free), variableDiskFull: disk.full(), variableStore: model.Int64(disk.total()),
+		variableAuditHead: model.String(n.store.AuditHead().String()),
 	}
 	var batch tree.Batch
 	for i, v := range values {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"maps"
 
 	"banyan/access"
 	"banyan/model"
@@ -14,8 +15,13 @@ type systemCall func(ctx context.Context, by access.Principal, given given) ([]m
 
 // systemCalls are what the functions of /system do, by name.
 func (n *Node) systemCalls() map[string]systemCall {
-	return map[string]systemCall{}
+	calls := map[string]systemCall{functionAudit: n.audit.read, functionVerifyAudit: n.audit.verify}
+	maps.Copy(calls, n.sessionCalls())
+	return calls
 }
+
+// systemShows are those of them that only show something.
+var systemShows = map[string]bool{functionAudit: true, functionVerifyAudit: true, functionSessions: true, functionLocks: true}
 
 // Call runs a function of the node itself.
 func (c *nodes) Call(ctx context.Context, _ *tree.Context, function string, arguments []model.Argument, by access.Principal) ([]model.Argument, error) {

@@ -75,14 +75,35 @@ func (u *users) Call(ctx context.Context, at *tree.Context, function string, arg
 	if function != functionCreateToken {
 		return nil, model.Errorf(model.KindUnsupported, "a user has no function %s", function)
 	}
-	policy, err := policyRules(u.policies, at)
+	terms, err := readTerms(argumentsOf(arguments))
 	if err != nil {
 		return nil, err
 	}
-	if err := u.policies.Decider().CanGrant(by, policy); err != nil {
+	// First what it is judged by, then the judgement: what changes in between is found by the commit.
+	relied := u.policies.relied(ctx, by, at.Path)
+	now, there := u.policies.tree.Lookup(at.Path)
+	if !there || now.ID != at.ID {
+		return nil, access.NotFound("call", model.Address{Path: at.Path, Name: function})
+	}
+	if err := u.mayMake(by, &now, terms); err != nil {
 		return nil, err
 	}
-	return u.tokens.create(ctx, at, arguments)
+	return u.tokens.create(ctx, &now, terms, relied)
+}
+
+// mayMake refuses a token that would do more than who makes it may: it does what both the user's rules and its scope allow, so that either of them may
+// be what keeps it within.
+func (u *users) mayMake(by access.Principal, at *tree.Context, terms tokenTerms) error {
+	policy, err := policyRules(u.policies, at)
+	if err != nil {
+		return err
+	}
+	decider := u.policies.Decider()
+	err = decider.CanGrant(by, policy)
+	if err != nil && terms.scoped && decider.CanGrant(by, terms.scope) == nil {
+		return nil
+	}
+	return err
 }
 
 // policyRules are all rules of a user, those of roles included.

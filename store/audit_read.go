@@ -216,3 +216,16 @@ func (v *auditVerifier) end(before, after auditEnds) {
 		v.broken(v.last.Seq+1, "a later row was remembered: the end of the log was cut off, or put back from a copy")
 	}
 }
+
+// AuditBefore is the number of the last row that was written before a time, among the first most ones and behind no younger one; 0 where the first row
+// is not that old.
+func (s *Store) AuditBefore(ctx context.Context, before model.Time, most int) (uint64, error) {
+	var last uint64
+	// The first row that is younger ends it; where there is none among the first ones, their last one does.
+	err := s.reader.QueryRowContext(ctx, `WITH first AS (SELECT seq, time FROM audit ORDER BY seq LIMIT ?2)
+		SELECT coalesce((SELECT min(seq) - 1 FROM first WHERE time >= ?1), (SELECT max(seq) FROM first), 0)`, int64(before), most).Scan(&last)
+	if err != nil || last <= s.AuditTrimmed().Seq {
+		return 0, err
+	}
+	return last, nil
+}

@@ -158,7 +158,7 @@ type Result struct {
 
 // Limits of a commit. What is larger is refused before it is written anywhere.
 const (
-	MaxChanges      = 21_000 // a batch of 10,000 edits, each of them of settings and of the label, and the schemas that it needs
+	MaxChanges      = 31_000 // a batch of 10,000 edits, each of them of settings and of the label and told by the audit log, and the schemas that it needs
 	MaxConditions   = 1_000
 	MaxCommitBytes  = 16 << 20
 	MaxLabelBytes   = 1_024
