@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"banyan/devices"
 	"banyan/devices/host"
@@ -58,6 +59,11 @@ func CheckingDrivers() ([]devices.Driver, error) {
 		return nil, err
 	}
 	return Drivers(DriverEnv{Profiles: registry, Log: hclog.NewNullLogger()}), nil
+}
+
+// CheckProfile reads a device profile as a node does; its name is that of the file.
+func CheckProfile(file string, source []byte) (*profiles.Profile, error) {
+	return profiles.Parse(file, strings.TrimSuffix(filepath.Base(file), ".yaml"), source, profileChecks())
 }
 
 // profilesFolder is where an administrator drops profiles, in the node's directory.

@@ -75,16 +75,39 @@ func (c *cli) printResults(address model.Address, answer *apiv1.CallResponse) er
 	}
 	t := &table{}
 	for _, r := range answer.GetResults() {
+		if r.GetType() == model.TypeTable.String() {
+			continue
+		}
 		row := []string{r.GetName(), valueText(r.GetType(), r.GetValue())}
 		if r.GetUnit() != "" {
 			row[1] += " " + r.GetUnit()
 		}
 		t.add(row...)
 	}
-	if len(t.rows) == 0 {
+	if len(answer.GetResults()) == 0 {
 		return c.printDone("called "+address.String(), doneJSON{Mirrored: true, Via: answer.GetVia()})
 	}
-	return t.write(c.out)
+	if err := t.write(c.out); err != nil {
+		return err
+	}
+	return c.printTables(answer)
+}
+
+// printTables prints what a function answered as tables, each under its name and how many rows it has.
+func (c *cli) printTables(answer *apiv1.CallResponse) error {
+	for _, r := range answer.GetResults() {
+		if r.GetType() != model.TypeTable.String() {
+			continue
+		}
+		content := readTable(r.GetValue())
+		if err := c.printf("%s: %d\n", clean(r.GetName()), len(content.rows)); err != nil {
+			return err
+		}
+		if err := content.print(content.names...).write(c.out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // result finds one answer of a function as text, "" when there is none of that name.

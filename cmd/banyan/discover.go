@@ -164,34 +164,17 @@ func (c *cli) showProgress(ctx context.Context, node *client, at model.Path) (cl
 
 // printDiscovered prints what was found as a table, and how it ended where that was not the end.
 func (c *cli) printDiscovered(answer *apiv1.CallResponse) error {
-	var found *structpb.Struct
-	for _, r := range answer.GetResults() {
-		if r.GetName() == "found" {
-			found = r.GetValue().GetStructValue()
-		}
-	}
-	index := map[string]int{}
-	for i, column := range found.GetFields()["columns"].GetListValue().GetValues() {
-		index[column.GetStructValue().GetFields()["name"].GetStringValue()] = i
-	}
-	rows := found.GetFields()["rows"].GetListValue().GetValues()
+	found := tableOf(answer, "found")
 	t := &table{}
-	if len(rows) > 0 {
+	if len(found.rows) > 0 {
 		t.add("ADDRESS", "KIND", "PROFILE", "NAME", "DEVICE", "DESCRIPTION")
 	}
-	for _, row := range rows {
-		cells := row.GetListValue().GetValues()
-		cell := func(name string) string {
-			if i, there := index[name]; there && i < len(cells) {
-				return cells[i].GetStringValue()
-			}
-			return ""
-		}
-		description := cell("description")
-		if problem := cell("problem"); problem != "" {
+	for row := range found.rows {
+		description := found.cell(row, "description")
+		if problem := found.cell(row, "problem"); problem != "" {
 			description = problem
 		}
-		t.add(cell("address"), cell("kind"), cell("profile"), cell("name"), cell("device"), description)
+		t.add(found.cell(row, "address"), found.cell(row, "kind"), found.cell(row, "profile"), found.cell(row, "name"), found.cell(row, "device"), description)
 	}
 	if err := t.write(c.out); err != nil {
 		return err
@@ -201,7 +184,7 @@ func (c *cli) printDiscovered(answer *apiv1.CallResponse) error {
 	}
 	switch ended := result(answer, "ended"); ended {
 	case "complete":
-		c.note("%s addresses were asked, %d devices found.", clean(result(answer, "done")), len(rows))
+		c.note("%s addresses were asked, %d devices found.", clean(result(answer, "done")), len(found.rows))
 	case "deadline":
 		c.note("The time was over after %s of %s addresses; --timeout gives more.", clean(result(answer, "done")), clean(result(answer, "total")))
 	default:

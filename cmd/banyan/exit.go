@@ -84,7 +84,11 @@ func report(to io.Writer, err error) int {
 		if errors.As(err, &e) && e.Detail != "" {
 			what = e.Detail
 		}
-		err = model.Errorf(model.KindInvalid, "%s has %d mistakes", what, len(problems))
+		mistakes := "mistakes"
+		if len(problems) == 1 {
+			mistakes = "mistake"
+		}
+		err = model.Errorf(model.KindInvalid, "%s has %d %s", what, len(problems), mistakes)
 	}
 	var refused refusals
 	if errors.As(err, &refused) {
