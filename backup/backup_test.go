@@ -147,7 +147,7 @@ func TestRoundTrip(t *testing.T) {
 	if names := left(t, filepath.Dir(file)); len(names) != 1 {
 		t.Errorf("beside the backup there is %v", names)
 	}
-	if leftover, _ := filepath.Glob(filepath.Join(f.Dir, scratchPrefix+"*")); len(leftover) > 0 {
+	if leftover, _ := filepath.Glob(filepath.Join(f.Dir, ScratchPrefix+"*")); len(leftover) > 0 {
 		t.Errorf("in the node's directory there is %v", leftover)
 	}
 	sealed, err := os.ReadFile(file)
@@ -397,7 +397,7 @@ func TestCutOff(t *testing.T) {
 	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the backup that was there is another one, %v", err)
 	}
-	if leftover, _ := filepath.Glob(filepath.Join(f.Dir, scratchPrefix+"*")); len(leftover) > 0 {
+	if leftover, _ := filepath.Glob(filepath.Join(f.Dir, ScratchPrefix+"*")); len(leftover) > 0 {
 		t.Errorf("in the node's directory there is %v", leftover)
 	}
 	parent := t.TempDir()

@@ -9,8 +9,8 @@ import (
 	"banyan/model"
 )
 
-// putFile writes a file that has its name when it is whole and on the disk, and else does not. Who writes at the same time is refused.
-func putFile(name string, write func(*os.File) error) error {
+// PutFile writes a file that has its name when it is whole and on the disk, and else does not. Who writes at the same time is refused.
+func PutFile(name string, write func(*os.File) error) error {
 	temporary := name + ".tmp"
 	f, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -47,8 +47,8 @@ func syncDirectory(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// roomError says of an error that there was no room on the disk, where that was the cause.
-func roomError(known *model.Error, op string, cause error) error {
+// RoomError says of an error that there was no room on the disk, where that was the cause.
+func RoomError(known *model.Error, op string, cause error) error {
 	told := *known
 	if told.Op == "" {
 		told.Op = op

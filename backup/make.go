@@ -49,11 +49,12 @@ func (t Tell) say(doing string, done, total int64) {
 	}
 }
 
-const scratchPrefix = ".backup-"
+// ScratchPrefix begins the names of directories in which backups are put together.
+const ScratchPrefix = ".backup-"
 
 // Tidy removes what backups left in a node's directory that were cut off with their process.
 func Tidy(dir string) {
-	left, _ := filepath.Glob(filepath.Join(dir, scratchPrefix+"*")) // the pattern is right
+	left, _ := filepath.Glob(filepath.Join(dir, ScratchPrefix+"*")) // the pattern is right
 	for _, name := range left {
 		_ = os.RemoveAll(name)
 	}
@@ -71,7 +72,7 @@ func Make(ctx context.Context, s Source, file string, tell Tell) (Manifest, erro
 		if !errors.As(err, &known) {
 			known = &model.Error{Kind: model.KindOf(err), Err: err}
 		}
-		return Manifest{}, roomError(known, "back up "+s.Name, err)
+		return Manifest{}, RoomError(known, "back up "+s.Name, err)
 	}
 	return m, nil
 }
@@ -85,7 +86,7 @@ func NoRecipient() error {
 }
 
 func produce(ctx context.Context, s Source, file string, tell Tell) (Manifest, error) {
-	scratch, err := os.MkdirTemp(s.Dir, scratchPrefix+"*")
+	scratch, err := os.MkdirTemp(s.Dir, ScratchPrefix+"*")
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -124,7 +125,7 @@ func produce(ctx context.Context, s Source, file string, tell Tell) (Manifest, e
 	if err != nil {
 		return Manifest{}, err
 	}
-	return m, putFile(file, func(to *os.File) error {
+	return m, PutFile(file, func(to *os.File) error {
 		if err := seal(ctx, to, &m, parts, witness.Recipient(), tell); err != nil {
 			return err
 		}

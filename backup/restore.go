@@ -114,7 +114,7 @@ func cannotWrite(dir string, err error) error {
 			known.Kind, known.Remedy = model.KindExists, "if no other restore is under way there, remove what one left that was cut off"
 		}
 	}
-	return roomError(known, "restore to "+dir, err)
+	return RoomError(known, "restore to "+dir, err)
 }
 
 // fill puts a node together in a directory.
@@ -139,7 +139,7 @@ func (r *Restoring) fill(ctx context.Context, file, work string) (Restored, erro
 	if text, err = settle(text, r.API, r.Links); err != nil {
 		return Restored{}, err
 	}
-	return done, putFile(config, func(to *os.File) error {
+	return done, PutFile(config, func(to *os.File) error {
 		_, err := to.Write(text)
 		return err
 	})

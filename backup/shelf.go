@@ -132,7 +132,7 @@ func (s *Shelf) Take(node model.NodeID, offer Offer, most int64) (*Incoming, err
 	}
 	i := &Incoming{shelf: s, node: node, offer: offer, sum: sha256.New()}
 	if err := i.begin(); err != nil {
-		return nil, roomError(&model.Error{Kind: model.KindInternal, Err: err}, "keep a backup", err)
+		return nil, RoomError(&model.Error{Kind: model.KindInternal, Err: err}, "keep a backup", err)
 	}
 	s.taking[node] = true
 	return i, nil
@@ -179,7 +179,7 @@ func (i *Incoming) Write(b []byte) (int, error) {
 	i.sum.Write(b[:n])
 	i.offset += int64(n)
 	if err != nil {
-		err = roomError(&model.Error{Kind: model.KindInternal, Err: err}, "keep a backup", err)
+		err = RoomError(&model.Error{Kind: model.KindInternal, Err: err}, "keep a backup", err)
 	}
 	return n, err
 }

@@ -42,7 +42,7 @@ func openFile(file string) (*os.File, error) {
 // Verify opens a backup and checks everything that a restore checks. scratch is a directory with room for the database, which is
 // taken apart there and removed.
 func Verify(ctx context.Context, file string, key Key, scratch string, tell Tell) (Manifest, error) {
-	dir, err := os.MkdirTemp(scratch, scratchPrefix+"*")
+	dir, err := os.MkdirTemp(scratch, ScratchPrefix+"*")
 	if err != nil {
 		return Manifest{}, err
 	}

@@ -184,3 +184,6 @@ func (p *Problem) write(w http.ResponseWriter) {
 	encoded, _ := json.Marshal(p) // text and numbers always encode
 	_, _ = w.Write(append(encoded, '\n'))
 }
+
+// Refuse answers a request outside of the resources with an error, in the same form.
+func Refuse(w http.ResponseWriter, err error) { problemOf(err).write(w) }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ type File struct {
 	Listeners Listeners
 	API       APIFiles
 	Log       LogOptions
+	Source    string // the text that it was read from, for backups; empty where it was made otherwise
 }
 
 // Listeners are the addresses to listen on, HOST:PORT; the port 0 lets the system choose.
@@ -68,6 +70,14 @@ func (f *File) validate() error {
 		return model.Errorf(model.KindInvalid, "log format %q is neither text nor json", f.Log.Format)
 	}
 	return nil
+}
+
+// source is the text of the file, or one that says the same.
+func (f *File) source() []byte {
+	if f.Source != "" {
+		return []byte(f.Source)
+	}
+	return fmt.Appendf(nil, "name: %q\ndata: .\nlisteners:\n  api: %q\n  links: %q\n", f.Name, f.Listeners.API, f.Listeners.Links)
 }
 
 // LoadFile reads a configuration file. Relative paths in it are relative to its folder. An error names file, line and column.

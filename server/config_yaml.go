@@ -45,6 +45,7 @@ func ParseFile(name string, raw []byte) (File, error) {
 	if err != nil {
 		return File{}, model.Errorf(model.KindInvalid, "%s:%w", name, err)
 	}
+	f.Source = string(raw)
 	return f, nil
 }
 

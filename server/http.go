@@ -89,6 +89,7 @@ func (n *Node) routes() *routes {
 	all.resources(n.restHandler())
 	all.HandleFunc("GET /healthz", n.healthz)
 	all.Handle("GET /metrics", n.metricsHandler())
+	all.HandleFunc("GET /backup", n.backups.serveBackup)
 	return all
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"banyan/access"
+	"banyan/backup"
 	"banyan/model"
 	"banyan/pki"
 	"banyan/proto"
@@ -23,15 +24,34 @@ type InitResult struct {
 	Password  string // shown once, kept nowhere
 }
 
-// Init makes a node's directory: its root, the key for secrets, the database with the contexts that every node has, and the first administrator,
-// with a password that is drawn. The API's certificate will be for hosts, and for this machine where there are none. A directory in which a node
-// is already is refused; one that was left half-made is completed.
+// InitConfig says which node is to be made.
+type InitConfig struct {
+	Dir, Name string
+	// Hosts are what the API's certificate will be for; this machine where there are none.
+	Hosts []string
+	// Recipient is the public half of the recovery key, to which the node's backups are sealed; empty for none.
+	Recipient string
+}
+
+// Init makes a node without a recovery key.
 func Init(ctx context.Context, dir, name string, hosts []string) (InitResult, error) {
+	return InitNode(ctx, InitConfig{Dir: dir, Name: name, Hosts: hosts})
+}
+
+// InitNode makes a node's directory: its root, the key for secrets, the database with the contexts that every node has, and the first administrator,
+// with a password that is drawn. A directory in which a node is already is refused; one that was left half-made is completed.
+func InitNode(ctx context.Context, cfg InitConfig) (InitResult, error) {
+	dir, name := cfg.Dir, cfg.Name
 	if err := model.CheckName(name); err != nil {
 		return InitResult{}, model.Errorf(model.KindInvalid, "the node's name: %w", err)
 	}
-	for _, host := range hosts {
+	for _, host := range cfg.Hosts {
 		if err := pki.CheckHost(host); err != nil {
+			return InitResult{}, err
+		}
+	}
+	if cfg.Recipient != "" {
+		if err := backup.CheckRecipient(cfg.Recipient); err != nil {
 			return InitResult{}, err
 		}
 	}
@@ -57,7 +77,7 @@ func Init(ctx context.Context, dir, name string, hosts []string) (InitResult, er
 		return InitResult{}, err
 	}
 	result := InitResult{NodeID: authority.ID(), AdminName: AdminName, Password: DrawPassword()}
-	err = populate(ctx, s, dir, hosts, result.Password)
+	err = populate(ctx, s, &cfg, result.Password)
 	if closed := s.Close(); err == nil {
 		err = closed
 	}
@@ -79,13 +99,13 @@ func private(dir string) error {
 }
 
 // populate writes the contexts that a node begins with, in one commit.
-func populate(ctx context.Context, s *store.Store, dir string, hosts []string, password string) error {
+func populate(ctx context.Context, s *store.Store, cfg *InitConfig, password string) error {
 	there, err := s.Own(ctx)
 	if err != nil {
 		return err
 	}
 	if len(there) > 0 {
-		return &model.Error{Kind: model.KindExists, Op: "init " + dir, Detail: "a node is there already", Remedy: "start it, or choose another directory"}
+		return &model.Error{Kind: model.KindExists, Op: "init " + cfg.Dir, Detail: "a node is there already", Remedy: "start it, or choose another directory"}
 	}
 	hash, err := newPasswords().hash(ctx, password)
 	if err != nil {
@@ -103,8 +123,8 @@ func populate(ctx context.Context, s *store.Store, dir string, hosts []string, p
 	}
 	for _, place := range ownPlaces {
 		create := store.Create{ID: s.NewID(), Path: place.path, Label: place.label, Schema: schemas[place.kind]}
-		if place.kind == KindNode && len(hosts) > 0 {
-			create.Settings = []store.Setting{{Name: settingHosts, Value: model.String(strings.Join(hosts, ","))}}
+		if place.kind == KindNode {
+			create.Settings = cfg.settings()
 		}
 		first.Changes = append(first.Changes, create)
 	}
@@ -118,6 +138,18 @@ func populate(ctx context.Context, s *store.Store, dir string, hosts []string, p
 		Settings: []store.Setting{{Name: settingPassword, Value: model.String(hash)}, {Name: settingRules, Value: everything}},
 	})
 	return apply(ctx, s, first)
+}
+
+// settings are those of the node's own context.
+func (c *InitConfig) settings() []store.Setting {
+	var settings []store.Setting
+	if len(c.Hosts) > 0 {
+		settings = append(settings, store.Setting{Name: settingHosts, Value: model.String(strings.Join(c.Hosts, ","))})
+	}
+	if c.Recipient != "" {
+		settings = append(settings, store.Setting{Name: settingRecipient, Value: model.String(c.Recipient)})
+	}
+	return settings
 }
 
 // apply makes one commit in a database that nothing runs on.

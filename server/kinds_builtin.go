@@ -16,12 +16,15 @@ type nodes struct {
 	calls map[string]systemCall
 }
 
-// Check reads the names for the certificate.
+// Check reads the names for the certificate, and what is set for backups.
 func (*nodes) Check(_ context.Context, p *Proposal) error {
 	if p.Op == OpSet {
 		if err := checkAudit(p); err != nil {
 			return err
 		}
+	}
+	if err := checkBackupSettings(p); err != nil {
+		return err
 	}
 	if v, given := p.Given(settingHosts); given && !v.IsNone() {
 		for host := range strings.SplitSeq(v.Text(), ",") {

@@ -36,6 +36,7 @@ type Node struct {
 	tokens     *tokens
 	profiles   *profiles.Registry
 	devices    *deviceHub
+	backups    *backups
 	kinds      Kinds
 	peers      Peers
 	router     *Router
@@ -98,6 +99,7 @@ func (n *Node) compose(context.Context) error {
 	if n.devices, err = newDeviceHub(n.cfg.Drivers, n.tree, n.store, n.commits, n.log.Named("devices")); err != nil {
 		return err
 	}
+	n.backups = newBackups(n)
 	if n.peers, err = n.newPeers(); err != nil {
 		return err
 	}
@@ -116,6 +118,7 @@ func (n *Node) compose(context.Context) error {
 	n.commits.Observe(n.audit.observe)
 	n.commits.Observe(n.devices.observe)
 	n.commits.Observe(n.peers.Observe)
+	n.commits.Observe(n.backups.observe)
 	n.api = newAPI(n)
 	return nil
 }
@@ -184,6 +187,9 @@ func (n *Node) Run(ctx context.Context) error {
 	base.start(baseCtx, "pulse", n.pulse.Run)
 	err := n.upgrade(ctx)
 	if err == nil {
+		err = n.restored(ctx)
+	}
+	if err == nil {
 		err = n.serve(ctx, baseCtx)
 	}
 	base.cancel()
@@ -201,6 +207,7 @@ func (n *Node) serve(ctx, baseCtx context.Context) error {
 	services.start(servicesCtx, "system", n.measureSelf)
 	services.start(servicesCtx, "audit", n.audit.Run)
 	services.start(servicesCtx, "tokens", n.tokens.Run)
+	services.start(servicesCtx, "backups", n.backups.run)
 	services.start(servicesCtx, "api", n.serveAPI)
 	n.log.Info("serving", "api", n.APIAddress(), "links", n.LinksAddress(), "id", n.ID().Short())
 	<-servicesCtx.Done()

@@ -15,6 +15,7 @@ import (
 var Routes = access.Methods{
 	"GET /healthz": {Who: access.Public},
 	"GET /metrics": {Who: access.Entitled, Right: model.RightView, Field: "/system"},
+	"GET /backup":  {Who: access.Entitled, Right: model.RightAdminister, Field: "/system"},
 }
 
 // routes is what the API's listener serves, each route behind its line of the table: whoever is to be known is known before the handler runs, and who

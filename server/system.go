@@ -19,9 +19,9 @@ var nodeSchema = model.Schema{
 	Settings: slices.Concat([]model.Setting{{
 		Name: settingHosts, Type: model.TypeString, Right: model.RightAdminister, Local: true, Default: model.String("localhost,127.0.0.1,::1"),
 		Description: "DNS names and IP addresses by which people reach the API, separated by commas: they stand in its certificate from the next start on.",
-	}}, auditSettings),
-	Functions: slices.Concat(auditFunctions, sessionFunctions),
-	Variables: []model.Variable{
+	}}, auditSettings, backupSettings),
+	Functions: slices.Concat(auditFunctions, sessionFunctions, backupFunctions),
+	Variables: slices.Concat([]model.Variable{
 		variableName:       {Name: "name", Type: model.TypeString, Description: "What people call the node."},
 		variableVersion:    {Name: "version", Type: model.TypeString, Description: "Of the program."},
 		variableEpoch:      {Name: "epoch", Type: model.TypeString, Description: "This life of the node."},
@@ -39,7 +39,7 @@ var nodeSchema = model.Schema{
 		variableMemory:     {Name: "memory", Type: model.TypeInt64, Unit: "B", Description: "What the program holds in memory, without SQLite."},
 		variableAuditHead: {Name: "audit_head", Type: model.TypeString,
 			Description: "The last row of the audit log, NUMBER:HASH. Whoever remembers it can tell later whether the log still says what it said."},
-	},
+	}, backupVariables),
 }
 
 // The variables of a node.
@@ -101,6 +101,9 @@ func (n *Node) publishSelf(c *tree.Context) {
 	var batch tree.Batch
 	for i, v := range values {
 		batch.Add(c.Slots.First+tree.Slot(i), model.Sample{Value: v, Source: model.TimeOf(now)})
+	}
+	for name, v := range n.backups.values() {
+		batch.Add(c.Slots.First+tree.Slot(c.Schema.VariableIndex(name)), model.Sample{Value: v, Source: model.TimeOf(now)})
 	}
 	n.tree.Publish(&batch)
 }

@@ -51,6 +51,7 @@ type logins interface {
 // client speaks to one node.
 type client struct {
 	target  *target
+	over    *http.Client
 	trees   apiv1connect.TreeServiceClient
 	session apiv1connect.SessionServiceClient
 	nodes   apiv1connect.NodeServiceClient
@@ -92,7 +93,7 @@ func (c *cli) dial(to *target) (*client, error) {
 	}}
 	limit := connect.WithReadMaxBytes(maxAnswerBytes)
 	at := &client{
-		target: to, trees: apiv1connect.NewTreeServiceClient(over, to.url, limit),
+		target: to, over: over, trees: apiv1connect.NewTreeServiceClient(over, to.url, limit),
 		session: apiv1connect.NewSessionServiceClient(over, to.url, limit), nodes: apiv1connect.NewNodeServiceClient(over, to.url, limit),
 	}
 	if c.timeout > 0 {

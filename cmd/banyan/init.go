@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"banyan/backup"
 	"banyan/model"
 	"banyan/server"
 
@@ -19,14 +20,15 @@ import (
 const configName = "node.yaml"
 
 func newInit(c *cli) *cobra.Command {
-	var dir, name, api, links string
+	var dir, name, api, links, keyFile string
 	var hosts []string
 	cmd := &cobra.Command{
 		Use:   "init --dir DIR --name NAME",
 		Short: "Make a node, and print the administrator's password",
 		Long: `Make the directory of a node: its identity, its database, its first administrator ("admin"), and node.yaml for "banyan
-serve". The administrator's password is drawn and shown once, alone on standard output. --host names how people
-reach the node: its certificate is for these names and addresses.`,
+serve". The administrator's password is drawn and shown once, alone on standard output. The recovery key, which opens the
+node's backups, is shown once on standard error, or written to --recovery-key; the node never has it. --host names
+how people reach the node: its certificate is for these names and addresses.`,
 		Example: `  banyan init --dir /var/lib/banyan --name berlin --host berlin.example
   banyan init --dir second --name second --api 127.0.0.1:8543 --links 127.0.0.1:7543    # beside another node
   banyan init --dir ./hq --name hq --api 0.0.0.0:8443 --links 0.0.0.0:7443 --host hq.example --host 10.0.0.5`,
@@ -43,7 +45,7 @@ reach the node: its certificate is for these names and addresses.`,
 					return usagef(cmd, "%s: %q is not HOST:PORT", flag, address)
 				}
 			}
-			return c.init(cmd, dir, name, hosts, nodeFile(name, api, links))
+			return c.init(cmd, server.InitConfig{Dir: dir, Name: name, Hosts: hosts}, keyFile, nodeFile(name, api, links))
 		},
 	}
 	flags := cmd.Flags()
@@ -52,6 +54,7 @@ reach the node: its certificate is for these names and addresses.`,
 	flags.StringSliceVar(&hosts, "host", nil, "name or address by which the API is reached (default this machine only); may be repeated")
 	flags.StringVar(&api, "api", "127.0.0.1:8443", "where the API listens; each node of a machine needs a port of its own")
 	flags.StringVar(&links, "links", "127.0.0.1:7443", "where links of other nodes are accepted, likewise")
+	flags.StringVar(&keyFile, "recovery-key", "", "new `FILE` to write the recovery key to, in place of showing it")
 	return cmd
 }
 
@@ -60,28 +63,57 @@ func nodeFile(name, api, links string) []byte {
 	return fmt.Appendf(nil, "name: %s\ndata: .\nlisteners:\n  api: %s\n  links: %s\n", strconv.Quote(name), strconv.Quote(api), strconv.Quote(links))
 }
 
-func (c *cli) init(cmd *cobra.Command, dir, name string, hosts []string, content []byte) error {
-	made, err := server.Init(cmd.Context(), dir, name, hosts)
+func (c *cli) init(cmd *cobra.Command, cfg server.InitConfig, keyFile string, content []byte) error {
+	key, err := backup.NewKey()
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(dir, configName)
+	cfg.Recipient = key.Recipient()
+	if keyFile != "" {
+		if _, err := os.Lstat(keyFile); !errors.Is(err, fs.ErrNotExist) {
+			return model.Errorf(model.KindExists, "%s is there already, and may hold a recovery key", keyFile)
+		}
+	}
+	made, err := server.InitNode(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(cfg.Dir, configName)
 	if err := writeNew(file, content); err != nil {
 		return model.Errorf(model.KindInternal, "the node is made, but %s could not be written: %w", file, err)
 	}
-	if c.json {
-		return c.printJSON(struct {
-			Name     string `json:"name"`
-			ID       string `json:"id"`
-			Config   string `json:"config"`
-			User     string `json:"user"`
-			Password string `json:"password"`
-		}{name, made.NodeID.String(), file, made.AdminName, made.Password})
+	if keyFile != "" {
+		if err := writeNew(keyFile, []byte(key.Reveal()+"\n")); err != nil {
+			return model.Errorf(model.KindInternal, "the node is made, but %s could not be written (draw another key with `banyan recovery renew`): %w", keyFile, err)
+		}
 	}
-	c.note("Node %s (%s) is made in %s. `banyan serve --dir %s` runs it; then", clean(name), made.NodeID.Short(), clean(dir), clean(dir))
-	c.note("  banyan login %s --ca %s --name %s", clean(loginAddress(content, hosts)), clean(filepath.Join(dir, "ca.pem")), made.AdminName)
-	c.note("with this password, which is shown once and kept nowhere:")
+	if c.json {
+		form := initJSON{cfg.Name, made.NodeID.String(), file, made.AdminName, made.Password, key.Reveal(), key.Recipient()}
+		if keyFile != "" {
+			form.Key = ""
+		}
+		return c.printJSON(form)
+	}
+	dir := clean(cfg.Dir)
+	c.note("Node %s (%s) is made in %s. `banyan serve --dir %s` runs it; then", clean(cfg.Name), made.NodeID.Short(), dir, dir)
+	c.note("  banyan login %s --ca %s --name %s", clean(loginAddress(content, cfg.Hosts)), clean(filepath.Join(cfg.Dir, "ca.pem")), made.AdminName)
+	if keyFile != "" {
+		c.note("The recovery key, without which no backup of the node can be opened, is in %s. Keep it apart from the node.", clean(keyFile))
+	} else {
+		c.note("This recovery key opens the node's backups; it is shown once and kept nowhere. Keep it apart from the node:\n  %s", key.Reveal())
+	}
+	c.note("The administrator's password, which is shown once and kept nowhere as well:")
 	return c.printf("%s\n", made.Password)
+}
+
+type initJSON struct {
+	Name      string `json:"name"`
+	ID        string `json:"id"`
+	Config    string `json:"config"`
+	User      string `json:"user"`
+	Password  string `json:"password"`
+	Key       string `json:"recovery_key,omitempty"`
+	Recipient string `json:"recovery_recipient"`
 }
 
 // loginAddress is how people reach the API.

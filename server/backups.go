@@ -1,0 +1,211 @@
+package server
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"banyan/backup"
+	"banyan/model"
+	"banyan/tree"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Names of what /system has for backups.
+const (
+	settingRecipient   = "recovery_recipient"
+	settingBackupDir   = "backup_dir"
+	settingBackupEvery = "backup_every"
+	settingBackupKeep  = "backup_keep"
+
+	variableBackupTime     = "backup_time"
+	variableBackupState    = "backup_state"
+	variableBackupSize     = "backup_size"
+	variableBackupDetail   = "backup_detail"
+	variableRestored       = "restored"
+	variableRestoredBackup = "restored_backup"
+
+	functionBackup = "backup"
+)
+
+var backupSettings = []model.Setting{
+	{Name: settingRecipient, Type: model.TypeString, Right: model.RightAdminister, Local: true,
+		Description: "Public half of the recovery key, by which backups are sealed; it begins with age1. The node never has the other half. `banyan recovery renew` draws one."},
+	{Name: settingBackupDir, Type: model.TypeString, Right: model.RightAdminister, Local: true,
+		Description: "Directory of the host in which the node keeps backups of itself; empty for none. On another disk than the node's it is worth more."},
+	{Name: settingBackupEvery, Type: model.TypeDuration, Right: model.RightAdminister, Local: true, Default: model.Duration(24 * time.Hour),
+		Description: "How often a backup is made there, 1m at least; 0 for only when somebody calls backup."},
+	{Name: settingBackupKeep, Type: model.TypeInt64, Right: model.RightAdminister, Local: true, Default: model.Int64(7),
+		Description: "How many of them are kept, the newest, 1 to 1000."},
+}
+
+var backupVariables = []model.Variable{
+	{Name: variableBackupTime, Type: model.TypeTime, Description: "When the newest backup was made that succeeded."},
+	{Name: variableBackupState, Type: model.TypeString, Description: "none, making, ok, or failed: how the newest try ended."},
+	{Name: variableBackupSize, Type: model.TypeInt64, Unit: "B", Description: "Of the newest backup that succeeded."},
+	{Name: variableBackupDetail, Type: model.TypeString, Description: "How far one is that is being made, or why the newest one failed."},
+	{Name: variableRestored, Type: model.TypeTime, Description: "When this node was restored from a backup; no value where it never was."},
+	{Name: variableRestoredBackup, Type: model.TypeTime, Description: "When the backup was made that it was restored from."},
+}
+
+var backupFunctions = []model.Function{{
+	Name: functionBackup, Right: model.RightAdminister, Local: true, Description: "Makes a backup in backup_dir now.",
+	Results: []model.Field{
+		{Name: "file", Type: model.TypeString, Description: "Where it is."},
+		{Name: "size", Type: model.TypeInt64, Unit: "B"},
+		{Name: "time", Type: model.TypeTime, Description: "When it was made: everything that was confirmed before is in it."},
+		{Name: "revision", Type: model.TypeString, Description: "The last one in it."},
+		{Name: "recipient", Type: model.TypeString, Description: "Whose key opens it."},
+	},
+}}
+
+// backups makes backups of the node: those that are due, and those that somebody asks for. One is made at a time.
+type backups struct {
+	node *Node
+	log  hclog.Logger
+	turn chan struct{} // capacity 1: full while one is made
+	wake chan struct{} // capacity 1: settings changed
+
+	mu     sync.Mutex // guards all below
+	state  string
+	detail string
+	last   time.Time // when the newest was made that succeeded
+	size   int64
+}
+
+// States of the newest backup.
+const (
+	backupNone   = "none"
+	backupMaking = "making"
+	backupOK     = "ok"
+	backupFailed = "failed"
+)
+
+func newBackups(n *Node) *backups {
+	backup.Tidy(n.cfg.Data)
+	return &backups{node: n, log: n.log.Named("backup"), turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), state: backupNone}
+}
+
+// source is the node as a backup sees it.
+func (b *backups) source() backup.Source {
+	n := b.node
+	return backup.Source{
+		Node: n.ID(), Name: n.cfg.Name, Dir: n.cfg.Data, Config: n.cfg.source(), Program: n.cfg.Version, Recipient: n.systemSetting(settingRecipient).Text(),
+		Copy: n.store.CopyTo, Now: func() model.Time { return model.TimeOf(n.cfg.Now()) },
+	}
+}
+
+// make makes a backup in a file, when it is its turn.
+func (b *backups) make(ctx context.Context, file string) (backup.Manifest, int64, error) {
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		return backup.Manifest{}, 0, ctx.Err()
+	}
+	b.tell(func() { b.state, b.detail = backupMaking, "" })
+	said := b.node.cfg.Now()
+	m, err := backup.Make(ctx, b.source(), file, func(p backup.Progress) {
+		if now := b.node.cfg.Now(); now.Sub(said) >= backupTellEvery {
+			said = now
+			b.tell(func() { b.detail = progressText(p) })
+		}
+	})
+	size := int64(0)
+	if err == nil {
+		var info os.FileInfo
+		if info, err = os.Stat(file); err == nil {
+			size = info.Size()
+		}
+	}
+	b.tell(func() {
+		b.state, b.detail = backupOK, m.AuditProblem
+		if err != nil {
+			b.state, b.detail = backupFailed, err.Error()
+			return
+		}
+		b.last, b.size = m.Made.Std(), size
+	})
+	if err != nil {
+		b.log.Error("a backup failed", "error", err)
+		return m, 0, err
+	}
+	if m.AuditProblem != "" {
+		b.log.Error("the audit log is not whole, and so it is in the backup", "problem", m.AuditProblem)
+	}
+	b.log.Info("backup made", "revision", m.Revision, "contexts", m.Contexts, "bytes", size)
+	return m, size, nil
+}
+
+// backupTellEvery is how often it is told how far a backup is.
+const backupTellEvery = 250 * time.Millisecond
+
+func progressText(p backup.Progress) string {
+	if p.Total <= 0 {
+		return p.Doing
+	}
+	return p.Doing + " " + model.Int64(100*p.Done/p.Total).String() + " %"
+}
+
+// tell changes what is shown, and shows it.
+func (b *backups) tell(change func()) {
+	b.mu.Lock()
+	change()
+	b.mu.Unlock()
+	signal(b.node.measure)
+}
+
+// values are the variables of /system that tell of backups.
+func (b *backups) values() map[string]model.Value {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	values := map[string]model.Value{variableBackupState: model.String(b.state), variableBackupDetail: model.String(b.detail)}
+	if !b.last.IsZero() {
+		values[variableBackupTime], values[variableBackupSize] = model.Instant(model.TimeOf(b.last)), model.Int64(b.size)
+	}
+	if restores := b.node.store.Restores(); len(restores) > 0 {
+		newest := restores[len(restores)-1]
+		values[variableRestored], values[variableRestoredBackup] = model.Instant(newest.Time), model.Instant(newest.Backup)
+	}
+	return values
+}
+
+// systemSetting is a setting of the node's own context.
+func (n *Node) systemSetting(name string) model.Value {
+	c, there := n.tree.Lookup(systemPath)
+	if !there {
+		return model.Value{}
+	}
+	return c.SettingNamed(name)
+}
+
+// observe wakes the schedule when its settings may have changed.
+func (b *backups) observe(changed []tree.Context, _ []tree.Tombstone) {
+	for i := range changed {
+		if changed[i].Path == systemPath {
+			signal(b.wake)
+		}
+	}
+}
+
+// checkBackupSettings refuses settings that cannot be meant.
+func checkBackupSettings(p *Proposal) error {
+	if v, given := p.Given(settingRecipient); given && v.Text() != "" {
+		if err := backup.CheckRecipient(v.Text()); err != nil {
+			return err
+		}
+	}
+	if v, given := p.Given(settingBackupDir); given && v.Text() != "" && !filepath.IsAbs(v.Text()) {
+		return model.Errorf(model.KindInvalid, "%s is a whole path, which begins with /", settingBackupDir)
+	}
+	if v, given := p.Given(settingBackupEvery); given && !v.IsNone() && v.Duration() != 0 && v.Duration() < time.Minute {
+		return model.Errorf(model.KindInvalid, "%s is 1m at least, or 0 for never", settingBackupEvery)
+	}
+	if v, given := p.Given(settingBackupKeep); given && !v.IsNone() && (v.Int64() < 1 || v.Int64() > 1000) {
+		return model.Errorf(model.KindInvalid, "%s is 1 to 1000", settingBackupKeep)
+	}
+	return nil
+}
