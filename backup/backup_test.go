@@ -301,7 +301,7 @@ func TestRestoreRefusals(t *testing.T) {
 	if _, err := f.restore(file, empty); err != nil {
 		t.Fatal(err)
 	}
-	if names := strings.Join(left(t, empty), " "); names != "ca.pem node.db node.yaml profiles root.pem secret.key" {
+	if names := strings.Join(left(t, empty), " "); names != "ca.pem node.db node.yaml profiles recovery.pub root.pem secret.key" {
 		t.Errorf("in a directory that was there: %s", names)
 	}
 	if _, err := f.restore(filepath.Join(dir, "absent"), filepath.Join(dir, "node")); model.KindOf(err) != model.KindNotFound {

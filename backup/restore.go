@@ -131,6 +131,9 @@ func (r *Restoring) fill(ctx context.Context, file, work string) (Restored, erro
 	if err := store.MarkRestored(ctx, filepath.Join(work, partDatabase), done.Restore); err != nil {
 		return Restored{}, err
 	}
+	if err := SetRecipient(work, m.Recipient); err != nil {
+		return Restored{}, err
+	}
 	config := filepath.Join(work, partConfig)
 	text, err := os.ReadFile(config)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"banyan/access"
 	"banyan/backup"
 	"banyan/model"
 	"banyan/tree"
@@ -16,7 +17,6 @@ import (
 
 // Names of what /system has for backups.
 const (
-	settingRecipient   = "recovery_recipient"
 	settingBackupDir   = "backup_dir"
 	settingBackupEvery = "backup_every"
 	settingBackupKeep  = "backup_keep"
@@ -25,15 +25,15 @@ const (
 	variableBackupState    = "backup_state"
 	variableBackupSize     = "backup_size"
 	variableBackupDetail   = "backup_detail"
+	variableRecipient      = "recovery_recipient"
 	variableRestored       = "restored"
 	variableRestoredBackup = "restored_backup"
 
-	functionBackup = "backup"
+	functionBackup      = "backup"
+	functionSetRecovery = "set_recovery"
 )
 
 var backupSettings = []model.Setting{
-	{Name: settingRecipient, Type: model.TypeString, Right: model.RightAdminister, Local: true,
-		Description: "Public half of the recovery key, by which backups are sealed; it begins with age1. The node never has the other half. `banyan recovery renew` draws one."},
 	{Name: settingBackupDir, Type: model.TypeString, Right: model.RightAdminister, Local: true,
 		Description: "Directory of the host in which the node keeps backups of itself; empty for none. On another disk than the node's it is worth more."},
 	{Name: settingBackupEvery, Type: model.TypeDuration, Right: model.RightAdminister, Local: true, Default: model.Duration(24 * time.Hour),
@@ -47,6 +47,7 @@ var backupVariables = []model.Variable{
 	{Name: variableBackupState, Type: model.TypeString, Description: "none, making, ok, or failed: how the newest try ended."},
 	{Name: variableBackupSize, Type: model.TypeInt64, Unit: "B", Description: "Of the newest backup that succeeded."},
 	{Name: variableBackupDetail, Type: model.TypeString, Description: "How far one is that is being made, or why the newest one failed."},
+	{Name: variableRecipient, Type: model.TypeString, Description: "Public half of the recovery key, by which backups are sealed. The node never has the other half."},
 	{Name: variableRestored, Type: model.TypeTime, Description: "When this node was restored from a backup; no value where it never was."},
 	{Name: variableRestoredBackup, Type: model.TypeTime, Description: "When the backup was made that it was restored from."},
 }
@@ -60,6 +61,10 @@ var backupFunctions = []model.Function{{
 		{Name: "revision", Type: model.TypeString, Description: "The last one in it."},
 		{Name: "recipient", Type: model.TypeString, Description: "Whose key opens it."},
 	},
+}, {
+	Name: functionSetRecovery, Right: model.RightAdminister, Local: true, Idempotent: true,
+	Description: "Lets backups be sealed to another recovery key from now on; `banyan recovery renew` draws one and calls this.",
+	Parameters:  []model.Field{{Name: "recipient", Type: model.TypeString, Description: "Public half of the key; it begins with age1."}},
 }}
 
 // backups makes backups of the node: those that are due, and those that somebody asks for. One is made at a time.
@@ -89,11 +94,18 @@ func newBackups(n *Node) *backups {
 	return &backups{node: n, log: n.log.Named("backup"), turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), state: backupNone}
 }
 
+// setRecovery is the function set_recovery of /system.
+func (b *backups) setRecovery(_ context.Context, _ access.Principal, g given) ([]model.Argument, error) {
+	err := backup.SetRecipient(b.node.cfg.Data, g.text("recipient", ""))
+	signal(b.node.measure)
+	return nil, err
+}
+
 // source is the node as a backup sees it.
-func (b *backups) source() backup.Source {
+func (b *backups) source(recipient string) backup.Source {
 	n := b.node
 	return backup.Source{
-		Node: n.ID(), Name: n.cfg.Name, Dir: n.cfg.Data, Config: n.cfg.source(), Program: n.cfg.Version, Recipient: n.systemSetting(settingRecipient).Text(),
+		Node: n.ID(), Name: n.cfg.Name, Dir: n.cfg.Data, Config: n.cfg.source(), Program: n.cfg.Version, Recipient: recipient,
 		Copy: n.store.CopyTo, Now: func() model.Time { return model.TimeOf(n.cfg.Now()) },
 	}
 }
@@ -108,12 +120,16 @@ func (b *backups) make(ctx context.Context, file string) (backup.Manifest, int64
 	}
 	b.tell(func() { b.state, b.detail = backupMaking, "" })
 	said := b.node.cfg.Now()
-	m, err := backup.Make(ctx, b.source(), file, func(p backup.Progress) {
-		if now := b.node.cfg.Now(); now.Sub(said) >= backupTellEvery {
-			said = now
-			b.tell(func() { b.detail = progressText(p) })
-		}
-	})
+	var m backup.Manifest
+	recipient, err := backup.Recipient(b.node.cfg.Data)
+	if err == nil {
+		m, err = backup.Make(ctx, b.source(recipient), file, func(p backup.Progress) {
+			if now := b.node.cfg.Now(); now.Sub(said) >= backupTellEvery {
+				said = now
+				b.tell(func() { b.detail = progressText(p) })
+			}
+		})
+	}
 	size := int64(0)
 	if err == nil {
 		var info os.FileInfo
@@ -166,6 +182,8 @@ func (b *backups) values() map[string]model.Value {
 	if !b.last.IsZero() {
 		values[variableBackupTime], values[variableBackupSize] = model.Instant(model.TimeOf(b.last)), model.Int64(b.size)
 	}
+	recipient, _ := backup.Recipient(b.node.cfg.Data) // a damaged one is told when it is needed
+	values[variableRecipient] = model.String(recipient)
 	if restores := b.node.store.Restores(); len(restores) > 0 {
 		newest := restores[len(restores)-1]
 		values[variableRestored], values[variableRestoredBackup] = model.Instant(newest.Time), model.Instant(newest.Backup)
@@ -193,11 +211,6 @@ func (b *backups) observe(changed []tree.Context, _ []tree.Tombstone) {
 
 // checkBackupSettings refuses settings that cannot be meant.
 func checkBackupSettings(p *Proposal) error {
-	if v, given := p.Given(settingRecipient); given && v.Text() != "" {
-		if err := backup.CheckRecipient(v.Text()); err != nil {
-			return err
-		}
-	}
 	if v, given := p.Given(settingBackupDir); given && v.Text() != "" && !filepath.IsAbs(v.Text()) {
 		return model.Errorf(model.KindInvalid, "%s is a whole path, which begins with /", settingBackupDir)
 	}

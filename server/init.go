@@ -50,11 +50,6 @@ func InitNode(ctx context.Context, cfg InitConfig) (InitResult, error) {
 			return InitResult{}, err
 		}
 	}
-	if cfg.Recipient != "" {
-		if err := backup.CheckRecipient(cfg.Recipient); err != nil {
-			return InitResult{}, err
-		}
-	}
 	if err := private(dir); err != nil {
 		return InitResult{}, err
 	}
@@ -80,6 +75,9 @@ func InitNode(ctx context.Context, cfg InitConfig) (InitResult, error) {
 	err = populate(ctx, s, &cfg, result.Password)
 	if closed := s.Close(); err == nil {
 		err = closed
+	}
+	if err == nil && cfg.Recipient != "" {
+		err = backup.SetRecipient(dir, cfg.Recipient) // last: of a node that is there already it stays
 	}
 	if err != nil {
 		return InitResult{}, err
@@ -123,8 +121,8 @@ func populate(ctx context.Context, s *store.Store, cfg *InitConfig, password str
 	}
 	for _, place := range ownPlaces {
 		create := store.Create{ID: s.NewID(), Path: place.path, Label: place.label, Schema: schemas[place.kind]}
-		if place.kind == KindNode {
-			create.Settings = cfg.settings()
+		if place.kind == KindNode && len(cfg.Hosts) > 0 {
+			create.Settings = []store.Setting{{Name: settingHosts, Value: model.String(strings.Join(cfg.Hosts, ","))}}
 		}
 		first.Changes = append(first.Changes, create)
 	}
@@ -138,18 +136,6 @@ func populate(ctx context.Context, s *store.Store, cfg *InitConfig, password str
 		Settings: []store.Setting{{Name: settingPassword, Value: model.String(hash)}, {Name: settingRules, Value: everything}},
 	})
 	return apply(ctx, s, first)
-}
-
-// settings are those of the node's own context.
-func (c *InitConfig) settings() []store.Setting {
-	var settings []store.Setting
-	if len(c.Hosts) > 0 {
-		settings = append(settings, store.Setting{Name: settingHosts, Value: model.String(strings.Join(c.Hosts, ","))})
-	}
-	if c.Recipient != "" {
-		settings = append(settings, store.Setting{Name: settingRecipient, Value: model.String(c.Recipient)})
-	}
-	return settings
 }
 
 // apply makes one commit in a database that nothing runs on.

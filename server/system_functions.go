@@ -15,7 +15,7 @@ type systemCall func(ctx context.Context, by access.Principal, given given) ([]m
 
 // systemCalls are what the functions of /system do, by name.
 func (n *Node) systemCalls() map[string]systemCall {
-	calls := map[string]systemCall{functionAudit: n.audit.read, functionVerifyAudit: n.audit.verify, functionBackup: n.backups.now}
+	calls := map[string]systemCall{functionAudit: n.audit.read, functionVerifyAudit: n.audit.verify, functionBackup: n.backups.now, functionSetRecovery: n.backups.setRecovery}
 	maps.Copy(calls, n.sessionCalls())
 	return calls
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"banyan/backup"
 	"banyan/model"
-	"banyan/proto/apiv1"
 
 	"github.com/spf13/cobra"
 )
@@ -40,9 +39,7 @@ drawn here and never sent to the node. Backups that were made before need the ke
 				return err
 			}
 			defer stop()
-			address := model.Address{Path: systemPath, Name: "recovery_recipient"}
-			_, err = ask(ctx, at, "set", address, at.trees.Set, &apiv1.SetRequest{Address: address.String(), Text: key.Recipient()})
-			if err != nil {
+			if _, err := at.call(ctx, model.Address{Path: systemPath, Name: "set_recovery"}, named{texts: texts("recipient", key.Recipient())}); err != nil {
 				return err
 			}
 			if c.json {
