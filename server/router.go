@@ -106,7 +106,10 @@ func (r *Router) locate(e *model.Error, q *Request) {
 		}
 		q.locateEdit(e)
 	} else {
-		e.Op, e.Path, e.Name, e.Edit, e.Also = q.Op.String(), q.Path, q.Name, 0, nil
+		e.Op, e.Path, e.Edit, e.Also = q.Op.String(), q.Path, 0, nil
+		if q.Op != OpCreate { // of a creation the error may name the setting
+			e.Name = q.Name
+		}
 	}
 	if e.Node == "" && e.Kind != model.KindNotFound {
 		e.Node = r.node

@@ -164,7 +164,7 @@ func (s *shell) do(t *testing.T, step step) bool {
 	if step.file != "" {
 		step.command = fmt.Sprintf("mkdir -p \"$(dirname '%s')\"; cat >'%s' <<'END OF FILE'\n%sEND OF FILE", step.file, step.file, step.content)
 	}
-	if _, err := fmt.Fprintf(s.in, "{ %s\n} </dev/null; echo; echo '%s' $?\n", step.command, endMark); err != nil {
+	if _, err := fmt.Fprintf(s.in, "{ %s\n} </dev/null; code=$?; echo; echo '%s' $code\n", step.command, endMark); err != nil {
 		t.Fatal(err)
 	}
 	printed, code := s.read(t, step)
