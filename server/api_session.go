@@ -70,6 +70,12 @@ func (a *api) Who(ctx context.Context, q *apiv1.WhoRequest) (*apiv1.WhoResponse,
 	if !enabled {
 		return out, nil
 	}
+	if q.GetAddress() != "" {
+		var err error
+		if out.Explanation, err = a.node.explainSelf(caller.Principal, q.GetAddress(), q.GetRight()); err != nil {
+			return nil, err
+		}
+	}
 	rules, err := policyRules(a.node.policies, &user)
 	for _, r := range rules {
 		out.Rules = append(out.Rules, r.Pattern.String()+" "+r.Right.String())

@@ -15,13 +15,16 @@ type systemCall func(ctx context.Context, by access.Principal, given given) ([]m
 
 // systemCalls are what the functions of /system do, by name.
 func (n *Node) systemCalls() map[string]systemCall {
-	calls := map[string]systemCall{functionAudit: n.audit.read, functionVerifyAudit: n.audit.verify, functionBackup: n.backups.now, functionSetRecovery: n.backups.setRecovery}
+	calls := map[string]systemCall{
+		functionAudit: n.audit.read, functionVerifyAudit: n.audit.verify, functionExplainRight: n.explainRight,
+		functionBackup: n.backups.now, functionSetRecovery: n.backups.setRecovery,
+	}
 	maps.Copy(calls, n.sessionCalls())
 	return calls
 }
 
 // systemShows are those of them that only show something.
-var systemShows = map[string]bool{functionAudit: true, functionVerifyAudit: true, functionSessions: true, functionLocks: true}
+var systemShows = map[string]bool{functionAudit: true, functionVerifyAudit: true, functionSessions: true, functionLocks: true, functionExplainRight: true}
 
 // Call runs a function of the node itself.
 func (c *nodes) Call(ctx context.Context, _ *tree.Context, function string, arguments []model.Argument, by access.Principal) ([]model.Argument, error) {
