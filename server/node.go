@@ -103,7 +103,7 @@ func (n *Node) compose(context.Context) error {
 	if n.peers, err = n.newPeers(); err != nil {
 		return err
 	}
-	n.policies.grants = n.peers.Grants
+	n.policies.grants, n.policies.heard = n.peers.Grants, n.commits.tell
 	n.router = &Router{
 		node: n.cfg.Name, tree: n.tree, policies: n.policies, rules: n.policies, kinds: n.kinds, part: n.devices.part, commits: n.commits, pulse: n.pulse, forward: n.peers, now: n.cfg.Now, audit: n.audit,
 		log: n.log.Named("router"),

@@ -17,6 +17,7 @@ type policies struct {
 	node   string
 	tree   *tree.Tree
 	grants func() map[string]*access.Grant
+	heard  func() // tells everybody who acts by the tree, this included, what it shows by now
 	log    hclog.Logger
 
 	wanted  atomic.Uint64 // counts changes

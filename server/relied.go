@@ -19,7 +19,10 @@ const mostRelied = 200
 // relied is what decides whether somebody may give rights: they themselves and whoever is given to, with the roles of both; over a link what the
 // neighbour was granted. A commit that gives rights has their revisions as conditions. Otherwise somebody whose rights are taken away at the same
 // moment could give them to a friend just after, and somebody who sets a password could get more by it than they were judged by.
+//
+// What the tree shows may not be judged by yet: whoever judges after this is.
 func (p *policies) relied(ctx context.Context, who access.Principal, to ...model.Path) []store.Condition {
+	defer p.heard()
 	var on []store.Condition
 	seen := map[model.ContextID]bool{}
 	add := func(c *tree.Context) {
