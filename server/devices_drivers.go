@@ -10,6 +10,7 @@ import (
 	"banyan/devices/host"
 	"banyan/devices/modbus"
 	"banyan/devices/mqtt"
+	"banyan/devices/ping"
 	"banyan/devices/prometheus"
 	"banyan/devices/simulator"
 	"banyan/devices/snmp"
@@ -36,6 +37,7 @@ func Drivers(env DriverEnv) []devices.Driver {
 		simulator.Driver{},
 		modbus.Driver{Profiles: env.Profiles},
 		mqtt.Driver{Profiles: env.Profiles},
+		ping.New(),
 		prometheus.Driver{Profiles: env.Profiles},
 		snmp.Driver{Profiles: env.Profiles},
 		tcp.Driver{},
