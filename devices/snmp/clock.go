@@ -105,7 +105,7 @@ func (m *moment) since(before *moment) time.Duration {
 		return wall
 	}
 	own := tickDuration(m.ticks - before.ticks)
-	if (own - wall).Abs() > wall/4+2*time.Second {
+	if (own - wall).Abs() > max(wall/4, min(wall/2, 2*time.Second)) {
 		return wall
 	}
 	return own

@@ -162,7 +162,7 @@ func (d *device) Poll(ctx context.Context, publish devices.Publisher) error {
 
 // observe takes over the device's clock.
 func (d *device) observe() *moment {
-	wall := time.Now()
+	wall := d.session.now()
 	uptime := d.answers[objectUptime]
 	if uptime.form != ticks {
 		return &moment{wall: wall}

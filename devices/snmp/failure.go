@@ -52,8 +52,11 @@ func (s *session) silence() error {
 		return model.Errorf(model.KindTimeout, "the device sends answers, but none to what it was asked: request IDs do not match")
 	}
 	e := &model.Error{Kind: model.KindTimeout, Detail: "no answer from " + s.target.String()}
-	if s.target.version != gosnmp.Version3 {
+	switch {
+	case s.target.version != gosnmp.Version3:
 		e.Remedy = "a wrong community looks the same: devices do not answer to it"
+	case s.target.priv != gosnmp.NoPriv:
+		e.Remedy = "a wrong priv_password or priv_protocol can look the same: some devices do not answer to it"
 	}
 	return e
 }

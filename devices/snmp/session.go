@@ -23,6 +23,7 @@ const (
 // session is the conversation with one device: one request at a time. It learns what the device can bear, and keeps that for its life.
 type session struct {
 	target target
+	now    func() time.Time
 	turn   chan struct{} // holds a token while a request is under way; guards all fields below
 
 	client *gosnmp.GoSNMP // nil while there is no socket
@@ -37,7 +38,7 @@ type session struct {
 
 func newSession(t target, oids, repetitions int) *session {
 	return &session{
-		target: t, turn: make(chan struct{}, 1), oids: oids, repetitions: repetitions, noBulk: t.version == gosnmp.Version1,
+		target: t, now: time.Now, turn: make(chan struct{}, 1), oids: oids, repetitions: repetitions, noBulk: t.version == gosnmp.Version1 || repetitions == 0,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -180,3 +181,5 @@ func poll(t testing.TB, d *device, to devices.Publisher) error {
 	defer cancel()
 	return d.Poll(ctx, to)
 }
+
+func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }

@@ -73,9 +73,6 @@ func (s *session) step(ctx context.Context, open []cursor, clock oid, take taker
 		for _, c := range open[:width] {
 			list = append(list, c.last)
 		}
-		if s.noBulk && fixed == 1 {
-			list, fixed = list[1:], 0 // GETNEXT would give what comes after the clock
-		}
 		answer, err := s.ask(ctx, list, fixed, width)
 		if err != nil {
 			if model.KindOf(err) == model.KindTimeout && ctx.Err() == nil || model.KindOf(err) == model.KindCorrupt {
@@ -90,8 +87,18 @@ func (s *session) step(ctx context.Context, open []cursor, clock oid, take taker
 			continue
 		case answer.Error != gosnmp.NoError:
 			return width, nil
+		case len(answer.Variables) <= fixed && s.lower():
+			continue
+		case len(answer.Variables) <= fixed:
+			return width, model.Errorf(model.KindCorrupt, "the device answers with nothing to a request for what comes next")
 		}
-		return width, advance(open[:width], answer.Variables, fixed, clock, take)
+		now := reading{}
+		if fixed > 0 {
+			now = clockOf(&answer.Variables[0], clock)
+		}
+		take.stamp(now, s.now())
+		advance(open[:width], answer.Variables[fixed:], take)
+		return width, nil
 	}
 }
 
@@ -131,28 +138,16 @@ func (s *session) complains(answer *gosnmp.SnmpPacket, open []cursor, fixed int)
 	return false, nil
 }
 
-// advance takes over an answer: the clock, and then the columns in turns, as many as the device sent.
-func advance(open []cursor, answers []gosnmp.SnmpPDU, fixed int, clock oid, take taker) error {
-	now := reading{}
-	if fixed > 0 && len(answers) > 0 {
-		now = clockOf(&answers[0], clock)
-		answers = answers[1:]
-	}
-	if len(answers) == 0 {
-		return model.Errorf(model.KindCorrupt, "the device answers with nothing to a request for what comes next")
-	}
-	take.stamp(now, time.Now())
+// advance takes over an answer: the columns in turns, as many as the device sent. What did not fit is asked for again.
+func advance(open []cursor, answers []gosnmp.SnmpPDU, take taker) {
 	for i := range answers {
-		c := &open[i%len(open)]
-		if c.last == "" || c.err != nil {
-			continue
+		if c := &open[i%len(open)]; c.last != "" && c.err == nil {
+			c.take(&answers[i], take)
 		}
-		c.take(&answers[i], take)
 	}
-	return nil // what did not fit is asked for again
 }
 
-// clockOf is the device's uptime. GETBULK gives what comes after the object that it is asked for, so it is asked for the object without its .0.
+// clockOf is the device's uptime. What comes next is answered, so it is asked for without its .0.
 func clockOf(v *gosnmp.SnmpPDU, asked oid) reading {
 	if _, ok := oid(v.Name).below(asked); ok {
 		return read(v)
