@@ -222,13 +222,6 @@ func (a *agent) set(request, answer *gosnmp.SnmpPacket) {
 	}
 }
 
-// count is how many requests there were.
-func (a *agent) count() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.requests)
-}
-
 // Objects of the types that tests need.
 func text(o, v string) gosnmp.SnmpPDU {
 	return gosnmp.SnmpPDU{Name: "." + o, Type: gosnmp.OctetString, Value: []byte(v)}

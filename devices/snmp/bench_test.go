@@ -32,6 +32,12 @@ func replay(b *testing.B, slow *agent) (address string) {
 				return
 			}
 			id := requestID(buffer[:n])
+			if len(id) != 4 { // one in 128: the answer would be of another length
+				if request, err := decoder.SnmpDecodePacket(bytes.Clone(buffer[:n])); err == nil {
+					_, _ = conn.WriteToUDPAddrPort(slow.answer(request), from)
+				}
+				continue
+			}
 			key := bytes.Clone(buffer[:n])
 			clear(requestID(key))
 			answer, there := known[string(key)]
@@ -54,16 +60,13 @@ func replay(b *testing.B, slow *agent) (address string) {
 	return conn.LocalAddr().String()
 }
 
-// requestID are the four octets of a message's request ID: it is the first integer of the PDU.
+// requestID are the octets of a message's request ID: it is the first integer of the PDU.
 func requestID(raw []byte) []byte {
 	at := bytes.Index(raw, []byte("public")) + len("public") + 1
 	if raw[at] > 0x80 {
 		at += int(raw[at] & 0x7f)
 	}
-	if raw[at+2] != 4 {
-		panic(fmt.Sprintf("a request ID of %d octets", raw[at+2]))
-	}
-	return raw[at+3 : at+7]
+	return raw[at+3 : at+3+int(raw[at+2])]
 }
 
 // ignore is a publisher to nowhere.

@@ -60,6 +60,7 @@ func checkInterfaces(t *testing.T, record *devicetest.Recorder, n int) {
 
 // TestLimits reads the same table from devices that can bear less and less.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(a *agent)
 		given  devices.Settings
@@ -140,6 +141,7 @@ func TestLimitIsLearned(t *testing.T) {
 // TestBrokenAgents polls devices that break the protocol: the poll ends soon with an error that says what it is, or goes on without
 // what is broken and says so in problems.
 func TestBrokenAgents(t *testing.T) {
+	t.Parallel()
 	bulk := func(q *gosnmp.SnmpPacket) bool { return q.PDUType == gosnmp.GetBulkRequest }
 	for name, c := range map[string]struct {
 		change  func(a *agent)

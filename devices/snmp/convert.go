@@ -36,8 +36,7 @@ func (p *point) convert(r reading) (model.Value, model.Quality) {
 	case !r.there():
 		return model.Value{}, qualityUnsupported
 	}
-	var v model.Value
-	q, ok := model.QualityGood, true
+	v, q, ok := model.Value{}, model.QualityGood, false
 	switch p.declared.Type {
 	case model.TypeString:
 		v, q, ok = p.text(r)
@@ -51,8 +50,6 @@ func (p *point) convert(r reading) (model.Value, model.Quality) {
 		v, ok = instant(r)
 	case model.TypeBytes:
 		v, ok = model.Bytes([]byte(r.text)), r.form == octets
-	default:
-		ok = false
 	}
 	if !ok {
 		return model.Value{}, qualityFailed

@@ -153,7 +153,7 @@ func encodePart(kind string, r reading) (string, bool) {
 		}
 		return r.text, r.form == address && err == nil && addr.Is4()
 	case indexRest:
-		return r.text, r.form == objectID && slices.Contains(strings.Split(r.text, "."), "") == false
+		return r.text, r.form == objectID && !slices.Contains(strings.Split(r.text, "."), "")
 	}
 	return "", false
 }

@@ -37,6 +37,7 @@ var asUsers = map[string]devices.Settings{
 // TestEqualsSnmpwalk compares each column of the table of interfaces, and the system group, with what snmpwalk says of the same agent.
 // What counts lies between a walk before and one after.
 func TestEqualsSnmpwalk(t *testing.T) {
+	t.Parallel()
 	s := startSnmpd(t)
 	for name, given := range asUsers {
 		t.Run(name, func(t *testing.T) {
@@ -170,6 +171,7 @@ func textOf(kind, value, as string) string {
 
 // TestWrongUsers: what snmpd has against a user is told, and in time.
 func TestWrongUsers(t *testing.T) {
+	t.Parallel()
 	s := startSnmpd(t)
 	good := asUsers["authPriv, SHA-256 and AES"]
 	for name, c := range map[string]struct {
@@ -191,14 +193,14 @@ func TestWrongUsers(t *testing.T) {
 			given["profile"] = model.String("")
 			d := open(t, Driver{}, given)
 			began := time.Now()
-			err := pollWithin(t, d, devicetest.NewRecorder(driverSchema), 3*time.Second)
+			err := pollWithin(t, d, devicetest.NewRecorder(driverSchema), 1500*time.Millisecond)
 			if kind := model.KindOf(err); kind != c.kind && !(name == "privacy password" && kind == model.KindTimeout) {
 				t.Errorf("got %v (%s)", err, kind)
 			}
 			if strings.Contains(fmt.Sprint(err), c.value) && name != "user" && name != "protocol" {
 				t.Errorf("the error repeats a secret: %v", err)
 			}
-			if took := time.Since(began); took > 3500*time.Millisecond {
+			if took := time.Since(began); took > 2500*time.Millisecond {
 				t.Errorf("it took %s", took)
 			}
 		})
@@ -224,7 +226,9 @@ func TestStoppedAgent(t *testing.T) {
 	go func() { ended <- m.Run(ctx) }()
 	defer func() {
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	}()
 	var specs []devices.Spec
 	for id, s := range map[uint64]*snmpd{1: victim, 2: victim, 3: other, 4: other} {
@@ -280,6 +284,7 @@ func TestStoppedAgent(t *testing.T) {
 }
 
 func TestWriteToSnmpd(t *testing.T) {
+	t.Parallel()
 	s := startSnmpd(t)
 	given := devices.Settings{"address": model.String(s.address), "community": model.String("writers"), "profile": model.String("admin")}
 	d := open(t, Driver{Profiles: library(t, map[string]string{"admin": `
@@ -321,6 +326,7 @@ points:
 }
 
 func TestDiscover(t *testing.T) {
+	t.Parallel()
 	s := startSnmpd(t)
 	_, port, _ := splitAddress(s.address)
 	dr := Driver{Profiles: shippedProfiles(t)}

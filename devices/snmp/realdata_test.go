@@ -31,6 +31,7 @@ func TestRealData(t *testing.T) {
 
 // TestRecording does the same with a recording of a few lines.
 func TestRecording(t *testing.T) {
+	t.Parallel()
 	read := readRecordings(t, filepath.Join("testdata", "recordings"), false)
 	if got := read[0].profile; got != "generic-switch" {
 		t.Errorf("the profile is %s", got)
@@ -123,7 +124,9 @@ func readRecording(t *testing.T, r recording, address, community string, whole b
 	go func() { ended <- m.Run(ctx) }()
 	defer func() {
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	}()
 	id := model.ContextID{Number: 1}
 	given := devices.Settings{

@@ -2,6 +2,8 @@ package snmp
 
 import (
 	"context"
+	"net"
+	"sync"
 	"time"
 
 	"github.com/gosnmp/gosnmp"
@@ -26,10 +28,10 @@ type session struct {
 	now    func() time.Time
 	turn   chan struct{} // holds a token while a request is under way; guards all fields below
 
-	client *gosnmp.GoSNMP // nil while there is no socket
-	wire   *wire
-	names  []string // reused
-	damage error    // why the last single object could not be decoded
+	client *gosnmp.GoSNMP // that of version 3, which knows the device's engine; else the one that is borrowed for a request
+	wire   *wire          // nil while there is no socket
+	names  []string       // reused
+	damage error          // why the last single object could not be decoded
 
 	oids        int  // objects in a request; halved when the device finds answers too big
 	repetitions int  // rows in a bulk request
@@ -68,11 +70,15 @@ func (s *session) send(ctx context.Context, exchange func() (*gosnmp.SnmpPacket,
 	if err := s.connect(ctx); err != nil {
 		return nil, s.failure(ctx, err)
 	}
-	s.client.Context, s.client.Timeout = ctx, s.patience(ctx)
+	if err := s.borrow(); err != nil {
+		return nil, s.failure(ctx, err)
+	}
+	s.client.Conn, s.client.Context, s.client.Timeout = s.wire, ctx, s.patience(ctx)
 	s.wire.begin()
 	unwatch := context.AfterFunc(ctx, s.wire.cancel)
 	answer, err := exchange()
 	unwatch()
+	s.giveBack()
 	if err == nil && answer.PDUType != gosnmp.GetResponse {
 		err = errNotAnswer
 	}
@@ -93,8 +99,17 @@ func (s *session) patience(ctx context.Context) time.Duration {
 	return max(time.Until(deadline)/time.Duration(s.target.retries+1), least)
 }
 
+// connect opens the socket. Nothing is sent.
 func (s *session) connect(ctx context.Context) error {
-	if s.client != nil {
+	if s.wire != nil {
+		return nil
+	}
+	if s.target.version != gosnmp.Version3 {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "udp", s.target.String())
+		if err != nil {
+			return err
+		}
+		s.wire = &wire{Conn: conn}
 		return nil
 	}
 	c := s.target.client()
@@ -102,17 +117,50 @@ func (s *session) connect(ctx context.Context) error {
 	if err := c.Connect(); err != nil {
 		return err
 	}
-	s.wire = &wire{Conn: c.Conn}
-	c.Conn = s.wire
-	s.client = c
+	s.client, s.wire = c, &wire{Conn: c.Conn}
 	return nil
 }
 
 func (s *session) disconnect() {
-	if s.client != nil {
-		_ = s.client.Close() // a socket of datagrams has nothing left to lose
+	if s.wire != nil {
+		_ = s.wire.Close() // a socket of datagrams has nothing left to lose
 		s.client, s.wire = nil, nil
 	}
+}
+
+// clients are those of versions 1 and 2c while nobody uses them. Each has a buffer of 64 KiB for what it receives, which thousands of devices that
+// wait for their next poll do not need.
+var clients sync.Pool
+
+// borrow takes a client for one request, where the session has none of its own.
+func (s *session) borrow() error {
+	if s.target.version == gosnmp.Version3 {
+		return nil
+	}
+	c, _ := clients.Get().(*gosnmp.GoSNMP)
+	if c == nil {
+		// Connect makes the buffer and draws the first request ID, and opens a socket as well, to which nothing is sent.
+		c = (&target{host: "127.0.0.1", port: defaultPort, version: gosnmp.Version2c}).client()
+		if err := c.Connect(); err != nil {
+			return err
+		}
+		if err := c.Close(); err != nil {
+			return err
+		}
+	}
+	c.Version, c.Community, c.Retries = s.target.version, s.target.community, s.target.retries
+	s.client = c
+	return nil
+}
+
+func (s *session) giveBack() {
+	if s.target.version == gosnmp.Version3 {
+		return
+	}
+	c := s.client
+	s.client = nil
+	c.Conn, c.Context, c.Community = nil, nil, ""
+	clients.Put(c)
 }
 
 // take waits for the turn.

@@ -2,6 +2,7 @@ package snmp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,10 +112,13 @@ func (s *snmpd) port() uint16 {
 	return port
 }
 
+// stop ends the agent as its system does, so that it keeps the number of its boots.
 func (s *snmpd) stop() {
 	if s.command != nil {
-		_ = s.command.Process.Kill()
+		kill := time.AfterFunc(5*time.Second, func() { _ = s.command.Process.Kill() })
+		_ = s.command.Process.Signal(syscall.SIGTERM)
 		_ = s.command.Wait()
+		kill.Stop()
 		s.command = nil
 	}
 }
@@ -164,7 +169,7 @@ func open(t testing.TB, dr Driver, given devices.Settings) *device {
 func polled(t testing.TB, d *device) *devicetest.Recorder {
 	t.Helper()
 	if d.planned() == nil {
-		if err := poll(t, d, devicetest.NewRecorder(driverSchema)); err != devices.ErrReshaped {
+		if err := poll(t, d, devicetest.NewRecorder(driverSchema)); !errors.Is(err, devices.ErrReshaped) {
 			t.Fatalf("the first poll: %v", err)
 		}
 	}
