@@ -29,8 +29,10 @@ const (
 	variableDevices // and behind it what is published together with it
 	variableDevicesOK
 	variableDevicesSilent
+	variablePolls
 	variableLateP99
 	variableLateMax
+	variableLateShare
 )
 
 var devicesSchema = model.Schema{
@@ -44,8 +46,10 @@ var devicesSchema = model.Schema{
 		variableDevices:        {Name: "devices", Type: model.TypeInt64, Description: "How many devices this node has."},
 		variableDevicesOK:      {Name: "devices_ok", Type: model.TypeInt64, Description: "How many of them are ok."},
 		variableDevicesSilent:  {Name: "devices_silent", Type: model.TypeInt64, Description: "How many do not respond, or are suspended since what is in front of them does not."},
-		variableLateP99:        {Name: "poll_late_p99", Type: model.TypeDuration, Description: "99 of 100 regular polls of devices that answer began no later than this after they were due, since the start."},
+		variablePolls:          {Name: "polls", Type: model.TypeInt64, Description: "How many regular polls of devices that answer were begun since the start."},
+		variableLateP99:        {Name: "poll_late_p99", Type: model.TypeDuration, Description: "99 of 100 of these polls began no later than this after they were due."},
 		variableLateMax:        {Name: "poll_late_max", Type: model.TypeDuration, Description: "How late the latest of them began."},
+		variableLateShare:      {Name: "poll_late_share", Type: model.TypeFloat64, Description: "The greatest part of its interval by which one of them began late."},
 	},
 	Functions: []model.Function{
 		{Name: functionDiscover, Right: model.RightConfigure,

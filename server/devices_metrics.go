@@ -60,7 +60,7 @@ func (m *deviceMetrics) Collect(to chan<- prometheus.Metric) {
 }
 
 // measureEvery is how often the place of devices says how they are.
-const measureEvery = 5 * time.Second
+const measureEvery = 2 * time.Second
 
 // measure publishes how the devices are, until ctx ends.
 func (h *deviceHub) measure(ctx context.Context) {
@@ -71,7 +71,7 @@ func (h *deviceHub) measure(ctx context.Context) {
 		healthy := stats.States[devices.StateOK]
 		silent := stats.States[devices.StateNoResponse] + stats.States[devices.StateSuspended]
 		h.publish(variableDevices, model.Int64(int64(stats.Devices)), model.Int64(int64(healthy)), model.Int64(int64(silent)),
-			model.Duration(stats.Late.P99), model.Duration(stats.Late.Max))
+			model.Int64(stats.Late.Polls), model.Duration(stats.Late.P99), model.Duration(stats.Late.Max), model.Float64(stats.Late.Share))
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
