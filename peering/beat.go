@@ -18,6 +18,7 @@ type beats struct {
 	lag      time.Duration // of the newest echo
 	heard    uint64        // newest number of the other end's beats
 	heardAt  model.Time
+	skew     time.Duration // how far the other end's clock is ahead of this one's, as of the newest beat
 	due      model.Time
 	lanes    map[linkv1.LaneKind]*lane
 }
@@ -76,6 +77,9 @@ func (b *beats) receive(beat *linkv1.Beat, now model.Time) *linkv1.Beat {
 		return nil
 	}
 	b.heard, b.heardAt = beat.GetNumber(), now
+	if beat.GetClock() != 0 {
+		b.skew = time.Duration(model.Time(beat.GetClock())-now) + b.lag/2 // it was on its way for half of a round, more or less
+	}
 	return &linkv1.Beat{Echo: b.heard, Clock: int64(now)}
 }
 

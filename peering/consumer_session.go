@@ -251,6 +251,7 @@ func (s *consumerSession) tell(status *Status) {
 		return
 	}
 	status.Lag, status.PeerName, status.Heard = s.machine.Lag(), s.machine.PeerName(), s.machine.mirror.place.Heard
+	status.Skew = s.machine.beats.skew
 	status.Stale = s.machine.mirror.stale.link != nil
 	status.Contexts, status.Loop = s.machine.mirror.Count(), s.machine.mirror.Loop()
 }

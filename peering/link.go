@@ -54,6 +54,7 @@ const (
 type Status struct {
 	State    State
 	Since    model.Time
+	Skew     time.Duration // how far the clock of the peer is ahead of this node's, negative for behind
 	Lag      time.Duration // round trip of the newest heartbeat
 	Detail   string
 	Address  string     // of the other end
@@ -331,7 +332,7 @@ func (l *link) tick(now model.Time) {
 	case provider != nil:
 		state = provider.tick(now)
 		l.mu.Lock()
-		l.status.Lag, l.status.Heard = provider.lag()
+		l.status.Lag, l.status.Skew, l.status.Heard = provider.lag()
 		l.mu.Unlock()
 		if state == StateStale {
 			_ = provider.conn.Close()

@@ -31,6 +31,7 @@ type providerSession struct {
 	ever      bool
 	stalled   bool
 	roundTrip time.Duration
+	skew      time.Duration
 	heard     model.Time
 	token     string // session, as the bulk stream names it
 
@@ -195,7 +196,7 @@ func (s *providerSession) note(machine *Provider, frame *linkv1.ConsumerFrame) {
 	defer s.mu.Unlock()
 	s.ever = machine.beats.echoed != 0
 	s.downAt = machine.beats.downAt()
-	s.roundTrip = machine.beats.lag
+	s.roundTrip, s.skew = machine.beats.lag, machine.beats.skew
 	if s.ever {
 		s.heard = machine.beats.heardAt
 	}
@@ -225,10 +226,10 @@ func (s *providerSession) tick(now model.Time) State {
 	}
 }
 
-func (s *providerSession) lag() (time.Duration, model.Time) {
+func (s *providerSession) lag() (lag, skew time.Duration, heard model.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.roundTrip, s.heard
+	return s.roundTrip, s.skew, s.heard
 }
 
 func (s *providerSession) end() { s.cancel() }

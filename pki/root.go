@@ -74,6 +74,20 @@ func selfSigned(key *ecdsa.PrivateKey, name string, now time.Time) (*x509.Certif
 	}, nil, &key.PublicKey, key)
 }
 
+// Look reads the root's certificate and changes nothing.
+func Look(dir string) (*x509.Certificate, error) {
+	path := filepath.Join(dir, RootFile)
+	data, err := readFile(path, othersMay)
+	if err != nil {
+		return nil, err
+	}
+	_, certificates, err := decodePEM(path, data)
+	if err != nil {
+		return nil, err
+	}
+	return certificates[0], nil
+}
+
 // Load reads the root that Create made. CAFile is made anew where it is lost or differs.
 func Load(dir string) (*Authority, error) {
 	path := filepath.Join(dir, RootFile)

@@ -35,6 +35,7 @@ func (n *Node) serveAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.certifier.Store(&certificate)
 	parts, partsCtx := newTasks(ctx)
 	server := n.httpServer(partsCtx)
 	listener := tls.NewListener(newBounded(n.apiListener, maxConnections), pki.APIConfig(certificate))

@@ -39,6 +39,7 @@ const (
 	variableAddress = "address"
 	variableMounted = "contexts"
 
+	variableSkew      = "skew"
 	variableRoute     = "route"
 	variableProblem   = "last_problem"
 	variableProblemAt = "last_problem_at"
@@ -112,6 +113,7 @@ var linkSchema = model.Schema{
 		{Name: variableState, Type: model.TypeString, Description: "invited, connecting, starting, up, stalled, stale, refused, disabled, revoked."},
 		{Name: variableSince, Type: model.TypeTime, Description: "Since when it is in this state."},
 		{Name: variableLag, Type: model.TypeDuration, Description: "How long the newest heartbeat took both ways."},
+		{Name: variableSkew, Type: model.TypeDuration, Description: "How far the other node's clock is ahead of this one's, negative for behind."},
 		{Name: variableDetail, Type: model.TypeString, Description: "Why it is in this state."},
 		{Name: variableAddress, Type: model.TypeString, Description: "Where the other end of the connection is."},
 		{Name: variableRoute, Type: model.TypeString, Description: "How this node dialled it: the address, and the proxy."},

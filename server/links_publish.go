@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"banyan/model"
 	"banyan/peering"
 	"banyan/pki"
@@ -23,7 +25,7 @@ func (l *links) publish(name string, status peering.Status) {
 	}
 	values := map[string]model.Value{
 		variableState: model.String(state), variableSince: model.Instant(status.Since), variableLag: model.Duration(status.Lag),
-		variableDetail: model.String(status.Detail), variableAddress: model.String(status.Address), variableRoute: model.String(status.Route),
+		variableDetail: model.String(status.Detail), variableAddress: model.String(status.Address), variableSkew: model.Duration(status.Skew.Round(time.Millisecond)), variableRoute: model.String(status.Route),
 	}
 	if status.Failed != 0 {
 		values[variableProblem], values[variableProblemAt] = model.String(status.Problem), model.Instant(status.Failed)

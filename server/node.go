@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"banyan/doctor"
 	"banyan/failover"
 	"banyan/model"
 	"banyan/pki"
@@ -42,7 +44,9 @@ type Node struct {
 	router     *Router
 	api        *api
 
-	measure       chan struct{} // capacity 1: the node's own figures are wanted now
+	jumps         doctor.Jumps                  // of the machine's clock
+	certifier     atomic.Pointer[pki.Certifier] // of the API, once it serves
+	measure       chan struct{}                 // capacity 1: the node's own figures are wanted now
 	apiListener   net.Listener
 	linksListener net.Listener
 	closing       sync.Once // closes the store

@@ -69,3 +69,11 @@ func measureFiles(dir string) storage {
 	}
 	return s
 }
+
+// ownerOf is the user whom a file belongs to, -1 where the system does not say.
+func ownerOf(info fs.FileInfo) int {
+	if system, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(system.Uid)
+	}
+	return -1
+}

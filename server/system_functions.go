@@ -17,14 +17,14 @@ type systemCall func(ctx context.Context, by access.Principal, given given) ([]m
 func (n *Node) systemCalls() map[string]systemCall {
 	calls := map[string]systemCall{
 		functionAudit: n.audit.read, functionVerifyAudit: n.audit.verify, functionExplainRight: n.explainRight,
-		functionBackup: n.backups.now, functionSetRecovery: n.backups.setRecovery,
+		functionBackup: n.backups.now, functionSetRecovery: n.backups.setRecovery, functionDoctor: n.doctor,
 	}
 	maps.Copy(calls, n.sessionCalls())
 	return calls
 }
 
 // systemShows are those of them that only show something.
-var systemShows = map[string]bool{functionAudit: true, functionVerifyAudit: true, functionSessions: true, functionLocks: true, functionExplainRight: true}
+var systemShows = map[string]bool{functionAudit: true, functionVerifyAudit: true, functionSessions: true, functionLocks: true, functionExplainRight: true, functionDoctor: true}
 
 // Call runs a function of the node itself.
 func (c *nodes) Call(ctx context.Context, _ *tree.Context, function string, arguments []model.Argument, by access.Principal) ([]model.Argument, error) {

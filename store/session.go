@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
+	"os"
 )
 
 // session is the one writing connection to a file, with its prepared statements. It is for one goroutine at a time. It takes no
@@ -16,8 +18,15 @@ type session struct {
 
 // openSession opens a file for writing and brings it to the newest layout of its kind.
 func openSession(ctx context.Context, file string, d durability, kind string) (*session, error) {
+	// SQLite would make it readable for everybody. One that is there is not opened here: closing it would give SQLite's locks on it up.
+	made, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = made.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
 	s := &session{db: d.open(file, 1, false), statements: map[string]*sql.Stmt{}}
-	var err error
 	if s.conn, err = s.db.Conn(ctx); err == nil {
 		if err = d.check(ctx, s.conn); err == nil {
 			err = migrate(ctx, s.conn, kind)

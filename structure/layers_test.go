@@ -89,6 +89,10 @@ var folders = []folder{
 		above:  "clients are for those outside; the node does nothing to itself over its own interface",
 		beside: "a client shares the document with the node and nothing else, so that it can be copied out of here"},
 
+	{name: "doctor", layer: 4,
+		above:  "what a machine must have is judged from outside; the parts below work or fail",
+		beside: "a check is told how a part is, by whoever runs that part"},
+
 	{name: "server", layer: 5,
 		above:  "server composes one node from all parts; a part that imports it drags a whole node into its tests, and lifetimes become a circle",
 		beside: "what people see is handed to server as a handler; the node runs without a console"},
