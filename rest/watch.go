@@ -16,8 +16,11 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// writeWithin is how long a reader may take nothing before it is cut off.
-const writeWithin = 20 * time.Second
+// writeWithin is how long a reader may take nothing before it is cut off; lastWords is how long it may take to hear why the stream ends.
+const (
+	writeWithin = 20 * time.Second
+	lastWords   = 250 * time.Millisecond
+)
 
 // retryAfter is what a browser is told to wait before it comes again, in milliseconds.
 const retryAfter = 2000
@@ -86,7 +89,7 @@ func (h *Handler) eventsSchema() *huma.Schema {
 // stream answers with events until what is watched, the caller, or its right to it ends. What is wrong before the first event is answered as for
 // any other operation.
 func (h *Handler) stream(ctx context.Context, w http.ResponseWriter, addresses []string) {
-	s := &events{w: w, control: http.NewResponseController(w)}
+	s := &events{w: w, control: http.NewResponseController(w), within: writeWithin}
 	ctx, cancel := context.WithCancel(ctx)
 	var beating sync.WaitGroup
 	beating.Go(func() {
@@ -118,6 +121,7 @@ func (h *Handler) stream(ctx context.Context, w http.ResponseWriter, addresses [
 	case s.sent == 0:
 		problemOf(err).write(w)
 	default:
+		s.within = lastWords
 		_ = s.send("problem", problemOf(err)) // whoever is gone does not hear it
 	}
 }
@@ -126,6 +130,7 @@ func (h *Handler) stream(ctx context.Context, w http.ResponseWriter, addresses [
 type events struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	within  time.Duration // of one writing
 
 	mu     sync.Mutex // guards the rest, and writing
 	sent   uint64
@@ -168,7 +173,7 @@ func (s *events) comment() error {
 
 func (s *events) flush() error {
 	// A writer that has no deadline, as in tests, is one that cannot stall.
-	_ = s.control.SetWriteDeadline(time.Now().Add(writeWithin))
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.within))
 	if _, err := s.w.Write(s.buffer.Bytes()); err != nil {
 		return err
 	}

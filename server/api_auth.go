@@ -36,6 +36,9 @@ func (a *api) gate(ctx context.Context, spec connect.Spec, peer connect.Peer, he
 // answers nobody.
 func (a *api) enter(ctx context.Context, requirement access.Requirement, header http.Header, address string) (context.Context, error) {
 	caller, err := a.authenticate(ctx, header, address)
+	if tooMany := a.node.limits.admit(&caller, address); tooMany != nil {
+		return ctx, tooMany
+	}
 	switch requirement.Who {
 	case access.Public:
 		// Whoever shows who they are may be told more than a stranger; a token that has ended makes a stranger.

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"math"
+	"strconv"
 
 	"banyan/model"
 	"banyan/proto"
@@ -55,5 +57,17 @@ func toAPI(log hclog.Logger, err error) error {
 	if detail, failed := connect.NewErrorDetail(wire); failed == nil {
 		out.AddDetail(detail)
 	}
+	if seconds := retryAfter(err); seconds != "" {
+		out.Meta().Set("Retry-After", seconds)
+	}
 	return out
+}
+
+// retryAfter is the header that says when to come again, in whole seconds; empty where the error does not know.
+func retryAfter(err error) string {
+	var tooMany tooMany
+	if !errors.As(err, &tooMany) {
+		return ""
+	}
+	return strconv.Itoa(max(1, int(math.Ceil(tooMany.after.Seconds()))))
 }

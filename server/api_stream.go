@@ -25,8 +25,9 @@ func (a *api) enterStream(ctx context.Context) (within context.Context, leave fu
 		return ctx, nil, model.Errorf(model.KindExhausted, "%d streams are open, no more are allowed", maxStreams)
 	}
 	caller := callerOf(ctx)
-	if caller.streams != nil {
-		caller.streams.Add(1)
+	if err := a.node.limits.admitStream(&caller); err != nil {
+		a.streams.Add(-1)
+		return ctx, nil, err
 	}
 	within, end := context.WithCancelCause(ctx)
 	var guard sync.WaitGroup
@@ -34,9 +35,7 @@ func (a *api) enterStream(ctx context.Context) (within context.Context, leave fu
 	return within, func() {
 		end(nil)
 		guard.Wait()
-		if caller.streams != nil {
-			caller.streams.Add(-1)
-		}
+		a.node.limits.leaveStream(&caller)
 		a.streams.Add(-1)
 	}, nil
 }

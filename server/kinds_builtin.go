@@ -26,6 +26,9 @@ func (*nodes) Check(_ context.Context, p *Proposal) error {
 	if err := checkBackupSettings(p); err != nil {
 		return err
 	}
+	if err := checkLimits(p); err != nil {
+		return err
+	}
 	if v, given := p.Given(settingHosts); given && !v.IsNone() {
 		for host := range strings.SplitSeq(v.Text(), ",") {
 			if err := pki.CheckHost(strings.TrimSpace(host)); err != nil {

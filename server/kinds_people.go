@@ -42,6 +42,7 @@ var userSchema = model.Schema{
 			Description: "False ends the user's sessions and refuses new ones; tokens rest."},
 		{Name: settingRoles, Type: model.TypeString, Default: model.String(""), Right: model.RightAdminister,
 			Description: "Names of roles, separated by commas; their rules come after the user's own, in this order."},
+		userRateSetting(),
 		rulesSetting("What the user may do: pattern and right (none, view, operate, configure, administer)."),
 	},
 	Functions: []model.Function{{

@@ -33,6 +33,7 @@ var (
 	metricCommits    = describe("commits_confirmed_total", "Commits confirmed since the start.")
 	metricStreams    = describe("streams", "Streams of the API that watch or follow.")
 	metricSessions   = describe("sessions", "People who are logged in.")
+	metricRefused    = describe("api_refused_total", "Requests and streams of the API that were refused because their caller had too many.")
 	metricLinks      = describe("links", "Links by state.", "state")
 	metricHealthy    = describe("healthy", "1 while the node can confirm something.")
 )
@@ -40,7 +41,7 @@ var (
 // Describe names the metrics.
 func (m *nodeMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		metricContexts, metricIdentities, metricSamples, metricCommits, metricStreams, metricSessions,
+		metricContexts, metricIdentities, metricSamples, metricCommits, metricStreams, metricSessions, metricRefused,
 		metricLinks, metricHealthy,
 	} {
 		to <- d
@@ -63,6 +64,7 @@ func (m *nodeMetrics) Collect(to chan<- prometheus.Metric) {
 	counter(metricCommits, float64(n.commits.done.Load()))
 	gauge(metricStreams, float64(n.api.streams.Load()))
 	gauge(metricSessions, float64(n.sessions.count()))
+	counter(metricRefused, float64(n.limits.refused.Load()))
 	for state, count := range n.peers.LinkStates() {
 		gauge(metricLinks, float64(count), state)
 	}

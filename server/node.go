@@ -43,6 +43,7 @@ type Node struct {
 	peers      Peers
 	router     *Router
 	api        *api
+	limits     *limits
 
 	jumps         doctor.Jumps                  // of the machine's clock
 	certifier     atomic.Pointer[pki.Certifier] // of the API, once it serves
@@ -123,6 +124,8 @@ func (n *Node) compose(context.Context) error {
 	n.commits.Observe(n.devices.observe)
 	n.commits.Observe(n.peers.Observe)
 	n.commits.Observe(n.backups.observe)
+	n.limits = newLimits(n.tree, n.cfg.Now)
+	n.commits.Observe(n.limits.observe)
 	n.api = newAPI(n)
 	return nil
 }

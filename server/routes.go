@@ -88,9 +88,13 @@ func (r *routes) gate(ctx context.Context, requirement access.Requirement, heade
 
 func (r *routes) refused(w http.ResponseWriter, q *http.Request, err error) {
 	status := http.StatusForbidden
-	if model.KindOf(err) == model.KindUnauthenticated {
+	switch model.KindOf(err) {
+	case model.KindUnauthenticated:
 		status = http.StatusUnauthorized
 		w.Header().Set("WWW-Authenticate", "Bearer")
+	case model.KindExhausted:
+		status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", retryAfter(err))
 	}
 	if r.refuse != nil {
 		r.refuse(w, q, err)

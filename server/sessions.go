@@ -61,6 +61,7 @@ type Caller struct {
 	session   *session      // nil for a token
 	token     *apiToken     // nil for a session
 	streams   *atomic.Int64 // of the session or the token that are open
+	allowance *allowance    // of the session or the token; nil for a stranger
 }
 
 // session is somebody who is logged in. Sessions live in memory: a restart of the node ends them.
@@ -74,6 +75,7 @@ type session struct {
 	used    time.Time
 	from    string // address of the last request
 	streams atomic.Int64
+	allowed allowance
 }
 
 // sessions is who is logged in here.
@@ -207,7 +209,8 @@ func (s *sessions) caller(hash tokenHash, address string) (Caller, bool) {
 	}
 	return Caller{
 		Principal: principal(found.name, s.node), Expires: model.TimeOf(found.expires), Alive: alive, session: found, streams: &found.streams,
-		From: address + ", session " + found.id, address: address,
+		allowance: &found.allowed,
+		From:      address + ", session " + found.id, address: address,
 	}, true
 }
 

@@ -56,6 +56,7 @@ type apiToken struct {
 	scope   *access.Scope  // nil: all that the user may do
 	from    []netip.Prefix // none: from everywhere
 	streams atomic.Int64
+	allowed allowance
 
 	mu      sync.Mutex // guards the rest
 	used    model.Time
@@ -213,7 +214,7 @@ func (t *tokens) caller(ctx context.Context, hash tokenHash, address string) (Ca
 	who := principal(found.user, t.node)
 	who.Scope = found.scope
 	return Caller{
-		Principal: who, Expires: found.expires, Alive: alive, token: found, streams: &found.streams,
+		Principal: who, Expires: found.expires, Alive: alive, token: found, streams: &found.streams, allowance: &found.allowed,
 		From: address + ", token " + found.path.Base(), address: address,
 	}, true
 }

@@ -30,6 +30,9 @@ func (u *users) Check(ctx context.Context, p *Proposal) error {
 		p.Done = func() { u.sessions.endOf(name) }
 		return nil
 	}
+	if err := checkLimits(p); err != nil {
+		return err
+	}
 	rules, err := rulesOf(p.After(settingRules))
 	if err != nil {
 		return err
