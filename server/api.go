@@ -50,7 +50,7 @@ func (a *api) handler() http.Handler {
 	options := []connect.HandlerOption{
 		connect.WithRequestGate(a.gate), connect.WithReadMaxBytes(maxBodyBytes), connect.WithSendMaxBytes(2 * proto.MaxFrameBytes),
 		connect.WithRecover(a.recovered), connect.WithInterceptors(errorsOut{a.log}),
-		connect.WithCompressMinBytes(1 << 10), connect.WithConditionalHandlerOptions(uncompressed),
+		connect.WithCompressMinBytes(1 << 10), unpackLimited(), connect.WithConditionalHandlerOptions(uncompressed),
 	}
 	mux := http.NewServeMux()
 	mount := func(path string, h http.Handler) { mux.Handle(path, h) }

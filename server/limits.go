@@ -26,8 +26,8 @@ const (
 	settingAPIBurst   = "api_burst"
 	settingAPIStreams = "api_streams"
 
-	defaultAPIRate    = 500
-	defaultAPIBurst   = 1000
+	defaultAPIRate    = 2000 // `banyan tree` of a large tree, shown every second, is that much
+	defaultAPIBurst   = 4000
 	defaultAPIStreams = 50
 	maxAPIRate        = 1_000_000
 )

@@ -91,7 +91,7 @@ func (c *cli) dial(to *target) (*client, error) {
 		// A watch may be silent for long: pings tell a silent node from one that is gone.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 	}}
-	limit := connect.WithReadMaxBytes(maxAnswerBytes)
+	limit := connect.WithClientOptions(connect.WithReadMaxBytes(maxAnswerBytes), connect.WithInterceptors(patience{}))
 	at := &client{
 		target: to, over: over, trees: apiv1connect.NewTreeServiceClient(over, to.url, limit),
 		session: apiv1connect.NewSessionServiceClient(over, to.url, limit), nodes: apiv1connect.NewNodeServiceClient(over, to.url, limit),
