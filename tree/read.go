@@ -182,7 +182,7 @@ func (t *Tree) lay(reading *model.Reading, version uint64) {
 
 // Freshness sums up what the variables of a context can be trusted for.
 type Freshness struct {
-	Quality model.Quality // the worst
+	Quality model.Quality // the worst, without what a device does not have
 	Newest  model.Time    // source time of the newest sample
 	Stale   model.Time    // since when something of it is stale, 0 when nothing is
 }
@@ -205,10 +205,14 @@ func (t *Tree) Freshness(path model.Path) (f Freshness, variables int) {
 		reading := model.Reading{Path: path}
 		reading.Sample, reading.Received = t.slots.sample(slot)
 		t.lay(&reading, t.slots.version(slot))
-		if slot == run.First {
-			f.Quality = reading.Sample.Quality
+		quality := reading.Sample.Quality
+		if quality.Reason == model.ReasonUnsupported {
+			quality = model.QualityGood
 		}
-		f.Quality, f.Newest = f.Quality.Worse(reading.Sample.Quality), max(f.Newest, reading.Sample.Source)
+		if slot == run.First {
+			f.Quality = quality
+		}
+		f.Quality, f.Newest = f.Quality.Worse(quality), max(f.Newest, reading.Sample.Source)
 		if reading.Since != 0 && (f.Stale == 0 || reading.Since < f.Stale) {
 			f.Stale = reading.Since
 		}

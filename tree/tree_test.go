@@ -128,6 +128,24 @@ func TestReadEveryType(t *testing.T) {
 	}
 }
 
+// TestFreshnessLeavesOutWhatIsNotThere: what a device does not have makes no context bad, what it fails at does.
+func TestFreshnessLeavesOutWhatIsNotThere(t *testing.T) {
+	tr := New(Config{})
+	tr.Apply([]Put{put(1, "/d", schemaOf("three", model.TypeFloat64, model.TypeFloat64, model.TypeFloat64))}, nil)
+	c, _ := tr.Lookup(model.MustPath("/d"))
+	failed := model.Quality{Level: model.Bad, Reason: model.ReasonFailed}
+	for _, test := range []struct{ third, want model.Quality }{{model.QualityGood, model.QualityGood}, {failed, failed}} {
+		var b Batch
+		b.Add(c.Slots.First, model.Sample{Source: 5, Quality: model.Quality{Level: model.Bad, Reason: model.ReasonUnsupported}})
+		b.Add(c.Slots.First+1, good(1, 6))
+		b.Add(c.Slots.First+2, model.Sample{Value: model.Float64(2), Source: 7, Quality: test.third})
+		tr.Publish(&b)
+		if f, n := tr.Freshness(c.Path); f.Quality != test.want || f.Newest != 7 || n != 3 {
+			t.Errorf("with the third %s the context is %+v of %d, expected %s", test.third, f, n, test.want)
+		}
+	}
+}
+
 func TestReaderInTheRingSeesEverySample(t *testing.T) {
 	tr := New(Config{})
 	tr.Apply([]Put{put(1, "/d", schemaOf("p", model.TypeFloat64, model.TypeFloat64))}, nil)
