@@ -99,11 +99,13 @@ func TestLimits(t *testing.T) {
 				}
 			}
 			if c.given["max_oids"].Int64() == 1 {
-				for i, n := range a.asked {
-					if n > 1 {
-						t.Fatalf("request %d, a %v, asked for %d objects", i, a.requests[i], n)
+				a.behave(func(a *agent) {
+					for i, n := range a.asked {
+						if n > 1 {
+							t.Errorf("request %d, a %v, asked for %d objects", i, a.requests[i], n)
+						}
 					}
-				}
+				})
 			}
 		})
 	}
@@ -117,8 +119,8 @@ func TestLimitIsLearned(t *testing.T) {
 	record := devicetest.NewRecorder(d.Shape())
 	tooBig := 0
 	for i := range 3 {
-		tooBig = 0
 		a.behave(func(a *agent) {
+			tooBig = 0
 			a.mangle = func(_, r *gosnmp.SnmpPacket) bool {
 				if r.Error == gosnmp.TooBig {
 					tooBig++
@@ -129,12 +131,14 @@ func TestLimitIsLearned(t *testing.T) {
 		if err := pollWithin(t, d, record, 20*time.Second); err != nil {
 			t.Fatal(err)
 		}
-		if i == 0 && tooBig == 0 {
-			t.Error("the agent never found an answer too big: nothing was tried")
-		}
-	}
-	if tooBig > 0 {
-		t.Errorf("the third poll got %d answers that were too big", tooBig)
+		a.behave(func(*agent) {
+			if i == 0 && tooBig == 0 {
+				t.Error("the agent never found an answer too big: nothing was tried")
+			}
+			if i == 2 && tooBig > 0 {
+				t.Errorf("the third poll got %d answers that were too big", tooBig)
+			}
+		})
 	}
 }
 
