@@ -237,3 +237,70 @@ func TestShapeThatCannotBeKeptNow(t *testing.T) {
 		}
 	})
 }
+
+// learner is a device that finds out in a poll what it consists of, and after some polls that it is something else.
+type learner struct {
+	shapedDevice
+	polls  int
+	shapes []*model.Schema
+	always bool
+}
+
+func (l *learner) Shape() *model.Schema {
+	if len(l.shapes) == 0 || l.polls == 0 {
+		return nil
+	}
+	return l.shapes[0]
+}
+
+func (l *learner) Poll(_ context.Context, p devices.Publisher) error {
+	l.polls++
+	if l.polls == 8 {
+		l.shapes = l.shapes[1:]
+	}
+	if l.polls == 1 || l.polls == 8 || l.always {
+		return devices.ErrReshaped
+	}
+	p.Publish([]devices.Update{{Variable: 0, Value: model.Int64(int64(l.polls)), Source: model.TimeOf(time.Now())}})
+	return nil
+}
+
+type learning struct {
+	shaped
+	always bool
+}
+
+func (d learning) Open(devices.Settings) (devices.Device, error) {
+	first, second := *shapedSchema, *shapedSchema
+	first.Variables = []model.Variable{{Name: "one", Type: model.TypeInt64}}
+	second.Variables = []model.Variable{{Name: "two", Type: model.TypeInt64}, {Name: "more", Type: model.TypeInt64}}
+	return &learner{shapes: []*model.Schema{&first, &second}, always: d.always}, nil
+}
+
+// TestShapeIsFoundOut: until it is known the context stays as it is, and then it is bound and polled again at once, each time.
+func TestShapeIsFoundOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, record, want := runShaped(t, learning{})
+		if err := m.Check("shaped", nil); err != nil {
+			t.Fatal(err)
+		}
+		want("a") // some four polls
+		if record.Schema().VariableIndex("one") != 0 || record.rebound.Load() != 1 || record.Named("one").Value.Int64() < 2 {
+			t.Fatalf("bound %d times, to %+v: %v", record.rebound.Load(), record.Schema(), record.All())
+		}
+		pass(90 * time.Second)
+		if record.Schema().VariableIndex("two") != 0 || record.rebound.Load() != 2 || record.Named("two").Value.Int64() < 9 || record.Named(devices.VariableState).Value.Text() != devices.StateOK {
+			t.Errorf("bound %d times, to %+v: %v", record.rebound.Load(), record.Schema(), record.All())
+		}
+		for _, c := range record.Complaints() {
+			t.Error(c)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		_, record, want := runShaped(t, learning{always: true})
+		want("a")
+		if s := record.Named(devices.VariableState).Value.Text(); s != devices.StateFailed {
+			t.Errorf("a device that is never content with its shape is %s", s)
+		}
+	})
+}

@@ -89,6 +89,7 @@ type device struct {
 	fixed   bool // the settings name the profile
 
 	// What follows is for polls, of which there is one at a time.
+	polls    int64
 	clock    clock
 	answers  []reading
 	counters []counter // of points, by variable
@@ -144,6 +145,9 @@ func (d *device) Poll(ctx context.Context, publish devices.Publisher) error {
 	if p == nil {
 		return d.learn(ctx)
 	}
+	if d.polls++; d.polls%askAgain == 0 && p.outdated(d.driver.named) {
+		return d.replan(p.profile.Name)
+	}
 	if err := d.session.get(ctx, p.objects, d.answers); err != nil {
 		return err
 	}
@@ -158,6 +162,20 @@ func (d *device) Poll(ctx context.Context, publish devices.Publisher) error {
 	}
 	publish.Publish([]devices.Update{{Variable: variableProblems, Value: model.String(problems), Source: model.TimeOf(now.wall)}})
 	return nil
+}
+
+// replan follows a change in the files of the profile.
+func (d *device) replan(name string) error {
+	p, err := d.driver.named(name)
+	if err != nil {
+		return err
+	}
+	made, err := newPlan(p, d.driver.named)
+	if err != nil {
+		return err
+	}
+	d.use(made)
+	return devices.ErrReshaped
 }
 
 // observe takes over the device's clock.

@@ -9,7 +9,8 @@ import (
 
 // plan is what to ask a device for, made of the built-in profile and its own. It is made once and shared by all devices that have it.
 type plan struct {
-	profile *profiles.Profile // nil where the device has none
+	profile *profiles.Profile   // nil where the device has none
+	parts   []*profiles.Profile // itself and those that it is made with
 	schema  *model.Schema
 	objects []oid // each once
 	points  []point
@@ -71,6 +72,7 @@ func newPlan(p *profiles.Profile, named func(name string) (*profiles.Profile, er
 	if err != nil {
 		return nil, err
 	}
+	made.parts = all
 	merged := *p
 	merged.Points, merged.Tables = nil, nil
 	for _, one := range all {
@@ -91,6 +93,14 @@ func newPlan(p *profiles.Profile, named func(name string) (*profiles.Profile, er
 		made.tables = append(made.tables, newTablePlan(&merged.Tables[i], false))
 	}
 	return made, nil
+}
+
+// outdated reports whether the file of a part has changed since the plan was made.
+func (pl *plan) outdated(named func(name string) (*profiles.Profile, error)) bool {
+	return slices.ContainsFunc(pl.parts, func(part *profiles.Profile) bool {
+		now, err := named(part.Name)
+		return err == nil && now != part
+	})
 }
 
 // gather lists a profile and those that it is made of, each once, itself first.
