@@ -35,7 +35,7 @@ type APIFiles struct{ Certificate, Key string }
 
 // LogOptions say how much is logged and in which form.
 type LogOptions struct {
-	Level  string // trace, debug, info (the default), warn, error
+	Level  string // trace, debug, info (the default), warn, error, off; of components behind commas, like info,peering=debug
 	Format string // text (the default) or json
 }
 
@@ -63,13 +63,7 @@ func (f *File) validate() error {
 	if f.Log.Level == "" {
 		f.Log.Level = "info"
 	}
-	if hclog.LevelFromString(f.Log.Level) == hclog.NoLevel {
-		return model.Errorf(model.KindInvalid, "log level %q is none of trace, debug, info, warn, error", f.Log.Level)
-	}
-	if f.Log.Format != "" && f.Log.Format != "text" && f.Log.Format != "json" {
-		return model.Errorf(model.KindInvalid, "log format %q is neither text nor json", f.Log.Format)
-	}
-	return nil
+	return f.Log.validate()
 }
 
 // source is the text of the file, or one that says the same.
@@ -139,11 +133,4 @@ func (c *Config) validate() error {
 		c.StopWithin = 6 * time.Second
 	}
 	return c.File.validate()
-}
-
-// NewLogger makes the logger that the options ask for, named for the node.
-func NewLogger(o LogOptions, node string) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{
-		Name: node, Level: hclog.LevelFromString(o.Level), JSONFormat: o.Format == "json", Output: os.Stderr,
-	})
 }

@@ -22,6 +22,9 @@ func (*nodes) Check(_ context.Context, p *Proposal) error {
 		if err := checkAudit(p); err != nil {
 			return err
 		}
+		if err := checkLog(p); err != nil {
+			return err
+		}
 	}
 	if err := checkBackupSettings(p); err != nil {
 		return err

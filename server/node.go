@@ -120,6 +120,7 @@ func (n *Node) compose(context.Context) error {
 		return err
 	}
 	n.commits.Observe(n.observe)
+	n.commits.Observe(n.observeSettings)
 	n.commits.Observe(n.audit.observe)
 	n.commits.Observe(n.devices.observe)
 	n.commits.Observe(n.peers.Observe)

@@ -29,6 +29,9 @@ var folders = []folder{
 		above:  "nothing is below fault",
 		beside: "words do nothing, so that there is nothing in them to plant a fault in"},
 
+	{name: "logging", layer: 2,
+		above:  "words are not logged by themselves",
+		beside: "whoever logs is handed a logger, and does not ask where its lines go"},
 	{name: "yamlfile", layer: 2,
 		above:  "the words are there before anybody writes them into a file",
 		beside: "a file is read into words; the wire form, the live tree, identity and decisions come from elsewhere"},
