@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"banyan/model"
@@ -9,6 +11,7 @@ import (
 	"banyan/server"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 func newTokens(c *cli) *cobra.Command {
@@ -38,7 +41,7 @@ func (c *cli) showTokens(ctx context.Context, at *client) error {
 		return err
 	}
 	t, now := &table{}, time.Now()
-	t.add("TOKEN", "USER", "EXPIRES", "LABEL")
+	t.add("TOKEN", "USER", "EXPIRES", "USED", "FROM", "SCOPE", "LABEL")
 	for _, user := range users {
 		path, err := model.ParsePath(user.GetPath() + "/tokens")
 		if err != nil || !user.GetParent() {
@@ -60,7 +63,7 @@ func (c *cli) showTokens(ctx context.Context, at *client) error {
 			if r, there := readingOf(info, "expires"); there {
 				expires = until(r, now)
 			}
-			t.add(info.GetPath(), path.Parent().Base(), expires, info.GetLabel())
+			t.add(info.GetPath(), path.Parent().Base(), expires, tokenCell(info, "used", since, now), tokenCell(info, "used_from", nil, now), tokenScope(info, now), info.GetLabel())
 		}
 	}
 	if c.json {
@@ -69,17 +72,46 @@ func (c *cli) showTokens(ctx context.Context, at *client) error {
 	return t.write(c.out)
 }
 
+// tokenCell is a variable of a token, a dash where it has no value.
+func tokenCell(info *apiv1.ContextInfo, name string, text func(reading, time.Time) string, now time.Time) string {
+	r, there := readingOf(info, name)
+	if !there || r.GetValue() == nil || valueText(r.GetType(), r.GetValue()) == "-" {
+		return "-"
+	}
+	if text == nil {
+		return orDash(r.short(60))
+	}
+	return orDash(text(r, now))
+}
+
+// tokenScope is what narrows a token.
+func tokenScope(info *apiv1.ContextInfo, now time.Time) string {
+	if scoped, there := readingOf(info, "scoped"); !there || valueText(scoped.GetType(), scoped.GetValue()) != "true" {
+		return "all"
+	}
+	if r, there := readingOf(info, "scope"); there {
+		if text := rulesText(r, now); text != "" {
+			return text
+		}
+	}
+	return "nothing"
+}
+
 func newTokenAdd(c *cli) *cobra.Command {
-	var user string
-	var expires time.Duration
+	var user, expires string
+	var scope, from []string
 	cmd := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Make a token, and print it",
 		Long: `Make a token with which a program acts as a user, for the header "Authorization: Bearer TOKEN". It is shown once, alone
-on standard output.`,
-		Example: "  banyan tokens add backup --expires 720h\n  banyan tokens add dashboard --of alice > token.txt",
+on standard output. --scope narrows what it may do to less than the user may, by rules like a user's: what is done must be allowed by both.`,
+		Example: "  banyan tokens add backup --expires 30d\n  banyan tokens add dashboard --of alice --scope '/devices/** view' --from 10.1.0.0/16 > token.txt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			given, err := tokenTerms(args[0], expires, scope, from)
+			if err != nil {
+				return usagef(cmd, "%v", err)
+			}
 			ctx, at, stop, err := c.connect(cmd.Context())
 			if err != nil {
 				return err
@@ -95,10 +127,6 @@ on standard output.`,
 			path, err := usersPath.Child(user)
 			if err != nil {
 				return usagef(cmd, "--of: %v", err)
-			}
-			given := named{texts: texts("name", args[0])}
-			if cmd.Flags().Changed("expires") {
-				given.texts["lifetime"] = expires.String()
 			}
 			answer, err := at.call(ctx, model.Address{Path: path, Name: "create_token"}, given)
 			if err != nil {
@@ -117,6 +145,46 @@ on standard output.`,
 		},
 	}
 	cmd.Flags().StringVar(&user, "of", "", "the user as whom the program acts (default who asks)")
-	cmd.Flags().DurationVar(&expires, "expires", 90*24*time.Hour, "how long it is valid")
+	cmd.Flags().StringVar(&expires, "expires", "", "how long it is valid, like 12h or 30d (default 90d)")
+	cmd.Flags().StringArrayVar(&scope, "scope", nil, "rule that narrows it, 'PATTERN RIGHT'; may be repeated, the first that selects a path decides")
+	cmd.Flags().StringSliceVar(&from, "from", nil, "network or address from which alone it can be used; may be repeated")
 	return cmd
+}
+
+// tokenTerms are the arguments by which a token is made.
+func tokenTerms(name, expires string, scope, from []string) (named, error) {
+	given := named{texts: texts("name", name, "from", strings.Join(from, ",")), values: map[string]*structpb.Value{}}
+	if expires != "" {
+		lifetime, err := parseDays(expires)
+		if err != nil {
+			return given, err
+		}
+		given.texts["lifetime"] = lifetime.String()
+	}
+	if len(scope) == 0 {
+		return given, nil
+	}
+	rules := make([]string, len(scope))
+	for i, text := range scope {
+		pattern, right, _ := strings.Cut(strings.TrimSpace(text), " ")
+		if rules[i] = pattern + "=" + strings.TrimSpace(right); right == "" {
+			rules[i] = text // PATTERN=RIGHT, as rules of users are written
+		}
+	}
+	parsed, err := parseRules(rules)
+	if err != nil {
+		return given, err
+	}
+	given.values["scope"], err = parseJSON(string(server.RulesValue(parsed).JSON()))
+	return given, err
+}
+
+// parseDays reads a length of time, days included.
+func parseDays(text string) (time.Duration, error) {
+	if days, is := strings.CutSuffix(text, "d"); is {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	return time.ParseDuration(text)
 }

@@ -24,7 +24,7 @@ func newUsers(c *cli) *cobra.Command {
 	cmd := list.command(c, "users", "Show who may log in, and add people",
 		"Show who may log in at a node, and up to which right they may act. PERSON stands where somebody of another node is\nnarrowed. The first rule whose pattern selects a path decides; what no rule selects is denied.",
 		"  banyan users\n  banyan users add alice --right operate --pattern '/sites/**'")
-	cmd.AddCommand(newUserAdd(c), newUserPassword(c))
+	cmd.AddCommand(newUserAdd(c), newUserPassword(c), newUserLocks(c), newUserUnlock(c))
 	return cmd
 }
 
@@ -168,6 +168,69 @@ func newUserPassword(c *cli) *cobra.Command {
 				}
 			}
 			return c.printPassword(args[0], password)
+		},
+	}
+}
+
+func newUserLocks(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "locks",
+		Short: "Show who may not log in for now",
+		Long: `Show the names and the addresses that may not log in for now, after too many tries with a wrong password: five for a name, fifty for
+an address, within a quarter of an hour. Tokens and open sessions are not affected.`,
+		Example: "  banyan users locks",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, at, stop, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			answer, err := at.system(ctx, "locks", nil)
+			if err != nil {
+				return err
+			}
+			rows := tableOf(answer, "locks")
+			if c.json {
+				return c.printRows(&rows)
+			}
+			t, now := &table{}, time.Now()
+			t.add("LOCKED", "KIND", "TRIES", "OPENS")
+			for i := range rows.rows {
+				t.add(orDash(rows.cell(i, "what")), rows.cell(i, "kind"), rows.cell(i, "tries"), ahead(rows.cell(i, "until"), now))
+			}
+			return t.write(c.out)
+		},
+	}
+}
+
+func newUserUnlock(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:     "unlock NAME",
+		Short:   "Let a name or an address log in again at once",
+		Long:    `Let a name or an address log in again at once that "banyan users locks" shows.`,
+		Example: "  banyan users unlock alice",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, at, stop, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			answer, err := at.system(ctx, "unlock", texts("what", args[0]))
+			if err != nil {
+				return err
+			}
+			locked := result(answer, "locked") == "true"
+			if c.json {
+				return c.printJSON(struct {
+					Locked bool `json:"locked"`
+				}{locked})
+			}
+			if !locked {
+				return c.printf("%s was not locked\n", clean(args[0]))
+			}
+			return c.printf("unlocked %s\n", clean(args[0]))
 		},
 	}
 }
