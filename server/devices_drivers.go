@@ -8,6 +8,7 @@ import (
 
 	"banyan/devices"
 	"banyan/devices/host"
+	"banyan/devices/http"
 	"banyan/devices/modbus"
 	"banyan/devices/mqtt"
 	"banyan/devices/ping"
@@ -34,6 +35,7 @@ type DriverEnv struct {
 func Drivers(env DriverEnv) []devices.Driver {
 	return []devices.Driver{
 		host.Driver{},
+		http.Driver{},
 		simulator.Driver{},
 		modbus.Driver{Profiles: env.Profiles},
 		mqtt.Driver{Profiles: env.Profiles},
