@@ -15,6 +15,8 @@ type Tree interface {
 	List(context.Context, *apiv1.ListRequest) (*apiv1.ListResponse, error)
 	// Watch calls the function with what is watched as it is, at least once, and then with what changes, until the context ends or something does.
 	Watch(context.Context, *apiv1.WatchRequest, func(*apiv1.WatchResponse, Phase) error) error
+	// Export calls the function with each part. A part is used again for the next one.
+	Export(context.Context, *apiv1.ExportRequest, func(*apiv1.ExportResponse) error) error
 }
 
 // Phase is where in a watch a message stands.

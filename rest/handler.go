@@ -62,6 +62,7 @@ func New(cfg Config) *Handler {
 	h.addSettings()
 	h.addChanges()
 	h.addEdits()
+	h.addExport()
 	h.addValues()
 	h.addFunctions()
 	h.addWatch()

@@ -11,7 +11,7 @@ import (
 const Prefix = "/api/v1"
 
 // tails are the resources whose URL ends with a path or an address of the tree.
-var tails = map[string]bool{"contexts": true, "settings": true, "children": true, "values": true, "functions": true}
+var tails = map[string]bool{"contexts": true, "settings": true, "children": true, "export": true, "values": true, "functions": true}
 
 // canonical is the request with the path of the tree at the end of its URL as one segment. Both forms mean the same:
 //

@@ -64,6 +64,7 @@ type Problem struct {
 	Node      string         `json:"node,omitempty" example:"berlin" doc:"The node that refused, where that is known: behind a link it is another one than was asked."`
 	Rule      string         `json:"rule,omitempty" example:"denied by berlin, rule 3: alice has operate, configure is needed" doc:"Who denied it and by which rule (kind denied)."`
 	Revision  string         `json:"revision,omitempty" example:"7-0123456789abcdef@42" doc:"The revision that the context has now (status 412); it is in the header ETag, too."`
+	Current   *Reading       `json:"current,omitempty" doc:"What a setting is now that was to be set (status 412)."`
 	Errors    []ProblemField `json:"errors,omitempty" nullable:"false" doc:"What is wrong with the parts of a request that could not be read."`
 
 	header http.Header

@@ -17,6 +17,7 @@ var Routes = access.Methods{
 	"PUT " + Prefix + "/settings/{path}":      {Who: access.Declared, Right: model.RightView, Field: "path"},
 	"PATCH " + Prefix + "/settings/{path}":    {Who: access.Declared, Right: model.RightView, Field: "path"},
 	"POST " + Prefix + "/edits":               {Who: access.Declared, Right: model.RightView, Field: "edits"},
+	"GET " + Prefix + "/export/{path}":        {Who: access.Filtered, Right: model.RightView},
 	"POST " + Prefix + "/contexts":            {Who: access.Entitled, Right: model.RightConfigure, Field: "path"},
 	"DELETE " + Prefix + "/contexts/{path}":   {Who: access.Entitled, Right: model.RightConfigure, Field: "path"},
 	"GET " + Prefix + "/values/{address}":     {Who: access.Entitled, Right: model.RightView, Field: "address"},

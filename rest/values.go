@@ -86,7 +86,14 @@ func (h *Handler) set(ctx context.Context, in *setRequest) (*doneAnswer, error) 
 	}
 	done, err := h.cfg.Core.Set(ctx, request)
 	if err != nil {
-		return nil, h.stale(ctx, path, expected, err)
+		p := problemOf(h.stale(ctx, path, expected, err))
+		if p.Status == http.StatusPreconditionFailed {
+			if now, failed := h.cfg.Core.Get(ctx, &apiv1.GetRequest{Address: request.GetAddress()}); failed == nil {
+				reading := readingOf(now)
+				p.Current = &reading
+			}
+		}
+		return nil, p
 	}
 	return &doneAnswer{ETag: etag(done.GetRevision()), Body: Done{Revision: done.GetRevision(), Mirrored: done.GetMirrored(), Via: done.GetVia()}}, nil
 }

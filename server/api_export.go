@@ -23,6 +23,11 @@ const (
 // Export sends everything at and below a path that the caller may see, with its settings and without its variables, as of one change number:
 // the tree stands still while it is read, and is sent from what was read. Which secrets are set is looked up right after that.
 func (a *api) Export(ctx context.Context, q *apiv1.ExportRequest, to *connect.ServerStream[apiv1.ExportResponse]) error {
+	return a.export(ctx, q, to.Send)
+}
+
+// export is Export, whoever the parts go to.
+func (a *api) export(ctx context.Context, q *apiv1.ExportRequest, send func(*apiv1.ExportResponse) error) error {
 	ctx, leave, err := a.enterStream(ctx)
 	if err != nil {
 		return err
@@ -38,7 +43,7 @@ func (a *api) Export(ctx context.Context, q *apiv1.ExportRequest, to *connect.Se
 		return err
 	}
 	e := &exporter{
-		api: a, who: callerOf(ctx).Principal, decider: a.router.policies.Decider(), secrets: secrets, to: to,
+		api: a, who: callerOf(ctx).Principal, decider: a.router.policies.Decider(), secrets: secrets, send: send,
 		keys: map[model.SchemaHash]uint32{}, own: map[string]uint32{}, whole: map[model.Path]bool{},
 	}
 	e.tellKinds()
@@ -56,7 +61,7 @@ func (a *api) Export(ctx context.Context, q *apiv1.ExportRequest, to *connect.Se
 		return access.NotFound("export", model.Address{Path: path})
 	}
 	e.part.Node, e.part.Change, e.part.Complete = a.node.cfg.Name, head, true
-	return to.Send(&e.part)
+	return send(&e.part)
 }
 
 // exporter is one export under way.
@@ -65,7 +70,7 @@ type exporter struct {
 	who     access.Principal
 	decider *access.Decider
 	secrets map[model.ContextID][]string
-	to      *connect.ServerStream[apiv1.ExportResponse]
+	send    func(*apiv1.ExportResponse) error
 
 	keys  map[model.SchemaHash]uint32 // of the kinds of other nodes
 	own   map[string]uint32           // of this node's kinds
@@ -160,7 +165,7 @@ func (e *exporter) tell(c *tree.Context) error {
 	if len(e.part.Contexts) < exportContexts && e.bytes < exportBytes {
 		return nil
 	}
-	err := e.to.Send(&e.part)
+	err := e.send(&e.part)
 	e.part.Reset()
 	e.bytes = 0
 	return err

@@ -19,7 +19,7 @@ func (n *Node) restHandler() http.Handler {
 	})
 }
 
-// restCore is the handlers, with a Watch that sends to anybody.
+// restCore is the handlers, with streams that send to anybody.
 type restCore struct{ *api }
 
 var _ rest.Core = restCore{}
@@ -27,4 +27,9 @@ var _ rest.Core = restCore{}
 // Watch sends readings as they change.
 func (c restCore) Watch(ctx context.Context, q *apiv1.WatchRequest, send func(*apiv1.WatchResponse, rest.Phase) error) error {
 	return c.watch(ctx, q, send)
+}
+
+// Export sends the parts of an export.
+func (c restCore) Export(ctx context.Context, q *apiv1.ExportRequest, send func(*apiv1.ExportResponse) error) error {
+	return c.export(ctx, q, send)
 }

@@ -161,6 +161,30 @@ func (e Type) Valid() bool {
 	}
 }
 
+// Defines values for GetSessionParamsRight.
+const (
+	GetSessionParamsRightAdminister GetSessionParamsRight = "administer"
+	GetSessionParamsRightConfigure  GetSessionParamsRight = "configure"
+	GetSessionParamsRightOperate    GetSessionParamsRight = "operate"
+	GetSessionParamsRightView       GetSessionParamsRight = "view"
+)
+
+// Valid indicates whether the value is a known member of the GetSessionParamsRight enum.
+func (e GetSessionParamsRight) Valid() bool {
+	switch e {
+	case GetSessionParamsRightAdminister:
+		return true
+	case GetSessionParamsRightConfigure:
+		return true
+	case GetSessionParamsRightOperate:
+		return true
+	case GetSessionParamsRightView:
+		return true
+	default:
+		return false
+	}
+}
+
 // Arguments defines model for Arguments.
 type Arguments struct {
 	// Arguments By name, each in the JSON form of its type.
@@ -220,6 +244,12 @@ type Children struct {
 	//
 	// Examples: local
 	Next *string `json:"next,omitempty"`
+}
+
+// Closed defines model for Closed.
+type Closed struct {
+	// Ended How many.
+	Ended int64 `json:"ended"`
 }
 
 // Context defines model for Context.
@@ -352,6 +382,171 @@ type Edits struct {
 
 	// Edits Judged and done in this order; all of what one node owns. A context is created, changed or removed once; one that was removed may be created again.
 	Edits []Edit `json:"edits"`
+}
+
+// ExplainedHop defines model for ExplainedHop.
+type ExplainedHop struct {
+	// Allowed What it decides.
+	Allowed bool `json:"allowed"`
+
+	// Has What somebody may do; each has those before it.
+	Has *Right `json:"has,omitempty"`
+
+	// Known Where it is false the node decides by rules that only it knows.
+	Known bool `json:"known"`
+
+	// Need What somebody may do; each has those before it.
+	Need *Right `json:"need,omitempty"`
+
+	// Node Which.
+	//
+	// Examples: berlin
+	Node string `json:"node"`
+
+	// Origin Where that rule stands: the user, a role, a token's scope, an export.
+	Origin *string `json:"origin,omitempty"`
+
+	// Rule The number of the rule that decides.
+	Rule *int32 `json:"rule,omitempty"`
+
+	// Text For a person.
+	Text *string `json:"text,omitempty"`
+}
+
+// Explanation defines model for Explanation.
+type Explanation struct {
+	// Allowed As far as this node knows.
+	Allowed bool `json:"allowed"`
+
+	// Hops What each node on the way decides.
+	Hops []ExplainedHop `json:"hops"`
+
+	// Text For a person.
+	//
+	// Examples: denied by berlin, rule 3: alice has operate, configure is needed
+	Text string `json:"text"`
+}
+
+// ExportContext defines model for ExportContext.
+type ExportContext struct {
+	// Fixed People neither create nor remove it.
+	Fixed *bool `json:"fixed,omitempty"`
+
+	// Found It only shows what was found, or is part of the context above it.
+	Found *bool `json:"found,omitempty"`
+
+	// Kind The key of its kind.
+	Kind int32 `json:"kind"`
+
+	// Label For people.
+	Label *string `json:"label,omitempty"`
+
+	// Path In this node's tree.
+	//
+	// Examples: /devices/local
+	Path string `json:"path"`
+
+	// Revision Of the context.
+	//
+	// Examples: 7-0123456789abcdef@42
+	Revision string `json:"revision"`
+
+	// Secrets Names of secret settings that are set, where this node owns the context.
+	Secrets *[]string `json:"secrets,omitempty"`
+
+	// Settings Those that are set, by name, each in the JSON form of its type.
+	Settings *map[string]Value `json:"settings,omitempty"`
+
+	// Via The nodes between this one and the owner, the owner last.
+	Via *[]string `json:"via,omitempty"`
+}
+
+// ExportKind defines model for ExportKind.
+type ExportKind struct {
+	// Creatable Contexts of this kind can be created at this node.
+	Creatable *bool `json:"creatable,omitempty"`
+
+	// Description Of the kind.
+	Description *string `json:"description,omitempty"`
+
+	// Key By which contexts name it: kinds of the same name at different owners can differ.
+	Key int32 `json:"key"`
+
+	// Name Of the kind.
+	//
+	// Examples: host
+	Name string `json:"name"`
+
+	// Settings That it has.
+	Settings []ExportSetting `json:"settings"`
+
+	// Whole What lies below such a context is part of it.
+	Whole *bool `json:"whole,omitempty"`
+}
+
+// ExportPart defines model for ExportPart.
+type ExportPart struct {
+	// Change In the last line: the number of the node's change as of which all of it is true.
+	Change *int64 `json:"change,omitempty"`
+
+	// Complete This is the last line. Where none says so, the export broke off.
+	Complete *bool `json:"complete,omitempty"`
+
+	// Contexts In no particular order.
+	Contexts *[]ExportContext `json:"contexts,omitempty"`
+
+	// Kinds Kinds of contexts, and what they can be set to.
+	Kinds *[]ExportKind `json:"kinds,omitempty"`
+
+	// Node In the last line: the node that answers.
+	//
+	// Examples: berlin
+	Node    *string  `json:"node,omitempty"`
+	Problem *Problem `json:"problem,omitempty"`
+}
+
+// ExportSetting defines model for ExportSetting.
+type ExportSetting struct {
+	// Default A value in the JSON form of its type, which stands beside it as "type" or in the description of the context:
+	//
+	// | type | JSON | example |
+	// | --- | --- | --- |
+	// | bool | true or false | true |
+	// | int64 | a string, since a JSON number loses digits above 2^53; a number below that is read, too | "9007199254740993" |
+	// | float64 | a number, or "NaN", "Infinity", "-Infinity" | 12.5 |
+	// | string | a string | "text" |
+	// | bytes | base64 with padding, in a string | "aGVsbG8=" |
+	// | time | RFC 3339 in UTC, in a string; "" is no time | "2026-01-02T03:04:05.678Z" |
+	// | duration | as Go writes it, in a string | "1m30s" |
+	// | ref | PATH or PATH:NAME in a string, or "outside" for what may not be seen from here | "/sites/berlin:state" |
+	// | table | columns and rows; a cell has the form of its column's type, or is null | {"columns":[{"name":"n","type":"int64"}],"rows":[["1"],[null]]} |
+	// | none | null: there is no value | null |
+	//
+	// Examples: 9007199254740993, 12.5, 1m30s
+	Default *Value `json:"default,omitempty"`
+
+	// Description What it is for.
+	Description *string `json:"description,omitempty"`
+
+	// Local It can be set at its owner only, not over a link.
+	Local *bool `json:"local,omitempty"`
+
+	// Name Of the setting.
+	//
+	// Examples: poll_interval
+	Name string `json:"name"`
+
+	// Right What somebody may do; each has those before it.
+	Right Right `json:"right"`
+
+	// Secret It can be written and never be read.
+	Secret *bool `json:"secret,omitempty"`
+
+	// Type The type of a value; none where there is no value.
+	Type Type `json:"type"`
+
+	// Unit Of its value.
+	Unit *string `json:"unit,omitempty"`
 }
 
 // Field defines model for Field.
@@ -491,6 +686,8 @@ type OpenedSession struct {
 
 // Problem defines model for Problem.
 type Problem struct {
+	Current *Reading `json:"current,omitempty"`
+
 	// Detail What happened, for a person.
 	//
 	// Examples: denied by berlin, rule 3: alice has operate, configure is needed
@@ -710,6 +907,37 @@ type Results struct {
 
 // Right What somebody may do; each has those before it.
 type Right string
+
+// Session defines model for Session.
+type Session struct {
+	// Current The one that asks.
+	Current *bool `json:"current,omitempty"`
+
+	// Expires When it ends.
+	Expires *time.Time `json:"expires,omitempty"`
+
+	// From The address of its last request.
+	//
+	// Examples: 127.0.0.1:52100
+	From *string `json:"from,omitempty"`
+
+	// Id Names it, and gives nothing to whoever reads it.
+	Id string `json:"id"`
+
+	// Kind session or token.
+	//
+	// Examples: session
+	Kind string `json:"kind"`
+
+	// Since When it began.
+	Since *time.Time `json:"since,omitempty"`
+
+	// Streams How many it has open.
+	Streams int64 `json:"streams"`
+
+	// Used When it was used last.
+	Used *time.Time `json:"used,omitempty"`
+}
 
 // Setting defines model for Setting.
 type Setting struct {
@@ -944,7 +1172,8 @@ type Variable struct {
 // Who defines model for Who.
 type Who struct {
 	// Expires When the session or the token ends.
-	Expires *time.Time `json:"expires,omitempty"`
+	Expires     *time.Time   `json:"expires,omitempty"`
+	Explanation *Explanation `json:"explanation,omitempty"`
 
 	// Name Of the user.
 	//
@@ -960,6 +1189,15 @@ type Who struct {
 	//
 	// Examples: ["/** administer"]
 	Rules []string `json:"rules"`
+
+	// Scope Of a token: rules of the same form that narrow those.
+	Scope *[]string `json:"scope,omitempty"`
+
+	// Sessions All sessions of the user, and the tokens that were used since the node's start.
+	Sessions []Session `json:"sessions"`
+
+	// Token The path of the token with which the caller asks.
+	Token *string `json:"token,omitempty"`
 }
 
 // ListChildrenParams defines parameters for ListChildren.
@@ -1000,6 +1238,27 @@ type CallFunctionParams struct {
 	// IdempotencyKey 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
+
+// CloseSessionParams defines parameters for CloseSession.
+type CloseSessionParams struct {
+	// Session The id of another session of the caller's, as getSession tells it. Left out, the session that asks is ended.
+	Session *string `form:"session,omitempty" json:"session,omitempty"`
+
+	// All All sessions of the caller's.
+	All *bool `form:"all,omitempty" json:"all,omitempty"`
+}
+
+// GetSessionParams defines parameters for GetSession.
+type GetSessionParams struct {
+	// Address PATH or PATH:NAME: explain whether the caller may act there.
+	Address *string `form:"address,omitempty" json:"address,omitempty"`
+
+	// Right The right to explain; left out it is the one that is declared for the address.
+	Right *GetSessionParamsRight `form:"right,omitempty" json:"right,omitempty"`
+}
+
+// GetSessionParamsRight defines parameters for GetSession.
+type GetSessionParamsRight string
 
 // ChangeSettingsParams defines parameters for ChangeSettings.
 type ChangeSettingsParams struct {
@@ -1186,6 +1445,13 @@ type ClientInterface interface {
 	// Corresponds with POST /edits (the `ApplyEdits` operationId).
 	ApplyEdits(ctx context.Context, params *ApplyEditsParams, body ApplyEditsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ExportTree Export everything below a path with its settings
+	//
+	// As of one moment, as far as the caller may see it: for who keeps settings in files. The answer is JSON lines (application/jsonl), each an ExportPart; it is whole where the last line says complete.
+	//
+	// Corresponds with GET /export/{path} (the `ExportTree` operationId).
+	ExportTree(ctx context.Context, path string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallFunctionWithBody Call a function
 	//
 	// At the owner of the context, with the right that is declared for the function. The context says which functions it has and what they take (getContext). The answer comes when the function has ended.
@@ -1213,17 +1479,17 @@ type ClientInterface interface {
 
 	// CloseSession Log out
 	//
-	// Ends the caller's session, and what it has open. The token of a program is ended by removing its context.
+	// Ends a session of the caller's, and what it has open. The token of a program is ended by removing its context.
 	//
 	// Corresponds with DELETE /session (the `CloseSession` operationId).
-	CloseSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CloseSession(ctx context.Context, params *CloseSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSession Find out who one is
 	//
-	// Who the caller is to this node, and what they may do.
+	// Who the caller is to this node, what they may do, and where else they are logged in.
 	//
 	// Corresponds with GET /session (the `GetSession` operationId).
-	GetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetSession(ctx context.Context, params *GetSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OpenSessionWithBody Log in
 	//
@@ -1457,6 +1723,23 @@ func (c *Client) ApplyEdits(ctx context.Context, params *ApplyEditsParams, body 
 	return c.Client.Do(req)
 }
 
+// ExportTree Export everything below a path with its settings
+//
+// As of one moment, as far as the caller may see it: for who keeps settings in files. The answer is JSON lines (application/jsonl), each an ExportPart; it is whole where the last line says complete.
+//
+// Corresponds with GET /export/{path} (the `ExportTree` operationId).
+func (c *Client) ExportTree(ctx context.Context, path string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportTreeRequest(c.Server, path)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CallFunctionWithBody Call a function
 //
 // At the owner of the context, with the right that is declared for the function. The context says which functions it has and what they take (getContext). The answer comes when the function has ended.
@@ -1514,11 +1797,11 @@ func (c *Client) GetNode(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 
 // CloseSession Log out
 //
-// Ends the caller's session, and what it has open. The token of a program is ended by removing its context.
+// Ends a session of the caller's, and what it has open. The token of a program is ended by removing its context.
 //
 // Corresponds with DELETE /session (the `CloseSession` operationId).
-func (c *Client) CloseSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCloseSessionRequest(c.Server)
+func (c *Client) CloseSession(ctx context.Context, params *CloseSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloseSessionRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1531,11 +1814,11 @@ func (c *Client) CloseSession(ctx context.Context, reqEditors ...RequestEditorFn
 
 // GetSession Find out who one is
 //
-// Who the caller is to this node, and what they may do.
+// Who the caller is to this node, what they may do, and where else they are logged in.
 //
 // Corresponds with GET /session (the `GetSession` operationId).
-func (c *Client) GetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetSessionRequest(c.Server)
+func (c *Client) GetSession(ctx context.Context, params *GetSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSessionRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2064,6 +2347,40 @@ func NewApplyEditsRequestWithBody(server string, params *ApplyEditsParams, conte
 	return req, nil
 }
 
+// NewExportTreeRequest constructs an http.Request for the ExportTree method
+func NewExportTreeRequest(server string, path string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "path", path, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/export/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewCallFunctionRequest calls the generic CallFunction builder with application/json body
 func NewCallFunctionRequest(server string, address string, params *CallFunctionParams, body CallFunctionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2154,7 +2471,7 @@ func NewGetNodeRequest(server string) (*http.Request, error) {
 }
 
 // NewCloseSessionRequest constructs an http.Request for the CloseSession method
-func NewCloseSessionRequest(server string) (*http.Request, error) {
+func NewCloseSessionRequest(server string, params *CloseSessionParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -2170,6 +2487,45 @@ func NewCloseSessionRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Session != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "session", *params.Session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.All != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "all", *params.All, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -2181,7 +2537,7 @@ func NewCloseSessionRequest(server string) (*http.Request, error) {
 }
 
 // NewGetSessionRequest constructs an http.Request for the GetSession method
-func NewGetSessionRequest(server string) (*http.Request, error) {
+func NewGetSessionRequest(server string, params *GetSessionParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -2197,6 +2553,45 @@ func NewGetSessionRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Address != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "address", *params.Address, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Right != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "right", *params.Right, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -2695,6 +3090,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /edits (the `ApplyEdits` operationId).
 	ApplyEditsWithResponse(ctx context.Context, params *ApplyEditsParams, body ApplyEditsJSONRequestBody, reqEditors ...RequestEditorFn) (*ApplyEditsResponse, error)
 
+	// ExportTreeWithResponse Export everything below a path with its settings
+	//
+	// As of one moment, as far as the caller may see it: for who keeps settings in files. The answer is JSON lines (application/jsonl), each an ExportPart; it is whole where the last line says complete.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /export/{path} (the `ExportTree` operationId).
+	ExportTreeWithResponse(ctx context.Context, path string, reqEditors ...RequestEditorFn) (*ExportTreeResponse, error)
+
 	// CallFunctionWithBodyWithResponse Call a function
 	//
 	// At the owner of the context, with the right that is declared for the function. The context says which functions it has and what they take (getContext). The answer comes when the function has ended.
@@ -2724,21 +3128,21 @@ type ClientWithResponsesInterface interface {
 
 	// CloseSessionWithResponse Log out
 	//
-	// Ends the caller's session, and what it has open. The token of a program is ended by removing its context.
+	// Ends a session of the caller's, and what it has open. The token of a program is ended by removing its context.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /session (the `CloseSession` operationId).
-	CloseSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CloseSessionResponse, error)
+	CloseSessionWithResponse(ctx context.Context, params *CloseSessionParams, reqEditors ...RequestEditorFn) (*CloseSessionResponse, error)
 
 	// GetSessionWithResponse Find out who one is
 	//
-	// Who the caller is to this node, and what they may do.
+	// Who the caller is to this node, what they may do, and where else they are logged in.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /session (the `GetSession` operationId).
-	GetSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSessionResponse, error)
+	GetSessionWithResponse(ctx context.Context, params *GetSessionParams, reqEditors ...RequestEditorFn) (*GetSessionResponse, error)
 
 	// OpenSessionWithBodyWithResponse Log in
 	//
@@ -3120,6 +3524,47 @@ func (r ApplyEditsResponse) ContentType() string {
 	return ""
 }
 
+type ExportTreeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportTreeResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportTreeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportTreeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportTreeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportTreeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CallFunctionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3219,8 +3664,15 @@ func (r GetNodeResponse) ContentType() string {
 type CloseSessionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Closed
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CloseSessionResponse) GetJSON200() *Closed {
+	return r.JSON200
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -3774,6 +4226,21 @@ func (c *ClientWithResponses) ApplyEditsWithResponse(ctx context.Context, params
 	return ParseApplyEditsResponse(rsp)
 }
 
+// ExportTreeWithResponse Export everything below a path with its settings
+//
+// As of one moment, as far as the caller may see it: for who keeps settings in files. The answer is JSON lines (application/jsonl), each an ExportPart; it is whole where the last line says complete.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /export/{path} (the `ExportTree` operationId).
+func (c *ClientWithResponses) ExportTreeWithResponse(ctx context.Context, path string, reqEditors ...RequestEditorFn) (*ExportTreeResponse, error) {
+	rsp, err := c.ExportTree(ctx, path, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportTreeResponse(rsp)
+}
+
 // CallFunctionWithBodyWithResponse Call a function
 //
 // At the owner of the context, with the right that is declared for the function. The context says which functions it has and what they take (getContext). The answer comes when the function has ended.
@@ -3821,13 +4288,13 @@ func (c *ClientWithResponses) GetNodeWithResponse(ctx context.Context, reqEditor
 
 // CloseSessionWithResponse Log out
 //
-// Ends the caller's session, and what it has open. The token of a program is ended by removing its context.
+// Ends a session of the caller's, and what it has open. The token of a program is ended by removing its context.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /session (the `CloseSession` operationId).
-func (c *ClientWithResponses) CloseSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CloseSessionResponse, error) {
-	rsp, err := c.CloseSession(ctx, reqEditors...)
+func (c *ClientWithResponses) CloseSessionWithResponse(ctx context.Context, params *CloseSessionParams, reqEditors ...RequestEditorFn) (*CloseSessionResponse, error) {
+	rsp, err := c.CloseSession(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -3836,13 +4303,13 @@ func (c *ClientWithResponses) CloseSessionWithResponse(ctx context.Context, reqE
 
 // GetSessionWithResponse Find out who one is
 //
-// Who the caller is to this node, and what they may do.
+// Who the caller is to this node, what they may do, and where else they are logged in.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /session (the `GetSession` operationId).
-func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSessionResponse, error) {
-	rsp, err := c.GetSession(ctx, reqEditors...)
+func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, params *GetSessionParams, reqEditors ...RequestEditorFn) (*GetSessionResponse, error) {
+	rsp, err := c.GetSession(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4249,6 +4716,32 @@ func ParseApplyEditsResponse(rsp *http.Response) (*ApplyEditsResponse, error) {
 	return response, nil
 }
 
+// ParseExportTreeResponse parses an HTTP response from a ExportTreeWithResponse call
+func ParseExportTreeResponse(rsp *http.Response) (*ExportTreeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportTreeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseCallFunctionResponse parses an HTTP response from a CallFunctionWithResponse call
 func ParseCallFunctionResponse(rsp *http.Response) (*CallFunctionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4329,8 +4822,12 @@ func ParseCloseSessionResponse(rsp *http.Response) (*CloseSessionResponse, error
 	}
 
 	switch {
-	case rsp.StatusCode == 204:
-		break // No content-type
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Closed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -88,6 +88,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/export/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export everything below a path with its settings
+         * @description As of one moment, as far as the caller may see it: for who keeps settings in files. The answer is JSON lines (application/jsonl), each an ExportPart; it is whole where the last line says complete.
+         */
+        get: operations["exportTree"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/functions/{address}": {
         parameters: {
             query?: never;
@@ -137,7 +157,7 @@ export interface paths {
         };
         /**
          * Find out who one is
-         * @description Who the caller is to this node, and what they may do.
+         * @description Who the caller is to this node, what they may do, and where else they are logged in.
          */
         get: operations["getSession"];
         put?: never;
@@ -148,7 +168,7 @@ export interface paths {
         post: operations["openSession"];
         /**
          * Log out
-         * @description Ends the caller's session, and what it has open. The token of a program is ended by removing its context.
+         * @description Ends a session of the caller's, and what it has open. The token of a program is ended by removing its context.
          */
         delete: operations["closeSession"];
         options?: never;
@@ -305,6 +325,13 @@ export interface components {
              */
             next?: string;
         };
+        Closed: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            ended: number;
+        };
         Context: {
             /** @description Of the kind. */
             description?: string;
@@ -423,6 +450,133 @@ export interface components {
             /** @description Judged and done in this order; all of what one node owns. A context is created, changed or removed once; one that was removed may be created again. */
             edits: components["schemas"]["Edit"][];
         };
+        ExplainedHop: {
+            /** @description What it decides. */
+            allowed: boolean;
+            /** @description The right that there is. */
+            has?: components["schemas"]["Right"];
+            /** @description Where it is false the node decides by rules that only it knows. */
+            known: boolean;
+            /** @description The right that is needed. */
+            need?: components["schemas"]["Right"];
+            /**
+             * @description Which.
+             * @example berlin
+             */
+            node: string;
+            /** @description Where that rule stands: the user, a role, a token's scope, an export. */
+            origin?: string;
+            /**
+             * Format: int32
+             * @description The number of the rule that decides.
+             */
+            rule?: number;
+            /** @description For a person. */
+            text?: string;
+        };
+        Explanation: {
+            /** @description As far as this node knows. */
+            allowed: boolean;
+            /** @description What each node on the way decides. */
+            hops: components["schemas"]["ExplainedHop"][];
+            /**
+             * @description For a person.
+             * @example denied by berlin, rule 3: alice has operate, configure is needed
+             */
+            text: string;
+        };
+        ExportContext: {
+            /** @description People neither create nor remove it. */
+            fixed?: boolean;
+            /** @description It only shows what was found, or is part of the context above it. */
+            found?: boolean;
+            /**
+             * Format: int32
+             * @description The key of its kind.
+             */
+            kind: number;
+            /** @description For people. */
+            label?: string;
+            /**
+             * @description In this node's tree.
+             * @example /devices/local
+             */
+            path: string;
+            /**
+             * @description Of the context.
+             * @example 7-0123456789abcdef@42
+             */
+            revision: string;
+            /** @description Names of secret settings that are set, where this node owns the context. */
+            secrets?: string[];
+            /** @description Those that are set, by name, each in the JSON form of its type. */
+            settings?: {
+                [key: string]: components["schemas"]["Value"];
+            };
+            /** @description The nodes between this one and the owner, the owner last. */
+            via?: string[];
+        };
+        ExportKind: {
+            /** @description Contexts of this kind can be created at this node. */
+            creatable?: boolean;
+            /** @description Of the kind. */
+            description?: string;
+            /**
+             * Format: int32
+             * @description By which contexts name it: kinds of the same name at different owners can differ.
+             */
+            key: number;
+            /**
+             * @description Of the kind.
+             * @example host
+             */
+            name: string;
+            /** @description That it has. */
+            settings: components["schemas"]["ExportSetting"][];
+            /** @description What lies below such a context is part of it. */
+            whole?: boolean;
+        };
+        ExportPart: {
+            /**
+             * Format: int64
+             * @description In the last line: the number of the node's change as of which all of it is true.
+             */
+            change?: number;
+            /** @description This is the last line. Where none says so, the export broke off. */
+            complete?: boolean;
+            /** @description In no particular order. */
+            contexts?: components["schemas"]["ExportContext"][];
+            /** @description Kinds of contexts, and what they can be set to. */
+            kinds?: components["schemas"]["ExportKind"][];
+            /**
+             * @description In the last line: the node that answers.
+             * @example berlin
+             */
+            node?: string;
+            /** @description Why it broke off, where that can be told. */
+            problem?: components["schemas"]["Problem"];
+        };
+        ExportSetting: {
+            /** @description Where there is one. */
+            default?: components["schemas"]["Value"];
+            /** @description What it is for. */
+            description?: string;
+            /** @description It can be set at its owner only, not over a link. */
+            local?: boolean;
+            /**
+             * @description Of the setting.
+             * @example poll_interval
+             */
+            name: string;
+            /** @description Needed to set it. */
+            right: components["schemas"]["Right"];
+            /** @description It can be written and never be read. */
+            secret?: boolean;
+            /** @description Of its value. */
+            type: components["schemas"]["Type"];
+            /** @description Of its value. */
+            unit?: string;
+        };
         Field: {
             /** @description What it means. */
             description?: string;
@@ -540,6 +694,8 @@ export interface components {
             token: string;
         };
         Problem: {
+            /** @description What a setting is now that was to be set (status 412). */
+            current?: components["schemas"]["Reading"];
             /**
              * @description What happened, for a person.
              * @example denied by berlin, rule 3: alice has operate, configure is needed
@@ -737,6 +893,42 @@ export interface components {
          * @enum {string}
          */
         Right: "none" | "view" | "operate" | "configure" | "administer";
+        Session: {
+            /** @description The one that asks. */
+            current?: boolean;
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
+            expires?: string;
+            /**
+             * @description The address of its last request.
+             * @example 127.0.0.1:52100
+             */
+            from?: string;
+            /** @description Names it, and gives nothing to whoever reads it. */
+            id: string;
+            /**
+             * @description session or token.
+             * @example session
+             */
+            kind: string;
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            since?: string;
+            /**
+             * Format: int64
+             * @description How many it has open.
+             */
+            streams: number;
+            /**
+             * Format: date-time
+             * @description When it was used last.
+             */
+            used?: string;
+        };
         Setting: {
             /** @description What it is for. */
             description?: string;
@@ -981,6 +1173,8 @@ export interface components {
              * @description When the session or the token ends.
              */
             expires?: string;
+            /** @description Where an address was given. */
+            explanation?: components["schemas"]["Explanation"];
             /**
              * @description Of the user.
              * @example admin
@@ -998,6 +1192,12 @@ export interface components {
              *     ]
              */
             rules: string[];
+            /** @description Of a token: rules of the same form that narrow those. */
+            scope?: string[];
+            /** @description All sessions of the user, and the tokens that were used since the node's start. */
+            sessions: components["schemas"]["Session"][];
+            /** @description The path of the token with which the caller asks. */
+            token?: string;
         };
     };
     responses: never;
@@ -1591,6 +1791,76 @@ export interface operations {
             };
         };
     };
+    exportTree: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The path of a context in this node's tree, like /devices/local. The slash at its beginning may be left out, and slashes may be sent as they are or as %2F: /contexts/devices/local and /contexts/%2Fdevices%2Flocal are the same. The root is %2F, or nothing. Segments have the characters A-Z a-z 0-9 _ . -, 1 to 255 of them; there are at most 64 of them and 1,024 bytes in all. */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": components["schemas"]["ExportPart"];
+                };
+            };
+            /** @description The request cannot be read, or can never succeed as it stands. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid (any more). */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there that the caller may see. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, or a limit of the node is reached. Where the header Retry-After is there, it says after how many seconds to come again. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of the node; its log has the detail. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     callFunction: {
         parameters: {
             query?: never;
@@ -1782,7 +2052,12 @@ export interface operations {
     };
     getSession: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description PATH or PATH:NAME: explain whether the caller may act there. */
+                address?: string;
+                /** @description The right to explain; left out it is the one that is declared for the address. */
+                right?: "view" | "operate" | "configure" | "administer";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1798,8 +2073,26 @@ export interface operations {
                     "application/json": components["schemas"]["Who"];
                 };
             };
+            /** @description The request cannot be read, or can never succeed as it stands. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description No token, or one that is not valid (any more). */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there that the caller may see. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1911,22 +2204,56 @@ export interface operations {
     };
     closeSession: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The id of another session of the caller's, as getSession tells it. Left out, the session that asks is ended. */
+                session?: string;
+                /** @description All sessions of the caller's. */
+                all?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
-            204: {
+            /** @description OK */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["Closed"];
+                };
+            };
+            /** @description The request cannot be read, or can never succeed as it stands. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
             /** @description No token, or one that is not valid (any more). */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller may see it, and may not do this with it. The problem names the node and the rule. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there that the caller may see. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
