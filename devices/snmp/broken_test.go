@@ -113,9 +113,16 @@ func TestLimits(t *testing.T) {
 
 // TestLimitIsLearned: after one poll a device that finds answers too big is not asked for so much again.
 func TestLimitIsLearned(t *testing.T) {
+	for _, shown := range []string{"", "*"} { // single objects, and the table as well
+		limitIsLearned(t, shown)
+	}
+}
+
+func limitIsLearned(t *testing.T, shown string) {
+	t.Helper()
 	a := newAgent(t, append(system("limited", "1.3.6.1.4.1.99999.2", 5), interfaces(30)...)...)
 	a.behave(func(a *agent) { a.most = 7 })
-	d := generic(t, a, nil)
+	d := generic(t, a, devices.Settings{"interfaces": model.String(shown)})
 	record := devicetest.NewRecorder(d.Shape())
 	tooBig := 0
 	for i := range 3 {

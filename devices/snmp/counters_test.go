@@ -104,6 +104,22 @@ func TestRates(t *testing.T) {
 	w.expect(t, 200)
 }
 
+// TestResetOfUnknownSpeed: where nobody knows the speed, a counter that fell by more than half of its range was reset.
+func TestResetOfUnknownSpeed(t *testing.T) {
+	w := newWorld(t, 1000, port(1_000_000_000, 0)...)
+	w.pass(10 * time.Second)
+	w.put(count32(ifInOctets+".1", 100))
+	w.poll(t)
+	w.expectNone(t)
+	w.put(count32(ifInOctets+".1", 4_000_000_000))
+	w.pass(10 * time.Second)
+	w.poll(t)
+	w.pass(10 * time.Second)
+	w.put(count32(ifInOctets+".1", 5_032_704)) // 300,000,000 further
+	w.poll(t)
+	w.expect(t, 30_000_000)
+}
+
 // TestWrapThatIsTooFast: a counter that fell would have had to count faster than the interface can.
 func TestWrapThatIsTooFast(t *testing.T) {
 	w := newWorld(t, 1000, port(4_000_000_000, 10_000_000)...)
