@@ -356,3 +356,36 @@ func TestWalkFunction(t *testing.T) {
 		t.Errorf("no identifier: %v", err)
 	}
 }
+
+// TestGivenUp: a poll ends when it is cancelled, not only at its deadline, and also when that happens while gosnmp is between two steps.
+func TestGivenUp(t *testing.T) {
+	a := newAgent(t)
+	asked := make(chan struct{}, 16)
+	a.behave(func(a *agent) {
+		a.mangle = func(_, _ *gosnmp.SnmpPacket) bool {
+			asked <- struct{}{}
+			return false
+		}
+	})
+	d := generic(t, a, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Poll(ctx, devicetest.NewRecorder(d.Shape())) }()
+	<-asked
+	began := time.Now()
+	cancel()
+	if err := <-ended; model.KindOf(err) != model.KindCanceled || time.Since(began) > defaultTry/2 {
+		t.Errorf("cancelled, it ended after %s with %v", time.Since(began), err)
+	}
+	if err := d.session.connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.session.wire.begin()
+	d.session.wire.cancel()
+	if err := d.session.wire.SetDeadline(time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.session.wire.Read(make([]byte, 10)); err == nil {
+		t.Error("a read after the request was cancelled got something")
+	}
+}
