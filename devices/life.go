@@ -153,6 +153,9 @@ func (l *life) bind(ctx context.Context, schema *model.Schema) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := l.sink.Rebind(ctx, schema)
 		if err == nil {
+			if bound := l.sink.Schema(); bound != nil && hasCommon(bound) {
+				schema = bound // which all devices of one type share
+			}
 			l.adopt(schema)
 			return nil
 		}

@@ -19,7 +19,7 @@ import (
 )
 
 // radio is a driver whose devices answer at odd addresses, to those who know the community.
-type radio struct{ plc }
+type radio struct{}
 
 const canary = "canary-4711"
 

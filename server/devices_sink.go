@@ -253,6 +253,9 @@ func (h *deviceHub) encoded(schema *model.Schema) (*model.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
+	if shared, there := h.tree.Schema(encoded.Hash); there {
+		encoded = shared // a thousand devices of one type have one schema
+	}
 	if len(h.schemas) >= 4096 {
 		clear(h.schemas) // drivers that draw new ones for ever
 	}

@@ -57,7 +57,11 @@ func TestManyDevices(t *testing.T) {
 	tr.Logf("with a tenth of them silent: %s; %s", s.say(troubled), s.late())
 	s.judge(calm, 1)
 	s.judge(troubled, 0.9)
-	if late := s.duration("poll_late_max"); late > mostLate {
+	if late := s.duration("poll_late_p99"); late > mostLate {
+		tr.Errorf("one poll in a hundred was late by %s or more", late)
+	}
+	// Where a timer with nothing to wait for is that late, the machine has too much to do to be a judge of single polls.
+	if late := s.duration("poll_late_max"); late > mostLate && control.most() < mostLate/10 {
 		tr.Errorf("a poll was late by %s; a timer of this process by %s", late, control.most())
 	}
 }
