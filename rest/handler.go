@@ -152,7 +152,7 @@ func (h *Handler) recovered(w http.ResponseWriter, r *http.Request) {
 	if what == nil {
 		return
 	}
-	if what == http.ErrAbortHandler {
+	if what == http.ErrAbortHandler { //nolint:errorlint // whoever gives up panics with it as it is
 		panic(what)
 	}
 	h.cfg.Logger.Error("an operation panicked", "method", r.Method, "url", r.URL.Path, "panic", what, "stack", string(debug.Stack()))

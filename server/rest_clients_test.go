@@ -156,7 +156,7 @@ func TestGoClient(t *testing.T) {
 // watchWithGo sees a change, and at last why the stream ends.
 func (r *running) watchWithGo(ctx context.Context, client *banyan.ClientWithResponses, address string) {
 	r.t.Helper()
-	response, err := client.Watch(ctx, &banyan.WatchParams{Address: []string{address}})
+	response, err := client.Watch(ctx, &banyan.WatchParams{Address: []string{address}}) //nolint:bodyclose // Events closes it
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func (r *running) watchWithGo(ctx context.Context, client *banyan.ClientWithResp
 	if !errors.Is(err, enough) || !slices.Equal(seen, []string{"snapshot 2.5", "change 8.5"}) {
 		r.t.Errorf("%v, %v", seen, err)
 	}
-	refused, err := client.Watch(ctx, &banyan.WatchParams{Address: []string{"/devices/none"}})
+	refused, err := client.Watch(ctx, &banyan.WatchParams{Address: []string{"/devices/none"}}) //nolint:bodyclose // Events closes it
 	if err != nil {
 		r.t.Fatal(err)
 	}

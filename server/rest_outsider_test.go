@@ -262,7 +262,7 @@ func (o *outsider) problemsOfObject(s, v map[string]any, where string) []string 
 func (o *outsider) events(given outsiderGiven) (next func() (string, map[string]any), stop func()) {
 	o.t.Helper()
 	request, operation := o.request("watch", given)
-	response, err := o.client.Do(request)
+	response, err := o.client.Do(request) //nolint:bodyclose // the second function that is returned closes it
 	if err != nil {
 		o.t.Fatal(err)
 	}
