@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"banyan/devices"
+	"banyan/devices/dns"
 	"banyan/devices/host"
 	"banyan/devices/http"
 	"banyan/devices/modbus"
@@ -34,6 +35,7 @@ type DriverEnv struct {
 // Drivers are the kinds of devices that come with the program.
 func Drivers(env DriverEnv) []devices.Driver {
 	return []devices.Driver{
+		dns.Driver{},
 		host.Driver{},
 		http.Driver{},
 		simulator.Driver{},
