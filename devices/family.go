@@ -100,9 +100,10 @@ func (f *family) arrange(lives map[model.ContextID]*life, parents map[model.Cont
 	}
 	f.members, f.children = members, map[model.ContextID][]*member{}
 	for id, m := range members {
-		parent := members[parents[id]]
-		if parent != nil {
-			f.children[parents[id]] = append(f.children[parents[id]], m)
+		var parent *member
+		if up, named := parents[id]; named && members[up] != nil {
+			parent = members[up]
+			f.children[up] = append(f.children[up], m)
 		}
 		if parent != m.parent {
 			m.parent = parent
