@@ -115,6 +115,7 @@ func TestBatchIsRefusedAsAWhole(t *testing.T) {
 		"nothing":          {[]Edit{good, change("/devices/sim")}, map[int]string{2: "neither"}},
 		"a variable":       {[]Edit{good, change("/devices/sim", model.Argument{Name: "setpoint", Value: model.Float64(1)})}, map[int]string{2: "not part of a batch"}},
 		"a call":           {[]Edit{good, {Op: OpCall, Path: model.MustPath("/devices/sim")}}, map[int]string{2: "cannot call"}},
+		"over another":     {[]Edit{create("/devices/f/s", "simulator", hourly()), create("/devices/f", "simulator", hourly())}, map[int]string{2: "part of it"}},
 		"below a device":   {[]Edit{good, create("/devices/new/x", KindFolder)}, map[int]string{2: "made by it"}},
 		"below what goes":  {[]Edit{good, gone("/devices/sim", false), change("/devices/sim", step(1))}, map[int]string{3: "edit 2"}},
 		"not empty":        {[]Edit{create("/devices/f", KindFolder), create("/devices/f/s", "simulator"), create("/devices/g", KindFolder), gone("/users", false)}, map[int]string{4: "something is below it"}},

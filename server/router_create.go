@@ -7,6 +7,7 @@ import (
 	"banyan/access"
 	"banyan/model"
 	"banyan/store"
+	"banyan/tree"
 )
 
 // create makes a context at the owner of the place: of a path at or below a mount point its owner, else this node.
@@ -50,6 +51,11 @@ func (r *Router) proposeCreate(ctx context.Context, who access.Principal, q *Req
 	if err := r.checkPlace(q.Path); err != nil {
 		return nil, err
 	}
+	if kind.Whole && r.hasBelow(q.Path) {
+		return nil, &model.Error{
+			Kind: model.KindConflict, Detail: "what is below it would become part of it, and go with it", Remedy: "choose another path, or remove what is below first",
+		}
+	}
 	p := r.proposal(who, OpCreate, q.Path)
 	p.Schema, p.Settings = kind.Schema, slices.Clone(q.Arguments)
 	return p, kind.Controller.Check(ctx, p)
@@ -58,6 +64,16 @@ func (r *Router) proposeCreate(ctx context.Context, who access.Principal, q *Req
 // proposal is one that is judged against what the router looks at.
 func (r *Router) proposal(who access.Principal, op Op, path model.Path) *Proposal {
 	return &Proposal{By: who, Op: op, Path: path, Tree: r.tree, Rights: r.policies.Decider(), Trial: r.trial}
+}
+
+// hasBelow reports whether a context is below a path.
+func (r *Router) hasBelow(path model.Path) bool {
+	found := false
+	r.tree.Walk(path, nil, func(c *tree.Context) bool {
+		found = found || c.Path != path
+		return !found
+	})
+	return found
 }
 
 func (r *Router) has(path model.Path) bool {

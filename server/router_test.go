@@ -74,6 +74,7 @@ func TestSetRefusals(t *testing.T) {
 	n := startNode(t)
 	created := n.simulator("/devices/sim")
 	n.must(setRequest("/devices/sim", "step", model.Float64(2)))
+	n.simulator("/devices/hall/sim")
 	stale := setRequest("/devices/sim", "step", model.Float64(3))
 	stale.Expected = created.Revision
 	table := RulesValue([]access.Rule{rule("/**", model.RightView)}).Table()
@@ -100,6 +101,7 @@ func TestSetRefusals(t *testing.T) {
 		"missing parameter":      {Request{Op: OpCall, Path: model.MustPath("/devices/sim"), Name: "sleep"}, model.KindInvalid, "duration"},
 		"device elsewhere":       {Request{Op: OpCreate, Path: model.MustPath("/sim"), Kind: "simulator"}, model.KindInvalid, "/devices"},
 		"below a device":         {Request{Op: OpCreate, Path: model.MustPath("/devices/sim/x"), Kind: KindFolder}, model.KindUnsupported, "made by it"},
+		"over another":           {Request{Op: OpCreate, Path: model.MustPath("/devices/hall"), Kind: "simulator"}, model.KindConflict, "part of it"},
 		"there already":          {Request{Op: OpCreate, Path: model.MustPath("/devices/sim"), Kind: "simulator"}, model.KindExists, ""},
 		"folder among users":     {Request{Op: OpCreate, Path: model.MustPath("/users/x"), Kind: KindFolder}, model.KindUnsupported, "/users"},
 		"unknown kind":           {Request{Op: OpCreate, Path: model.MustPath("/x"), Kind: "thing"}, model.KindInvalid, "thing"},

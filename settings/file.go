@@ -56,7 +56,7 @@ type Open func(name string) ([]byte, error)
 // Read reads a settings file. The error tells all that is wrong with its form, and what is wrong with CSV files that it names.
 func Read(name string, source []byte, open Open) (*File, error) {
 	f := &File{Name: name, byPath: map[model.Path]*wanted{}, reader: &yamlfile.Reader{
-		File: name, What: "settings", MaxBytes: MaxFileBytes,
+		File: name, What: "set of settings", MaxBytes: MaxFileBytes,
 		Begin: "begin with `contexts:`, and below it paths; `banyan export` writes such a file",
 	}}
 	f.problems = newProblems(f.reader)

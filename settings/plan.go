@@ -92,11 +92,14 @@ type planner struct {
 	options Options
 	plan    *Plan
 	edits   []*Edit
+	owner   string              // of what the file is about
+	leaving map[model.Path]bool // contexts that are removed
 }
 
 // Plan compares the file with what is there. The error tells all that cannot be, with its place; no plan is made then. A file is planned once.
 func (f *File) Plan(state *State, options Options) (*Plan, error) {
 	p := &planner{File: f, state: state, options: options, plan: &Plan{node: state.Node, file: f.Name}}
+	p.owner, p.leaving = state.ownerOf(f.Scope), map[model.Path]bool{}
 	for _, w := range f.wanted {
 		p.context(w)
 	}
@@ -112,6 +115,10 @@ func (f *File) Plan(state *State, options Options) (*Plan, error) {
 
 func (p *planner) context(w *wanted) {
 	present := p.state.Contexts[w.path]
+	if p.replaced(w, present) {
+		p.remove(present)
+		present = nil
+	}
 	kind := p.kindOf(w, present)
 	if kind == nil {
 		return
@@ -130,6 +137,38 @@ func (p *planner) context(w *wanted) {
 	}
 }
 
+// replaced reports whether a context goes for one of another kind: where what does not stand in the file goes, and nothing that is below it stays.
+func (p *planner) replaced(w *wanted, present *Context) bool {
+	if present == nil || !p.options.Prune || !w.kind.given || !p.goes(present) {
+		return false
+	}
+	name, _, ok := p.expand(w.kind.value, w.kind.at, w.with)
+	if !ok || name == present.Kind.Name {
+		return false
+	}
+	for path, c := range p.state.Contexts {
+		if path != w.path && w.path.Contains(path) && !c.Found && (p.byPath[path] != nil || !p.goes(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+// goes reports whether a context is one that a file can hold and people can remove.
+func (p *planner) goes(c *Context) bool {
+	return !c.Fixed && p.Scope.Contains(c.Path) && p.state.left(c, p.Scope, p.owner) == ""
+}
+
+func (p *planner) remove(c *Context) {
+	p.leaving[c.Path] = true
+	e := &Edit{Op: Remove, Path: c.Path, Kind: c.Kind.Name, Expected: c.Revision, Owner: c.Owner}
+	e.changes = append(e.changes, difference{name: "kind", before: scalarText(c.Kind.Name, false)})
+	if c.Label != "" {
+		e.changes = append(e.changes, difference{name: "label", before: scalarText(c.Label, false)})
+	}
+	p.edits = append(p.edits, e)
+}
+
 // kindOf is the kind that a context has or shall have.
 func (p *planner) kindOf(w *wanted, present *Context) *Kind {
 	name, at, ok := p.expand(w.kind.value, w.kind.at, w.with)
@@ -141,7 +180,7 @@ func (p *planner) kindOf(w *wanted, present *Context) *Kind {
 		case present.Found:
 			p.problems.add(w.at, "take it out of the file", "%s shows what was found, or is part of what is above it: it has no settings of its own", w.path)
 		case w.kind.given && name != present.Kind.Name:
-			p.problems.add(at, fmt.Sprintf("write kind: %s, or remove it first with `banyan rm %s`", present.Kind.Name, w.path),
+			p.problems.add(at, fmt.Sprintf("write kind: %s, or have it replaced with --prune", present.Kind.Name),
 				"%s is a %s, and a context keeps its kind", w.path, present.Kind.Name)
 		default:
 			return present.Kind
@@ -294,26 +333,20 @@ func (p *planner) secret(w *wanted, present *Context, s *Setting, what field, e 
 	e.changes = append(e.changes, difference{name: s.Name, after: "secret set"})
 }
 
-// prune removes what the file could hold and does not.
+// prune removes what the file could hold and does not, unless something below it stays.
 func (p *planner) prune() {
-	owner := p.state.ownerOf(p.Scope)
-	needed := map[model.Path]bool{}
-	for _, w := range p.wanted {
-		for at := w.path; !at.IsRoot(); at = at.Parent() {
-			needed[at] = true
-		}
-	}
-	for _, path := range p.state.paths() {
+	stays := map[model.Path]bool{} // and what is above it
+	for _, path := range slices.Backward(p.state.paths()) {
 		c := p.state.Contexts[path]
-		if needed[path] || c.Fixed || !p.Scope.Contains(path) || p.state.left(c, p.Scope, owner) != "" {
-			continue
+		switch {
+		case p.leaving[path], c.Found:
+		case p.byPath[path] == nil && !stays[path] && p.goes(c):
+			p.remove(c)
+		default:
+			for at := path; !at.IsRoot() && !stays[at]; at = at.Parent() {
+				stays[at] = true
+			}
 		}
-		e := &Edit{Op: Remove, Path: path, Kind: c.Kind.Name, Expected: c.Revision, Owner: c.Owner}
-		e.changes = append(e.changes, difference{name: "kind", before: scalarText(c.Kind.Name, false)})
-		if c.Label != "" {
-			e.changes = append(e.changes, difference{name: "label", before: scalarText(c.Label, false)})
-		}
-		p.edits = append(p.edits, e)
 	}
 }
 

@@ -208,14 +208,15 @@ func (f *File) make(t *template, path text, values *rows) {
 		made.with, made.at = i, i.at
 		written, _, known := f.expand(path.value, path.at, i)
 		parsed, err := model.ParsePath(written)
+		if !known {
+			continue
+		}
 		if err != nil {
 			f.problems.add(i.at, "give the columns in `path:` values that make a path", "%v", err)
 			continue
 		}
 		made.path = parsed
-		if known {
-			f.want(&made)
-		}
+		f.want(&made)
 	}
 }
 

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -51,11 +52,23 @@ func (r reading) scalar(n *yaml.Node, t model.Type, what string) (model.Value, b
 		return model.Value{}, false
 	}
 	v, err := parse(t, written)
-	if err != nil {
-		r.problems.add(at, remedies[t], "%s is a %s: %s", what, t, bare(err))
-		return model.Value{}, false
+	switch {
+	case err == nil:
+		return v, true
+	case t == model.TypeRef:
+		r.problems.add(at, remedies[t], "%s: %s", what, bare(err))
+	default:
+		r.problems.add(at, remedies[t], "%s: %.64q is no %s%s", what, written, t, r.of(at))
 	}
-	return v, true
+	return model.Value{}, false
+}
+
+// of names the instance of which a value is that stands in the template.
+func (r reading) of(at place) string {
+	if r.with == nil || at.file != r.Name {
+		return ""
+	}
+	return fmt.Sprintf(", in the instance of %s:%d", r.with.at.file, r.with.at.Line)
 }
 
 // bare is the text of an error without what it says about where it was.
