@@ -38,6 +38,8 @@ type Config struct {
 type Log struct {
 	*logger
 	control *control
+	levels  Levels // to begin with
+	format  string
 }
 
 // control is what all loggers of a Log have in common.
@@ -55,10 +57,13 @@ func New(cfg Config) *Log {
 	made := func(json bool) hclog.Logger {
 		return hclog.New(&hclog.LoggerOptions{Name: cfg.Name, Level: hclog.Trace, JSONFormat: json, Output: cfg.Output})
 	}
-	l := &Log{&logger{control: c, text: made(false), json: made(true)}, c}
+	l := &Log{&logger{control: c, text: made(false), json: made(true)}, c, cfg.Levels, cfg.Format}
 	l.Set(cfg.Levels, cfg.Format)
 	return l
 }
+
+// Beginning is what levels and form were to begin with.
+func (l *Log) Beginning() (Levels, string) { return l.levels, l.format }
 
 // Set changes levels and form.
 func (l *Log) Set(levels Levels, format string) {

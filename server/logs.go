@@ -60,17 +60,17 @@ func (n *Node) setLog() {
 	if !changes || !there {
 		return
 	}
-	wanted := n.cfg.Log
+	levels, format := log.Beginning()
 	if text := c.SettingNamed(settingLogLevel).Text(); text != "" {
-		wanted.Level = text
+		set, err := logging.ParseLevels(text, levels.All)
+		if err != nil {
+			n.log.Error("the log level cannot be read", "error", err)
+			return
+		}
+		levels = set
 	}
 	if text := c.SettingNamed(settingLogFormat).Text(); text != "" {
-		wanted.Format = text
+		format = text
 	}
-	levels, err := logging.ParseLevels(wanted.Level, hclog.Info)
-	if err != nil {
-		n.log.Error("the log level cannot be read", "error", err)
-		return
-	}
-	log.Set(levels, wanted.Format)
+	log.Set(levels, format)
 }

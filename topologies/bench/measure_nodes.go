@@ -61,12 +61,16 @@ type node struct {
 }
 
 func startNode(ctx context.Context, parent, name, profile string) (*node, error) {
+	return startNodeAt(ctx, anywhere, parent, name, profile)
+}
+
+func startNodeAt(ctx context.Context, on place, parent, name, profile string) (*node, error) {
 	n := &node{name: name, dir: filepath.Join(parent, name)}
 	made, err := server.Init(ctx, n.dir, name, nil)
 	if err != nil {
 		return nil, err
 	}
-	if n.process, err = start("node", "-dir", n.dir, "-name", name, "-profile", profile); err != nil {
+	if n.process, err = start("node", append(on.arguments(), "-dir", n.dir, "-name", name, "-profile", profile)...); err != nil {
 		return nil, err
 	}
 	if err := n.result(&n.at); err != nil {
@@ -75,27 +79,56 @@ func startNode(ctx context.Context, parent, name, profile string) (*node, error)
 	if err := reachable(n.at.API); err != nil {
 		return nil, err
 	}
-	ca, err := os.ReadFile(filepath.Join(n.dir, "ca.pem"))
+	client, err := httpClient(filepath.Join(n.dir, "ca.pem"))
+	if err != nil {
+		return nil, err
+	}
+	session, err := apiv1connect.NewSessionServiceClient(client, "https://"+n.at.API).Login(ctx, &apiv1.LoginRequest{Name: made.AdminName, Password: made.Password})
+	if err != nil {
+		return nil, err
+	}
+	n.trees = apiv1connect.NewTreeServiceClient(client, "https://"+n.at.API, bearerOf(session.GetToken()))
+	return n, os.WriteFile(filepath.Join(n.dir, "token"), []byte(session.GetToken()), 0o600)
+}
+
+// httpClient trusts one root.
+func httpClient(caFile string) (*http.Client, error) {
+	ca, err := os.ReadFile(caFile)
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	client := &http.Client{Transport: &http.Transport{
+	return &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}, ForceAttemptHTTP2: true,
-	}}
-	session, err := apiv1connect.NewSessionServiceClient(client, "https://"+n.at.API).Login(ctx, &apiv1.LoginRequest{Name: made.AdminName, Password: made.Password})
-	if err != nil {
-		return nil, err
+	}}, nil
+}
+
+// bearer proves who asks, on single requests and on streams.
+type bearer string
+
+func bearerOf(token string) connect.ClientOption { return connect.WithInterceptors(bearer(token)) }
+
+// WrapUnary adds the token.
+func (b bearer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		request.Header().Set("Authorization", "Bearer "+string(b))
+		return next(ctx, request)
 	}
-	bearer := connect.WithInterceptors(connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
-			request.Header().Set("Authorization", "Bearer "+session.GetToken())
-			return next(ctx, request)
-		}
-	}))
-	n.trees = apiv1connect.NewTreeServiceClient(client, "https://"+n.at.API, bearer)
-	return n, os.WriteFile(filepath.Join(n.dir, "token"), []byte(session.GetToken()), 0o600)
+}
+
+// WrapStreamingClient adds the token.
+func (b bearer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
+		conn := next(ctx, spec)
+		conn.RequestHeader().Set("Authorization", "Bearer "+string(b))
+		return conn
+	}
+}
+
+// WrapStreamingHandler does nothing: this is a client.
+func (bearer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return next
 }
 
 func (n *node) call(ctx context.Context, path, function string, texts map[string]string) (map[string]string, error) {
@@ -128,7 +161,7 @@ func startPair(ctx context.Context, dir string, variables int, profile string) (
 		p.centre.stop()
 		return nil, err
 	}
-	if err := p.link(ctx, variables); err != nil {
+	if err := p.link(ctx, variables, 1000); err != nil {
 		p.stop()
 		return nil, err
 	}
@@ -140,7 +173,7 @@ func (p *pair) stop() {
 	p.centre.stop()
 }
 
-func (p *pair) link(ctx context.Context, variables int) error {
+func (p *pair) link(ctx context.Context, variables, group int) error {
 	invitation, err := p.centre.call(ctx, "/links", "invite", map[string]string{"name": "edge", "role": "consumer", "mount": edgeMount})
 	if err != nil {
 		return err
@@ -149,12 +182,12 @@ func (p *pair) link(ctx context.Context, variables int) error {
 		return err
 	}
 	_, err = p.edge.trees.Create(ctx, &apiv1.CreateRequest{Path: loadDevice, Kind: "simulator", Texts: map[string]string{
-		"points": fmt.Sprint(variables), "poll_interval": "1h",
+		"points": fmt.Sprint(variables), "group_size": fmt.Sprint(group), "poll_interval": "1h",
 	}})
 	if err != nil {
 		return err
 	}
-	last := fmt.Sprintf("%s%s/group-%03d:p000", edgeMount, loadDevice, (variables-1)/1000)
+	last := fmt.Sprintf("%s%s/group-%03d:p000", edgeMount, loadDevice, (variables-1)/group)
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		if _, err := p.centre.trees.Get(ctx, &apiv1.GetRequest{Address: last}); err == nil {
 			return nil

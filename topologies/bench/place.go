@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// place is on which processor a process runs and how much it counts there.
+type place struct {
+	cpu  int // -1 for any
+	nice int
+}
+
+// anywhere is where a process runs of which nothing is said.
+var anywhere = place{cpu: -1}
+
+func (p place) arguments() []string {
+	return []string{"-cpu", strconv.Itoa(p.cpu), "-nice", strconv.Itoa(p.nice)}
+}
+
+// take puts this process there: all threads that it has, whose children are there as well.
+func (p place) take() error {
+	if p == anywhere {
+		return nil
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	var set unix.CPUSet
+	set.Set(max(p.cpu, 0))
+	for _, thread := range threads {
+		id, err := strconv.Atoi(thread.Name())
+		if err != nil {
+			return err
+		}
+		if p.cpu >= 0 {
+			if err := unix.SchedSetaffinity(id, &set); err != nil {
+				return fmt.Errorf("running on processor %d: %w", p.cpu, err)
+			}
+		}
+		if err := unix.Setpriority(unix.PRIO_PROCESS, id, p.nice); err != nil {
+			return fmt.Errorf("taking the priority %d, which needs root: %w", p.nice, err)
+		}
+	}
+	return nil
+}
