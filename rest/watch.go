@@ -93,14 +93,17 @@ func (h *Handler) stream(ctx context.Context, w http.ResponseWriter, addresses [
 	ctx, cancel := context.WithCancel(ctx)
 	var beating sync.WaitGroup
 	beating.Go(func() {
-		ticker := time.NewTicker(h.cfg.Heartbeat)
-		defer ticker.Stop()
+		beat := time.NewTimer(h.cfg.Heartbeat)
+		defer beat.Stop()
 		for {
 			select {
-			case <-ticker.C:
-				if s.comment() != nil {
+			case <-beat.C:
+				next, err := s.comment(h.cfg.Heartbeat)
+				if err != nil {
 					cancel()
+					return
 				}
+				beat.Reset(next)
 			case <-ctx.Done():
 				return
 			}
@@ -134,8 +137,8 @@ type events struct {
 
 	mu     sync.Mutex // guards the rest, and writing
 	sent   uint64
+	last   time.Time // when something was written
 	buffer bytes.Buffer
-	idle   bool // nothing was sent since the last comment
 }
 
 // send sends an event; the first one begins the answer.
@@ -149,7 +152,6 @@ func (s *events) send(name string, data any) error {
 		s.buffer.WriteString("retry: " + strconv.Itoa(retryAfter) + "\n\n")
 	}
 	s.sent++
-	s.idle = false
 	s.buffer.WriteString("event: " + name + "\nid: " + strconv.FormatUint(s.sent, 10) + "\ndata: ")
 	if err := json.NewEncoder(&s.buffer).Encode(data); err != nil { // one line, with its end
 		return err
@@ -158,20 +160,23 @@ func (s *events) send(name string, data any) error {
 	return s.flush()
 }
 
-// comment says that the stream lives, where nothing else did since the last time.
-func (s *events) comment() error {
+// comment says that the stream lives, where nothing else has for so long, and returns when to look again.
+func (s *events) comment(every time.Duration) (next time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if idle := s.idle; s.sent == 0 || !idle {
-		s.idle = true
-		return nil
+	if s.sent == 0 {
+		return every, nil
+	}
+	if left := every - time.Since(s.last); left > 0 {
+		return left, nil
 	}
 	s.buffer.Reset()
 	s.buffer.WriteString(": alive\n\n")
-	return s.flush()
+	return every, s.flush()
 }
 
 func (s *events) flush() error {
+	s.last = time.Now()
 	// A writer that has no deadline, as in tests, is one that cannot stall.
 	_ = s.control.SetWriteDeadline(time.Now().Add(s.within))
 	if _, err := s.w.Write(s.buffer.Bytes()); err != nil {
