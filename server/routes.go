@@ -7,6 +7,7 @@ import (
 
 	"banyan/access"
 	"banyan/model"
+	"banyan/store"
 )
 
 // Routes says whom each route of plain HTTP answers, by its pattern with its method, as in "GET /metrics". The field of one that is entitled is the
@@ -44,12 +45,32 @@ func (r *routes) Handle(pattern string, h http.Handler) {
 	}
 	r.mux.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		ctx, err := r.gate(q.Context(), requirement, q.Header, q.RemoteAddr)
+		if err == nil || model.KindOf(err) == model.KindDenied {
+			err = r.recorded(ctx, requirement, pattern, err)
+		}
 		if err != nil {
 			r.refused(w, q, err)
 			return
 		}
 		h.ServeHTTP(w, q.WithContext(ctx))
 	}))
+}
+
+// recorded tells the audit log of a route for which seeing is not enough, before it runs, or that it was refused.
+func (r *routes) recorded(ctx context.Context, requirement access.Requirement, pattern string, refusal error) error {
+	if requirement.Right <= model.RightView {
+		return refusal
+	}
+	caller := callerOf(ctx)
+	row := store.Audit{
+		Who: auditText(caller.Principal.Chain.String()), From: auditText(caller.From), Operation: "fetch", Path: requirement.Field, What: auditText(pattern), Outcome: outcomeBegun,
+	}
+	if refusal != nil {
+		row.Outcome = auditText(failedText(refusal))
+		r.node.audit.refused(ctx, row)
+		return refusal
+	}
+	return r.node.audit.write(ctx, row)
 }
 
 // HandleFunc serves a route by a function.
