@@ -34,7 +34,7 @@ func DefaultAreas() Areas {
 	}
 	return Areas{
 		Links:  Area{patterns("/links/**", "/exports/**", "/mounts/**"), []string{"link", "export", "mount", "grant", "invitation"}},
-		People: Area{patterns("/users/**", "/roles/**"), []string{"user", "role", "token"}},
+		People: Area{patterns("/users/**", "/roles/**"), []string{"user", "role", "token", "foreign-user"}},
 		Node:   Area{Patterns: patterns("/system/**")},
 	}
 }

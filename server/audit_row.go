@@ -156,7 +156,7 @@ func shownArguments(schema *model.Schema, q *Request) string {
 func shownValue(v model.Value) string {
 	text := clip(v.String(), mostShown)
 	for _, prefix := range secretPrefixes {
-		if strings.Contains(text, prefix) {
+		if strings.Contains(strings.ToLower(text), prefix) {
 			return "set"
 		}
 	}

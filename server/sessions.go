@@ -32,8 +32,8 @@ const (
 	tokenPrefix   = "btk_"
 )
 
-// secretPrefixes are how secrets begin that the program itself hands out, those of invitations included.
-var secretPrefixes = []string{sessionPrefix, tokenPrefix, "banyan1."}
+// secretPrefixes are how secrets begin that the program itself hands out, those of invitations and recovery keys included; in small letters.
+var secretPrefixes = []string{sessionPrefix, tokenPrefix, "banyan1.", "age-secret-key-"}
 
 type tokenHash [sha256.Size]byte
 
