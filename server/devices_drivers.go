@@ -8,6 +8,7 @@ import (
 
 	"banyan/devices"
 	"banyan/devices/dns"
+	"banyan/devices/exec"
 	"banyan/devices/host"
 	"banyan/devices/http"
 	"banyan/devices/modbus"
@@ -34,8 +35,13 @@ type DriverEnv struct {
 
 // Drivers are the kinds of devices that come with the program.
 func Drivers(env DriverEnv) []devices.Driver {
+	programs := ""
+	if env.Dir != "" {
+		programs = filepath.Join(env.Dir, programsFolder)
+	}
 	return []devices.Driver{
 		dns.Driver{},
+		exec.New(programs),
 		host.Driver{},
 		http.Driver{},
 		simulator.Driver{},
@@ -71,6 +77,9 @@ func CheckingDrivers() ([]devices.Driver, error) {
 func CheckProfile(file string, source []byte) (*profiles.Profile, error) {
 	return profiles.Parse(file, strings.TrimSuffix(filepath.Base(file), ".yaml"), source, profileChecks())
 }
+
+// programsFolder is where an administrator puts the programs that devices of the kind exec run, in the node's directory.
+const programsFolder = "exec"
 
 // profilesFolder is where an administrator drops profiles, in the node's directory.
 const profilesFolder = "profiles"

@@ -214,7 +214,7 @@ func TestBadServers(t *testing.T) {
 			}
 		})), "transport", "tcp", "timeout", short), "no-response", "reading the answer of", nil},
 		{"cut", with(serve(t, nil, stream(func(c net.Conn, a []byte) { _, _ = c.Write(a[:len(a)-3]) })), "transport", "tcp"), "failed", "closed the connection in the middle", nil},
-		{"closed at once", with(serve(t, nil, func(net.Conn) {}), "transport", "tcp"), "failed", "closed the connection", nil},
+		{"closed at once", with(serve(t, nil, func(net.Conn) {}), "transport", "tcp"), "failed", "the connection", nil},
 		{"half closed", with(serve(t, nil, func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite(); hang(c) }), "transport", "tcp"), "failed", "closed the connection", nil},
 		{"a foreign answer over tcp", with(serve(t, nil, stream(func(c net.Conn, a []byte) { a[2]++; _, _ = c.Write(a) })), "transport", "tcp"), "failed", "no answer to the query", nil},
 		{"65535 bytes of nothing", with(serve(t, nil, stream(func(c net.Conn, _ []byte) { _, _ = c.Write([]byte(strings.Repeat("\xff", 70_000))) })), "transport", "tcp"), "failed", "no answer to the query", nil},

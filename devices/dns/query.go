@@ -131,7 +131,7 @@ func (q *query) overStream(ctx context.Context) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	var to net.Conn = conn
+	to := conn
 	if q.options.transport == transportTLS {
 		secure := tls.Client(conn, q.options.verification.Config(q.options.endpoint.Host, func(c devices.Certificate) { q.certificate = c }))
 		if err := secure.HandshakeContext(ctx); err != nil {
