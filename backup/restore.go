@@ -70,6 +70,15 @@ func Restore(ctx context.Context, file string, r Restoring) (Restored, error) {
 	return result, nil
 }
 
+// CheckBare refuses a directory that nothing can be restored to, since something is in it.
+func CheckBare(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		_, err = bare(dir)
+	}
+	return err
+}
+
 // bare refuses a directory that has something in it, and says whether there is one.
 func bare(dir string) (there bool, err error) {
 	entries, err := os.ReadDir(dir)

@@ -30,6 +30,9 @@ type provenConn struct {
 	peer pki.Peer
 	once sync.Once
 	done chan struct{}
+
+	dialling sync.Mutex // guards client
+	client   *grpc.ClientConn
 }
 
 func newProvenConn(conn *tls.Conn, peer pki.Peer) *provenConn {
@@ -43,6 +46,31 @@ func (c *provenConn) Close() error {
 		return secured.NetConn().Close()
 	}
 	return c.Conn.Close()
+}
+
+// grpc is the client over the connection, the same each time. It is closed with Close of the client, and ends with the connection.
+func (c *provenConn) grpc() (*grpc.ClientConn, error) {
+	c.dialling.Lock()
+	defer c.dialling.Unlock()
+	if c.client == nil {
+		client, err := newClient(c)
+		if err != nil {
+			return nil, err
+		}
+		c.client = client
+	}
+	return c.client, nil
+}
+
+// abandon closes the connection and the client over it.
+func (c *provenConn) abandon() {
+	c.dialling.Lock()
+	client := c.client
+	c.dialling.Unlock()
+	if client != nil {
+		_ = client.Close()
+	}
+	_ = c.Close()
 }
 
 // provenPeer is what gRPC carries of a connection.

@@ -10,6 +10,7 @@ import (
 
 	"banyan/fault"
 	"banyan/model"
+	"banyan/pki"
 	"banyan/proto"
 	"banyan/proto/linkv1"
 
@@ -28,6 +29,7 @@ type consumerSession struct {
 	mu      sync.Mutex
 	machine *Consumer
 	bulk    bool // the bulk connection is wanted and not there
+	onBulk  bool // it is there
 	ended   bool // the mirror may be another session's
 }
 
@@ -35,11 +37,14 @@ type consumerSession struct {
 func (l *link) consume(ctx context.Context, conn *provenConn) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	clientConn, err := newClient(conn)
+	defer conn.abandon()
+	if err := l.meet(ctx, conn, false); err != nil {
+		return err
+	}
+	clientConn, err := conn.grpc()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = clientConn.Close() }()
 	session := make([]byte, 16)
 	_, _ = rand.Read(session)
 	s := &consumerSession{
@@ -93,7 +98,7 @@ func (s *consumerSession) take(raw *proto.RawFrame) error {
 	defer s.mu.Unlock()
 	err := s.machine.ReceiveRaw(raw, s.link.hub.now())
 	if s.machine.WantBulk() {
-		s.bulk = true
+		s.bulk = !s.onBulk
 	}
 	if s.machine.Pending() || s.bulk {
 		signal(s.wake)
@@ -129,14 +134,19 @@ func (s *consumerSession) send(ctx context.Context, stream linkv1.LinkService_Fo
 }
 
 // bulkLoop opens the bulk connection when the provider wants it: it dials, or takes the one that the provider dials. A connection that comes unasked is
-// one of a provider that has given up this session, or has overtaken the frame that asks for it: which of them shows after a moment.
+// one of a provider that has given up this session, one that has overtaken the frame that asks for it, or another node's of the same ID: which of
+// them shows after a moment.
 func (s *consumerSession) bulkLoop(ctx context.Context, session []byte) {
 	ticker := time.NewTicker(bulkPoll)
 	defer ticker.Stop()
-	var conn *provenConn
+	var conn *provenConn // that came and is not in use
+	var running chan struct{}
 	defer func() {
 		if conn != nil {
-			_ = conn.Close()
+			conn.abandon()
+		}
+		if running != nil {
+			<-running
 		}
 	}()
 	var came time.Time
@@ -150,6 +160,8 @@ func (s *consumerSession) bulkLoop(ctx context.Context, session []byte) {
 			return
 		case conn = <-extra:
 			came = time.Now()
+		case <-running:
+			running = nil
 		case <-ticker.C:
 		}
 		wanted := s.wantsBulk()
@@ -157,18 +169,49 @@ func (s *consumerSession) bulkLoop(ctx context.Context, session []byte) {
 		case wanted && conn == nil && s.link.cfg.Dials:
 			conn, _ = s.link.dial(ctx)
 		case !wanted && conn != nil && time.Since(came) > unaskedTime:
-			s.replace(conn)
+			if s.takenOver(ctx, conn) {
+				conn = nil
+				return
+			}
+			conn.abandon()
 			conn = nil
-			return
 		}
 		if wanted && conn != nil {
-			s.mu.Lock()
-			s.bulk = false
-			s.mu.Unlock()
-			s.receiveBulk(ctx, conn, session)
+			running = s.startBulk(ctx, conn, session)
 			conn = nil
 		}
 	}
+}
+
+// startBulk uses a connection as the bulk one; what it returns is closed when that has ended.
+func (s *consumerSession) startBulk(ctx context.Context, conn *provenConn, session []byte) chan struct{} {
+	s.mu.Lock()
+	s.bulk, s.onBulk = false, true
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.receiveBulk(ctx, conn, session)
+		s.mu.Lock()
+		s.onBulk = false
+		s.mu.Unlock()
+	}()
+	return ended
+}
+
+// takenOver ends the session in favour of a connection that the peer has just opened, unless that is another node with the peer's ID.
+func (s *consumerSession) takenOver(ctx context.Context, conn *provenConn) bool {
+	s.mu.Lock()
+	downAt, ever := s.machine.DownAt()
+	s.mu.Unlock()
+	if err := s.link.meet(ctx, conn, ever && s.link.hub.now() < downAt); err != nil {
+		if _, refused := pki.RefusalOf(err); refused {
+			s.link.hub.log.Warn("a connection was refused", "link", s.link.cfg.Name, "address", conn.peer.Address, "error", err)
+		}
+		return false
+	}
+	s.replace(conn)
+	return true
 }
 
 func (s *consumerSession) wantsBulk() bool {
@@ -184,13 +227,19 @@ const (
 
 // receiveBulk takes frames from the bulk connection until it ends.
 func (s *consumerSession) receiveBulk(ctx context.Context, conn *provenConn, session []byte) {
-	defer func() { _ = conn.Close() }()
-	clientConn, err := newClient(conn)
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	defer func() {
+		cancel()
+		conn.abandon()
+		work.Wait()
+	}()
+	clientConn, err := conn.grpc()
 	if err != nil {
 		return
 	}
-	defer func() { _ = clientConn.Close() }()
-	stream, err := linkv1.NewLinkServiceClient(clientConn).Bulk(ctx)
+	client := linkv1.NewLinkServiceClient(clientConn)
+	stream, err := client.Bulk(ctx)
 	if err != nil {
 		return
 	}
@@ -198,6 +247,7 @@ func (s *consumerSession) receiveBulk(ctx context.Context, conn *provenConn, ses
 	if stream.Send(join) != nil {
 		return
 	}
+	work.Go(func() { s.keep(ctx, client) })
 	frames, err := s.receive(stream)
 	if frames > 0 && ctx.Err() == nil {
 		// A part of the listing may be lost with it: the session goes on, in a new one, from what was acknowledged.
@@ -211,7 +261,7 @@ func (s *consumerSession) replace(conn *provenConn) {
 	select {
 	case s.link.extra <- conn:
 	default:
-		_ = conn.Close()
+		conn.abandon()
 	}
 	_ = s.conn.Close()
 }

@@ -36,6 +36,14 @@ type HubConfig struct {
 	// Redeem answers who joins by an invitation. Joining says whether some invitation is open; nobody is heard otherwise.
 	Redeem  func(ctx context.Context, candidate pki.Peer, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error)
 	Joining func() error
+	// Recover answers who has a token for the backup that is kept for another node.
+	Recover func(ctx context.Context, candidate pki.Peer, secret []byte) (Recovery, error)
+	// Meet judges the life that answers on a new connection of a consumer's link; every life is taken when nil. Restores are this node's own.
+	Meet     func(ctx context.Context, m Meeting) error
+	Restores []RestoreID
+	// Shelf keeps backups of providers, Backups has those of this node; nil for none.
+	Shelf   Shelf
+	Backups BackupSource
 	// Changed is told when the state of a link changes.
 	Changed func(link string, status Status)
 }

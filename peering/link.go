@@ -81,11 +81,18 @@ type link struct {
 	consumer *consumerSession
 	provider *providerSession
 	over     bool             // no connection is taken any more
+	known    model.Chain      // of the life that was taken last, of a consumer
+	heard    model.Time       // when the peer was last proved to be there, before this start
 	extra    chan *provenConn // connections that the peer dialled
+	backups  chan struct{}    // capacity 1: there is a newer backup to be kept by the peer
 }
 
 func newLink(hub *Hub, cfg LinkConfig) *link {
-	l := &link{cfg: cfg, hub: hub, extra: make(chan *provenConn, 2)}
+	l := &link{cfg: cfg, hub: hub, extra: make(chan *provenConn, 2), backups: make(chan struct{}, 1)}
+	if cfg.Mirror != nil {
+		at := cfg.Mirror.Place()
+		l.known, l.heard = at.Chain, at.Heard
+	}
 	l.status = Status{State: StateConnecting, Since: hub.now()}
 	if cfg.Refused {
 		l.status.State, l.status.Detail = StateDisabled, cfg.Refusal.String()
@@ -124,6 +131,9 @@ func (l *link) run(ctx context.Context) {
 
 // provide serves the connection that this node dialled until it ends.
 func (l *link) provide(ctx context.Context, conn *provenConn) error {
+	l.mu.Lock()
+	l.ended = nil
+	l.mu.Unlock()
 	l.adopt(conn)
 	ticker := time.NewTicker(startTime)
 	defer ticker.Stop()

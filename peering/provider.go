@@ -409,6 +409,15 @@ func (p *Provider) nextSamples() (Out, bool) {
 	return Out{Raw: p.raw}, true
 }
 
+// AskBulk asks for the bulk connection on behalf of something that goes over it beside the listing, and says whether the session is that far.
+func (p *Provider) AskBulk() bool {
+	if p.follower == nil || p.failed != nil {
+		return false
+	}
+	p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_WantBulk{WantBulk: &linkv1.WantBulk{}}})
+	return true
+}
+
 // HoldBulk says whether a frame for the bulk stream waits to be taken: no other is made meanwhile.
 func (p *Provider) HoldBulk(hold bool, now model.Time) {
 	p.taken = p.taken || p.held && !hold

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banyan/model"
@@ -38,6 +39,9 @@ type providerSession struct {
 	bulk    chan *linkv1.ProviderFrame // unbuffered: the bulk stream takes when it has room
 	broken  chan struct{}              // capacity 1: the bulk stream has ended
 	dialled bool                       // the bulk connection; for the session's own goroutine
+	offered chan struct{}              // capacity 1: there is a backup that no stream carries yet
+	asked   bool                       // the bulk connection was asked for a backup; for the session's own goroutine
+	keeping atomic.Bool                // a stream for backups stands
 }
 
 // follow runs a session with a consumer over its stream until it ends.
@@ -47,6 +51,7 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 	s := &providerSession{
 		link: l, conn: conn, began: l.hub.now(), cancel: cancel, in: make(chan *linkv1.ConsumerFrame, 16), ticks: make(chan model.Time, 1), leave: make(chan *model.Error, 1),
 		done: make(chan struct{}), bulk: make(chan *linkv1.ProviderFrame), broken: make(chan struct{}, 1),
+		offered: make(chan struct{}, 1),
 	}
 	defer close(s.done)
 	l.mu.Lock()
@@ -152,6 +157,12 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 			s.note(machine, nil)
 		case <-s.broken:
 			machine.BulkEnded()
+			s.dialled, s.asked = false, false
+		case <-s.offered:
+			if !s.asked && machine.AskBulk() {
+				s.asked = true
+				s.dialBulk(ctx, work)
+			}
 		case <-wake:
 		case reason := <-s.leave:
 			return proto.Status(reason)
@@ -170,9 +181,12 @@ func (s *providerSession) dialBulk(ctx context.Context, work *sync.WaitGroup) {
 	}
 	s.dialled = true
 	work.Go(func() {
-		if conn, err := s.link.dial(ctx); err == nil {
-			s.link.adopt(conn)
+		conn, err := s.link.dial(ctx)
+		if err != nil {
+			signal(s.broken) // another time
+			return
 		}
+		s.link.adopt(conn)
 	})
 }
 

@@ -276,7 +276,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 		refused.Remedy = refusals[WrongProtocol].foreign
 		return refused
 	case alert != "":
-		return Refuse(RefusedOtherwise, "the other end ended the handshake: "+printable(alert, maxDetailBytes))
+		return Refuse(RefusedOtherwise, "the other end ended the handshake: "+Printable(alert, maxDetailBytes))
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &remote):
 		return model.Errorf(model.KindUnavailable, "the connection ended before both ends had accepted: %w", err)
 	}

@@ -27,6 +27,7 @@ const (
 	InvitationUsed                   // somebody joined by it already
 	InvitationExpired                // its time is over
 	InvitationForeign                // not made here, or withdrawn
+	Cloned                           // another life of the same node was taken, which this one did not come from
 )
 
 // refusals gives each its wire name, its kind, and what to do about it: first at the end that refuses, then at the end that is refused.
@@ -56,6 +57,8 @@ var refusals = [...]struct {
 		"ask for a new invitation, and say that this one was used already"},
 	InvitationExpired: {"invitation-expired", model.KindDenied, "make a new invitation", "ask for a new invitation"},
 	InvitationForeign: {"invitation-unknown", model.KindDenied, "make a new invitation", "check that the token is of the node that you join, or ask for a new one"},
+	Cloned: {"clone", model.KindDenied, "stop the node that is not wanted; `banyan call /links/NAME:readmit` takes the one that comes next",
+		"stop this node, or the other one with its ID; whoever administers the consumer says which of the two is taken"},
 }
 
 // String is the refusal's stable name.

@@ -36,6 +36,8 @@ type Token struct {
 	Expires   time.Time // whole seconds
 	Inviter   Role      // the inviter's part in the link
 	JoinDials bool      // the joiner opens the link's connections, not the inviter
+	// Recovery says that it is no invitation: it hands out the backup that the node keeps for another one. Inviter is then its part in their link.
+	Recovery bool
 }
 
 // NewToken makes an invitation with a fresh secret. A zero expiry is TokenLifetime from now.
@@ -81,6 +83,7 @@ const (
 
 	flagProvider  = 1
 	flagJoinDials = 2
+	flagRecovery  = 4
 )
 
 // Reveal is the text to hand to the joiner, with the secret in it.
@@ -92,6 +95,9 @@ func (t Token) Reveal() string {
 	}
 	if t.JoinDials {
 		flags |= flagJoinDials
+	}
+	if t.Recovery {
+		flags |= flagRecovery
 	}
 	raw = append(raw, flags)
 	raw = binary.BigEndian.AppendUint64(raw, uint64(t.Expires.Unix()))
@@ -163,10 +169,10 @@ func parseBody(body []byte) (Token, error) {
 		return Token{}, malformed
 	}
 	flags, seconds := body[2], int64(binary.BigEndian.Uint64(body[3:]))
-	if flags&^(flagProvider|flagJoinDials) != 0 || seconds < 0 || seconds > maxSeconds {
+	if flags&^(flagProvider|flagJoinDials|flagRecovery) != 0 || seconds < 0 || seconds > maxSeconds {
 		return Token{}, malformed
 	}
-	t := Token{Expires: time.Unix(seconds, 0).UTC(), Inviter: RoleConsumer, JoinDials: flags&flagJoinDials != 0,
+	t := Token{Expires: time.Unix(seconds, 0).UTC(), Inviter: RoleConsumer, JoinDials: flags&flagJoinDials != 0, Recovery: flags&flagRecovery != 0,
 		Secret: secretOf([SecretBytes]byte(body[43:]))}
 	if flags&flagProvider != 0 {
 		t.Inviter = RoleProvider
@@ -191,11 +197,18 @@ func (t Token) CheckExpiry(now time.Time) error {
 	if now.Before(t.Expires) {
 		return nil
 	}
-	return Refuse(InvitationExpired, fmt.Sprintf("the invitation expired at %s, and the clock of this node says %s", date(t.Expires), date(now)))
+	what := "invitation"
+	if t.Recovery {
+		what = "recovery token"
+	}
+	return Refuse(InvitationExpired, fmt.Sprintf("the "+what+" expired at %s, and the clock of this node says %s", date(t.Expires), date(now)))
 }
 
 // String shows what may be known of the token.
 func (t Token) String() string {
+	if t.Recovery {
+		return fmt.Sprintf("recovery token of node %s until %s at %s, secret %s", t.Node.Short(), date(t.Expires), strings.Join(t.Addresses, ", "), redacted)
+	}
 	return fmt.Sprintf("invitation of node %s until %s at %s, secret %s", t.Node.Short(), date(t.Expires), strings.Join(t.Addresses, ", "), redacted)
 }
 

@@ -27,7 +27,7 @@ const (
 )
 
 func writeVerdict(w io.Writer, v verdict) error {
-	v.Detail = printable(v.Detail, maxDetailBytes)
+	v.Detail = Printable(v.Detail, maxDetailBytes)
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -55,8 +55,8 @@ func readVerdict(r io.Reader) (verdict, error) {
 	if err := json.Unmarshal(body, &v); err != nil {
 		return verdict{}, model.Errorf(model.KindInvalid, "the other end's verdict cannot be read: it speaks another protocol")
 	}
-	v.Refusal, v.Incident = printable(v.Refusal, maxWordBytes), printable(v.Incident, maxWordBytes)
-	v.Detail = printable(v.Detail, maxDetailBytes)
+	v.Refusal, v.Incident = Printable(v.Refusal, maxWordBytes), Printable(v.Incident, maxWordBytes)
+	v.Detail = Printable(v.Detail, maxDetailBytes)
 	if v.Kind == model.KindInternal || v.Kind > model.KindUnknownFate {
 		v.Kind = model.KindUnauthenticated
 	}
@@ -79,8 +79,8 @@ func (v verdict) told(by string) error {
 	return err
 }
 
-// printable makes foreign text harmless in logs and terminals: at most size bytes of valid UTF-8, unprintable characters replaced.
-func printable(text string, size int) string {
+// Printable makes foreign text harmless in logs and terminals: at most size bytes of valid UTF-8, unprintable characters replaced.
+func Printable(text string, size int) string {
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'

@@ -79,7 +79,18 @@ type backups struct {
 	detail string
 	last   time.Time // when the newest was made that succeeded
 	size   int64
+	doing  string // how far one is that is being made; empty while none is
 }
+
+// purpose is what a backup is made for: whether it counts as the newest one. Where the node has a directory for backups only those there do, so that
+// nothing else hides that they fail.
+type purpose int
+
+const (
+	forDirectory purpose = iota
+	forDownload
+	forConsumers
+)
 
 // States of the newest backup.
 const (
@@ -111,39 +122,24 @@ func (b *backups) source(recipient string) backup.Source {
 }
 
 // make makes a backup in a file, when it is its turn.
-func (b *backups) make(ctx context.Context, file string) (backup.Manifest, int64, error) {
+func (b *backups) make(ctx context.Context, file string, why purpose) (backup.Manifest, int64, error) {
 	select {
 	case b.turn <- struct{}{}:
 		defer func() { <-b.turn }()
 	case <-ctx.Done():
 		return backup.Manifest{}, 0, ctx.Err()
 	}
-	b.tell(func() { b.state, b.detail = backupMaking, "" })
-	said := b.node.cfg.Now()
-	var m backup.Manifest
-	recipient, err := backup.Recipient(b.node.cfg.Data)
-	if err == nil {
-		m, err = backup.Make(ctx, b.source(recipient), file, func(p backup.Progress) {
-			if now := b.node.cfg.Now(); now.Sub(said) >= backupTellEvery {
-				said = now
-				b.tell(func() { b.detail = progressText(p) })
-			}
-		})
-	}
-	size := int64(0)
-	if err == nil {
-		var info os.FileInfo
-		if info, err = os.Stat(file); err == nil {
-			size = info.Size()
-		}
-	}
+	m, size, err := b.produce(ctx, file, why)
+	counts := why == forDirectory || why == forDownload && b.node.systemSetting(settingBackupDir).Text() == ""
 	b.tell(func() {
-		b.state, b.detail = backupOK, m.AuditProblem
-		if err != nil {
+		b.doing = ""
+		switch {
+		case !counts:
+		case err != nil:
 			b.state, b.detail = backupFailed, err.Error()
-			return
+		default:
+			b.state, b.detail, b.last, b.size = backupOK, m.AuditProblem, m.Made.Std(), size
 		}
-		b.last, b.size = m.Made.Std(), size
 	})
 	if err != nil {
 		b.log.Error("a backup failed", "error", err)
@@ -154,6 +150,29 @@ func (b *backups) make(ctx context.Context, file string) (backup.Manifest, int64
 	}
 	b.log.Info("backup made", "revision", m.Revision, "contexts", m.Contexts, "bytes", size)
 	return m, size, nil
+}
+
+// produce makes a backup, and tells how far it is where people wait for it.
+func (b *backups) produce(ctx context.Context, file string, why purpose) (backup.Manifest, int64, error) {
+	recipient, err := backup.Recipient(b.node.cfg.Data)
+	if err != nil {
+		return backup.Manifest{}, 0, err
+	}
+	said := b.node.cfg.Now()
+	m, err := backup.Make(ctx, b.source(recipient), file, func(p backup.Progress) {
+		if now := b.node.cfg.Now(); why != forConsumers && now.Sub(said) >= backupTellEvery {
+			said = now
+			b.tell(func() { b.doing = progressText(p) })
+		}
+	})
+	if err != nil {
+		return m, 0, err
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return m, 0, err
+	}
+	return m, info.Size(), nil
 }
 
 // backupTellEvery is how often it is told how far a backup is.
@@ -179,6 +198,9 @@ func (b *backups) values() map[string]model.Value {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	values := map[string]model.Value{variableBackupState: model.String(b.state), variableBackupDetail: model.String(b.detail)}
+	if b.doing != "" {
+		values[variableBackupState], values[variableBackupDetail] = model.String(backupMaking), model.String(b.doing)
+	}
 	if !b.last.IsZero() {
 		values[variableBackupTime], values[variableBackupSize] = model.Instant(model.TimeOf(b.last)), model.Int64(b.size)
 	}
@@ -216,6 +238,9 @@ func checkBackupSettings(p *Proposal) error {
 	}
 	if v, given := p.Given(settingBackupEvery); given && !v.IsNone() && v.Duration() != 0 && v.Duration() < time.Minute {
 		return model.Errorf(model.KindInvalid, "%s is 1m at least, or 0 for never", settingBackupEvery)
+	}
+	if v, given := p.Given(settingSendEvery); given && !v.IsNone() && v.Duration() < time.Second {
+		return model.Errorf(model.KindInvalid, "%s is 1s at least", settingSendEvery)
 	}
 	if v, given := p.Given(settingBackupKeep); given && !v.IsNone() && (v.Int64() < 1 || v.Int64() > 1000) {
 		return model.Errorf(model.KindInvalid, "%s is 1 to 1000", settingBackupKeep)

@@ -25,7 +25,7 @@ func (b *backups) serveBackup(w http.ResponseWriter, r *http.Request) {
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, b.node.cfg.Name+backupSuffix)
-	m, size, err := b.make(r.Context(), file)
+	m, size, err := b.make(r.Context(), file, forDownload)
 	if err != nil {
 		b.refuse(w, err)
 		return

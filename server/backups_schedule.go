@@ -91,7 +91,7 @@ func (b *backups) now(ctx context.Context, _ access.Principal, _ given) ([]model
 	}
 	name := b.node.cfg.Name + "-" + b.node.cfg.Now().UTC().Format("20060102T150405.000Z") + backupSuffix
 	file := filepath.Join(dir, name)
-	m, size, err := b.make(ctx, file)
+	m, size, err := b.make(ctx, file, forDirectory)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,10 @@ type links struct {
 	// kept are the rows of mirrors that were loaded, until their mounts are made. For Mounts and the first reconcile.
 	kept map[model.ContextID][]peering.Row
 
+	shelf      *keptShelf // backups of providers
+	sent       *sent      // backups for consumers
+	recoveries recoveries
+
 	redeeming sync.Mutex // held while an invitation is looked at and taken
 
 	mu     sync.RWMutex // guards all below
@@ -41,6 +45,8 @@ type links struct {
 	points []mountPoint
 	roots  map[model.NodeID][]*x509.Certificate
 	views  map[uint64]*follow.View
+
+	readmitted map[string]time.Time // by link: until when any life of the provider is taken
 }
 
 // mountPoint is where requests for a path go.
@@ -62,9 +68,17 @@ func (n *Node) newPeers() (Peers, error) {
 		log: n.log.Named("links"), leaf: leaf, wake: make(chan struct{}, 1), settled: make(chan chan struct{}), kept: make(map[model.ContextID][]peering.Row),
 		mounts: make(map[model.ContextID]*mount), roots: make(map[model.NodeID][]*x509.Certificate), views: make(map[uint64]*follow.View),
 	}
+	l.shelf, l.sent = newKeptShelf(l), newSent(n.backups, l)
+	l.recoveries.open, l.readmitted = make(map[string]*openRecovery), make(map[string]time.Time)
+	n.commits.Observe(l.sent.observe)
+	var restores []peering.RestoreID
+	for _, r := range n.store.Restores() {
+		restores = append(restores, peering.RestoreID(r.ID))
+	}
 	l.hub = peering.NewHub(peering.HubConfig{
 		Self: l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
 		Logger: n.log, Beat: n.cfg.Beat, Dial: n.dialer(), Execute: l.serve, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
+		Recover: l.handOut, Meet: l.meet, Restores: restores, Shelf: l.shelf, Backups: l.sent,
 	})
 	return l, nil
 }
@@ -105,6 +119,7 @@ func (l *links) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { _ = l.leaf.Run(inner) })
 	work.Go(func() { _ = l.hub.Run(inner, l.node.linksListener) })
+	work.Go(func() { _ = l.sent.run(inner) })
 	ticker := time.NewTicker(refreshTime)
 	defer ticker.Stop()
 	for {

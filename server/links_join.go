@@ -193,6 +193,9 @@ func (l *links) addContext(commit *store.Commit, kind string, path model.Path, s
 
 // joining says whether anybody may join: nobody is heard where nobody was ever invited.
 func (l *links) joining() error {
+	if l.recoveries.any(l.node.cfg.Now()) {
+		return nil
+	}
 	for _, c := range directlyBelow(l.tree, linksPath) {
 		if c.SettingNamed(settingInvitedTill).Time() != 0 {
 			return nil
@@ -334,6 +337,9 @@ func (l *links) join(ctx context.Context, arguments []model.Argument) ([]model.A
 	token, err := pki.ParseToken(g["token"].Text())
 	if err != nil {
 		return nil, err
+	}
+	if token.Recovery {
+		return nil, &model.Error{Kind: model.KindInvalid, Detail: "this is a recovery token, not an invitation", Remedy: "use it with `banyan restore`, on the new machine"}
 	}
 	if err := token.CheckExpiry(l.node.cfg.Now()); err != nil {
 		return nil, err

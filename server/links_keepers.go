@@ -44,6 +44,14 @@ func (linkKeeper) Check(_ context.Context, p *Proposal) error {
 				return model.Errorf(model.KindUnsupported, "%s is agreed when the link is made", fixed)
 			}
 		}
+		for _, noted := range []string{settingPeerRestores, settingPeerLeft} {
+			if _, given := p.Given(noted); given {
+				return &model.Error{Kind: model.KindUnsupported, Detail: noted + " is noted by the node", Remedy: "call " + functionReadmit + " of the link"}
+			}
+		}
+		if err := checkKeep(p); err != nil {
+			return err
+		}
 		if !p.After(settingRevoked).Bool() && p.At.SettingNamed(settingRevoked).Bool() {
 			return &model.Error{Kind: model.KindUnsupported, Detail: "a link that was revoked stays so", Remedy: "remove it and invite the other node again"}
 		}
@@ -67,8 +75,14 @@ func (linkKeeper) Write(ctx context.Context, at *tree.Context, name string, v mo
 	return passive{}.Write(ctx, at, name, v)
 }
 
-// Call revokes.
-func (k linkKeeper) Call(ctx context.Context, at *tree.Context, _ string, _ []model.Argument, _ access.Principal) ([]model.Argument, error) {
+// Call revokes, hands out what is kept, or readmits.
+func (k linkKeeper) Call(ctx context.Context, at *tree.Context, function string, arguments []model.Argument, _ access.Principal) ([]model.Argument, error) {
+	switch function {
+	case functionRecover:
+		return k.recoverToken(at, argumentsOf(arguments))
+	case functionReadmit:
+		return nil, k.readmit(ctx, at)
+	}
 	return nil, k.revoke(ctx, at)
 }
 

@@ -1,6 +1,10 @@
 package server
 
-import "banyan/model"
+import (
+	"slices"
+
+	"banyan/model"
+)
 
 // Kinds that links are made of.
 const (
@@ -95,7 +99,7 @@ var linksSchema = model.Schema{
 
 var linkSchema = model.Schema{
 	Kind: KindLink, Description: "A link to another node.",
-	Settings: []model.Setting{
+	Settings: slices.Concat([]model.Setting{
 		{Name: settingPeer, Type: model.TypeString, Right: model.RightAdminister, Local: true, Description: "ID of the other node; empty while nobody has joined."},
 		{Name: settingPeerName, Type: model.TypeString, Right: model.RightAdminister, Description: "What this node calls the other one."},
 		{Name: settingRole, Type: model.TypeString, Right: model.RightAdminister, Local: true, Description: "This node's part: consumer or provider."},
@@ -108,8 +112,8 @@ var linkSchema = model.Schema{
 		{Name: settingInvitation, Type: model.TypeBytes, Secret: true, Right: model.RightAdminister, Local: true, Description: "SHA-256 of the invitation's secret."},
 		{Name: settingInvitedTill, Type: model.TypeTime, Right: model.RightAdminister, Local: true, Description: "When the invitation ends."},
 		{Name: settingAttempt, Type: model.TypeBytes, Secret: true, Right: model.RightAdminister, Local: true, Description: "By which attempt the invitation was redeemed."},
-	},
-	Variables: []model.Variable{
+	}, keepSettings, lifeSettings),
+	Variables: slices.Concat([]model.Variable{
 		{Name: variableState, Type: model.TypeString, Description: "invited, connecting, starting, up, stalled, stale, refused, disabled, revoked."},
 		{Name: variableSince, Type: model.TypeTime, Description: "Since when it is in this state."},
 		{Name: variableLag, Type: model.TypeDuration, Description: "How long the newest heartbeat took both ways."},
@@ -119,10 +123,10 @@ var linkSchema = model.Schema{
 		{Name: variableRoute, Type: model.TypeString, Description: "How this node dialled it: the address, and the proxy."},
 		{Name: variableProblem, Type: model.TypeString, Description: "Why there was no connection the last time that there was none."},
 		{Name: variableProblemAt, Type: model.TypeTime, Description: "When that was."},
-	},
+	}, keepVariables, lifeVariables),
 	Functions: []model.Function{{
 		Name: functionRevoke, Right: model.RightAdminister, Idempotent: true, Description: "Ends the link for good; its connections end at once.",
-	}},
+	}, recoverFunction, readmitFunction},
 }
 
 var exportSchema = model.Schema{
@@ -160,7 +164,7 @@ func (l *links) AddKinds(kinds Kinds) error {
 		kind   Kind
 	}{
 		{linksSchema, Kind{Controller: linkMaker{l}, Fixed: true, Confidential: true}},
-		{linkSchema, Kind{Controller: linkKeeper{l}}},
+		{linkSchema, Kind{Controller: linkKeeper{l}, Confidential: true}},
 		{exportSchema, Kind{Controller: exportKeeper{l}}},
 		{mountSchema, Kind{Controller: mountKeeper{l}}},
 	} {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"time"
 
 	"banyan/model"
@@ -30,6 +31,8 @@ func (l *links) publish(name string, status peering.Status) {
 	if status.Failed != 0 {
 		values[variableProblem], values[variableProblemAt] = model.String(status.Problem), model.Instant(status.Failed)
 	}
+	maps.Copy(values, l.shelf.values(&c))
+	maps.Copy(values, l.sent.values(name))
 	l.publishValues(&c, values)
 	if m, mounted := l.usedBy(mountsPath, KindMount, name); mounted && roleOf(&c) == pki.RoleConsumer {
 		l.publishMount(&m, status)

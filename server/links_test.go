@@ -76,6 +76,12 @@ func (n *linkedNode) startAt(name, address string) {
 		n.t.Fatal(err)
 	}
 	n.Node = made
+	n.run(name)
+}
+
+// run runs a node that was made.
+func (n *linkedNode) run(name string) {
+	made := n.Node
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- made.Run(ctx) }()

@@ -187,3 +187,10 @@ func expectClean(ctx context.Context, db *sql.DB, query string) error {
 	}
 	return rows.Err()
 }
+
+// LastChange is the last change number that was given to a context of the node's own: while it is the same, a copy would hold the same contexts.
+func (s *Store) LastChange() uint64 {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.state.change
+}

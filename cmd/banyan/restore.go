@@ -5,11 +5,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
 	"banyan/backup"
 	"banyan/model"
+	"banyan/peering"
+	"banyan/server"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -20,25 +23,43 @@ const maxKeyFile = 4 << 10
 
 func newRestore(c *cli) *cobra.Command {
 	var dir, keyFile, api, links string
+	var proxy proxyFlags
 	cmd := &cobra.Command{
-		Use:   "restore FILE --dir DIR",
+		Use:   "restore FILE|TOKEN --dir DIR",
 		Short: "Bring a node back from a backup",
-		Long: `Bring a node back from a backup, in a directory that is empty or not there yet: same ID, same keys, same settings.
+		Long: `Bring a node back from a backup, in a directory that is empty or not there yet: same ID, same keys, same settings. The
+backup is a file that "banyan backup" made, or the one that another node keeps: TOKEN is what "banyan recover"
+printed there, - reads it from standard input.
 "banyan serve --dir DIR" starts it, with an epoch of its own, and its links come back by themselves. The recovery
 key is read from --key-file, asked for, or read from standard input; it never is an argument. What was confirmed
 after the backup is not in it, and what was revoked after it holds again: look at users, tokens and links.`,
 		Example: `  banyan restore berlin.banyan --dir /var/lib/banyan --key-file berlin.key
+  banyan restore - --dir /var/lib/banyan --key-file berlin.key < token
   banyan restore berlin.banyan --dir new --api 127.0.0.1:8543 --links 127.0.0.1:7543 < berlin.key`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dir == "" {
 				return usagef(cmd, "give --dir DIR, the node's new directory")
 			}
+			from := args[0]
+			if from == "-" {
+				if keyFile == "" {
+					return usagef(cmd, "the token comes from standard input, so that the key needs --key-file")
+				}
+				var err error
+				if from, err = c.readInput(); err != nil {
+					return err
+				}
+			}
 			key, err := c.recoveryKey(keyFile)
 			if err != nil {
 				return err
 			}
-			return c.restore(cmd, args[0], backup.Restoring{Dir: dir, Key: key, API: api, Links: links, Now: func() model.Time { return model.TimeOf(time.Now()) }})
+			fetch, err := proxy.fetch(c, cmd, strings.TrimSpace(from))
+			if err != nil {
+				return err
+			}
+			return c.restore(cmd, from, fetch, backup.Restoring{Dir: dir, Key: key, API: api, Links: links, Now: func() model.Time { return model.TimeOf(time.Now()) }})
 		},
 	}
 	flags := cmd.Flags()
@@ -46,12 +67,36 @@ after the backup is not in it, and what was revoked after it holds again: look a
 	flags.StringVar(&keyFile, "key-file", "", "`FILE` with the recovery key")
 	flags.StringVar(&api, "api", "", "`HOST:PORT` for people, in place of the one in the backup")
 	flags.StringVar(&links, "links", "", "`HOST:PORT` for other nodes, likewise")
+	proxy.add(cmd)
 	return cmd
 }
 
-func (c *cli) restore(cmd *cobra.Command, file string, r backup.Restoring) error {
+// restore restores from a file, or from a token: the backup is fetched then into a place beside the target, and removed after.
+func (c *cli) restore(cmd *cobra.Command, file string, fetch *server.Fetch, r backup.Restoring) error {
 	shown := c.progress()
 	r.Tell = shown.of
+	if fetch != nil {
+		if err := backup.CheckBare(r.Dir); err != nil {
+			return err // before the token is used
+		}
+		parent, err := filepath.Abs(filepath.Dir(r.Dir))
+		if err == nil {
+			err = os.MkdirAll(parent, 0o755)
+		}
+		if err == nil {
+			fetch.Dir, err = os.MkdirTemp(parent, ".banyan-fetched-*")
+		}
+		if err != nil {
+			return about("restore", err)
+		}
+		defer os.RemoveAll(fetch.Dir)
+		fetch.Key, fetch.Tell = r.Key, shown.of
+		file, err = server.FetchBackup(cmd.Context(), *fetch)
+		shown.end()
+		if err != nil {
+			return about("fetch the backup", err)
+		}
+	}
 	done, err := backup.Restore(cmd.Context(), file, r)
 	shown.end()
 	if err != nil {
@@ -120,4 +165,23 @@ func readKeyFile(name string) (backup.Key, error) {
 		return backup.Key{}, errors.Join(err, model.Errorf(model.KindInvalid, "%s is no file with a recovery key", filepath.Base(name)))
 	}
 	return backup.ParseKey(strings.TrimSpace(string(text)))
+}
+
+var tokenForm = regexp.MustCompile(`^banyan[0-9]+\.`)
+
+// fetch is how the backup is fetched that a token is for; nil where it is a file.
+func (p *proxyFlags) fetch(c *cli, cmd *cobra.Command, from string) (*server.Fetch, error) {
+	if _, err := os.Stat(from); err == nil || !tokenForm.MatchString(from) {
+		return nil, nil //nolint:nilnil // there is nothing to fetch
+	}
+	f := &server.Fetch{Token: from, Proxy: peering.Proxy{URL: p.url, User: p.user}}
+	if p.user == "" && p.file == "" {
+		return f, nil
+	}
+	if p.url == "" || p.user == "" {
+		return nil, usagef(cmd, "--proxy-user goes with --proxy, and --proxy-password-file with both")
+	}
+	var err error
+	f.Proxy.Password, err = p.password(c, cmd)
+	return f, err
 }

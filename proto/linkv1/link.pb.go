@@ -3113,6 +3113,667 @@ func (x *RedeemResponse) GetTerms() *ExportTerms {
 	return nil
 }
 
+type MeetRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refused       *modelv1.Error         `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"` // the consumer does not take this connection, and why: nothing more comes on it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeetRequest) Reset() {
+	*x = MeetRequest{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeetRequest) ProtoMessage() {}
+
+func (x *MeetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeetRequest.ProtoReflect.Descriptor instead.
+func (*MeetRequest) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *MeetRequest) GetRefused() *modelv1.Error {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+type MeetResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Chain         *modelv1.Chain         `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`       // of change numbers: the last epoch is the life that answers
+	Restores      [][]byte               `protobuf:"bytes,2,rep,name=restores,proto3" json:"restores,omitempty"` // IDs of the restores that the node went through, 16 bytes each, the newest last
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeetResponse) Reset() {
+	*x = MeetResponse{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeetResponse) ProtoMessage() {}
+
+func (x *MeetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeetResponse.ProtoReflect.Descriptor instead.
+func (*MeetResponse) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *MeetResponse) GetChain() *modelv1.Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *MeetResponse) GetRestores() [][]byte {
+	if x != nil {
+		return x.Restores
+	}
+	return nil
+}
+
+// The consumer begins with what it keeps, and answers each offer.
+type KeepRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Body:
+	//
+	//	*KeepRequest_Keeping
+	//	*KeepRequest_Answer
+	//	*KeepRequest_Received
+	Body          isKeepRequest_Body `protobuf_oneof:"body"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepRequest) Reset() {
+	*x = KeepRequest{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepRequest) ProtoMessage() {}
+
+func (x *KeepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepRequest.ProtoReflect.Descriptor instead.
+func (*KeepRequest) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *KeepRequest) GetBody() isKeepRequest_Body {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *KeepRequest) GetKeeping() *Keeping {
+	if x != nil {
+		if x, ok := x.Body.(*KeepRequest_Keeping); ok {
+			return x.Keeping
+		}
+	}
+	return nil
+}
+
+func (x *KeepRequest) GetAnswer() *KeepAnswer {
+	if x != nil {
+		if x, ok := x.Body.(*KeepRequest_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
+func (x *KeepRequest) GetReceived() uint64 {
+	if x != nil {
+		if x, ok := x.Body.(*KeepRequest_Received); ok {
+			return x.Received
+		}
+	}
+	return 0
+}
+
+type isKeepRequest_Body interface {
+	isKeepRequest_Body()
+}
+
+type KeepRequest_Keeping struct {
+	Keeping *Keeping `protobuf:"bytes,1,opt,name=keeping,proto3,oneof"`
+}
+
+type KeepRequest_Answer struct {
+	Answer *KeepAnswer `protobuf:"bytes,2,opt,name=answer,proto3,oneof"`
+}
+
+type KeepRequest_Received struct {
+	Received uint64 `protobuf:"varint,3,opt,name=received,proto3,oneof"` // bytes of the backup that are on its disk: what may be on the way follows from it
+}
+
+func (*KeepRequest_Keeping) isKeepRequest_Body() {}
+
+func (*KeepRequest_Answer) isKeepRequest_Body() {}
+
+func (*KeepRequest_Received) isKeepRequest_Body() {}
+
+type Keeping struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Most          uint64                 `protobuf:"varint,1,opt,name=most,proto3" json:"most,omitempty"`    // bytes of the largest backup that is kept
+	Newest        []byte                 `protobuf:"bytes,2,opt,name=newest,proto3" json:"newest,omitempty"` // SHA-256 of the newest one here
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Keeping) Reset() {
+	*x = Keeping{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Keeping) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Keeping) ProtoMessage() {}
+
+func (x *Keeping) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Keeping.ProtoReflect.Descriptor instead.
+func (*Keeping) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Keeping) GetMost() uint64 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
+}
+
+func (x *Keeping) GetNewest() []byte {
+	if x != nil {
+		return x.Newest
+	}
+	return nil
+}
+
+type KeepAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sum           []byte                 `protobuf:"bytes,1,opt,name=sum,proto3" json:"sum,omitempty"`         // which
+	Refused       *modelv1.Error         `protobuf:"bytes,2,opt,name=refused,proto3" json:"refused,omitempty"` // it is not kept, and why
+	From          uint64                 `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`      // from which byte on it is to be sent: an earlier try may have brought a part
+	Kept          bool                   `protobuf:"varint,4,opt,name=kept,proto3" json:"kept,omitempty"`      // it is whole and on the disk
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepAnswer) Reset() {
+	*x = KeepAnswer{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepAnswer) ProtoMessage() {}
+
+func (x *KeepAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepAnswer.ProtoReflect.Descriptor instead.
+func (*KeepAnswer) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *KeepAnswer) GetSum() []byte {
+	if x != nil {
+		return x.Sum
+	}
+	return nil
+}
+
+func (x *KeepAnswer) GetRefused() *modelv1.Error {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *KeepAnswer) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *KeepAnswer) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
+}
+
+type KeepResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Body:
+	//
+	//	*KeepResponse_Offer
+	//	*KeepResponse_Chunk
+	Body          isKeepResponse_Body `protobuf_oneof:"body"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepResponse) Reset() {
+	*x = KeepResponse{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepResponse) ProtoMessage() {}
+
+func (x *KeepResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepResponse.ProtoReflect.Descriptor instead.
+func (*KeepResponse) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *KeepResponse) GetBody() isKeepResponse_Body {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *KeepResponse) GetOffer() *KeepOffer {
+	if x != nil {
+		if x, ok := x.Body.(*KeepResponse_Offer); ok {
+			return x.Offer
+		}
+	}
+	return nil
+}
+
+func (x *KeepResponse) GetChunk() []byte {
+	if x != nil {
+		if x, ok := x.Body.(*KeepResponse_Chunk); ok {
+			return x.Chunk
+		}
+	}
+	return nil
+}
+
+type isKeepResponse_Body interface {
+	isKeepResponse_Body()
+}
+
+type KeepResponse_Offer struct {
+	Offer *KeepOffer `protobuf:"bytes,1,opt,name=offer,proto3,oneof"`
+}
+
+type KeepResponse_Chunk struct {
+	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
+}
+
+func (*KeepResponse_Offer) isKeepResponse_Body() {}
+
+func (*KeepResponse_Chunk) isKeepResponse_Body() {}
+
+type KeepOffer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sum           []byte                 `protobuf:"bytes,1,opt,name=sum,proto3" json:"sum,omitempty"` // SHA-256
+	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepOffer) Reset() {
+	*x = KeepOffer{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepOffer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepOffer) ProtoMessage() {}
+
+func (x *KeepOffer) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepOffer.ProtoReflect.Descriptor instead.
+func (*KeepOffer) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *KeepOffer) GetSum() []byte {
+	if x != nil {
+		return x.Sum
+	}
+	return nil
+}
+
+func (x *KeepOffer) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type RecoverRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Body:
+	//
+	//	*RecoverRequest_Secret
+	//	*RecoverRequest_Answer
+	//	*RecoverRequest_Kept
+	Body          isRecoverRequest_Body `protobuf_oneof:"body"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoverRequest) Reset() {
+	*x = RecoverRequest{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoverRequest) ProtoMessage() {}
+
+func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
+func (*RecoverRequest) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *RecoverRequest) GetBody() isRecoverRequest_Body {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *RecoverRequest) GetSecret() []byte {
+	if x != nil {
+		if x, ok := x.Body.(*RecoverRequest_Secret); ok {
+			return x.Secret
+		}
+	}
+	return nil
+}
+
+func (x *RecoverRequest) GetAnswer() []byte {
+	if x != nil {
+		if x, ok := x.Body.(*RecoverRequest_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
+func (x *RecoverRequest) GetKept() bool {
+	if x != nil {
+		if x, ok := x.Body.(*RecoverRequest_Kept); ok {
+			return x.Kept
+		}
+	}
+	return false
+}
+
+type isRecoverRequest_Body interface {
+	isRecoverRequest_Body()
+}
+
+type RecoverRequest_Secret struct {
+	Secret []byte `protobuf:"bytes,1,opt,name=secret,proto3,oneof"` // of the token
+}
+
+type RecoverRequest_Answer struct {
+	Answer []byte `protobuf:"bytes,2,opt,name=answer,proto3,oneof"` // to the challenge
+}
+
+type RecoverRequest_Kept struct {
+	Kept bool `protobuf:"varint,3,opt,name=kept,proto3,oneof"` // the backup has come whole: the token is used up
+}
+
+func (*RecoverRequest_Secret) isRecoverRequest_Body() {}
+
+func (*RecoverRequest_Answer) isRecoverRequest_Body() {}
+
+func (*RecoverRequest_Kept) isRecoverRequest_Body() {}
+
+type RecoverResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Body:
+	//
+	//	*RecoverResponse_Challenge
+	//	*RecoverResponse_Backup
+	//	*RecoverResponse_Chunk
+	//	*RecoverResponse_Error
+	Body          isRecoverResponse_Body `protobuf_oneof:"body"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoverResponse) Reset() {
+	*x = RecoverResponse{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoverResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoverResponse) ProtoMessage() {}
+
+func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
+func (*RecoverResponse) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *RecoverResponse) GetBody() isRecoverResponse_Body {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *RecoverResponse) GetChallenge() []byte {
+	if x != nil {
+		if x, ok := x.Body.(*RecoverResponse_Challenge); ok {
+			return x.Challenge
+		}
+	}
+	return nil
+}
+
+func (x *RecoverResponse) GetBackup() *KeepOffer {
+	if x != nil {
+		if x, ok := x.Body.(*RecoverResponse_Backup); ok {
+			return x.Backup
+		}
+	}
+	return nil
+}
+
+func (x *RecoverResponse) GetChunk() []byte {
+	if x != nil {
+		if x, ok := x.Body.(*RecoverResponse_Chunk); ok {
+			return x.Chunk
+		}
+	}
+	return nil
+}
+
+func (x *RecoverResponse) GetError() *modelv1.Error {
+	if x != nil {
+		if x, ok := x.Body.(*RecoverResponse_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isRecoverResponse_Body interface {
+	isRecoverResponse_Body()
+}
+
+type RecoverResponse_Challenge struct {
+	Challenge []byte `protobuf:"bytes,1,opt,name=challenge,proto3,oneof"` // sealed to the key that opens the backup
+}
+
+type RecoverResponse_Backup struct {
+	Backup *KeepOffer `protobuf:"bytes,2,opt,name=backup,proto3,oneof"`
+}
+
+type RecoverResponse_Chunk struct {
+	Chunk []byte `protobuf:"bytes,3,opt,name=chunk,proto3,oneof"`
+}
+
+type RecoverResponse_Error struct {
+	Error *modelv1.Error `protobuf:"bytes,4,opt,name=error,proto3,oneof"`
+}
+
+func (*RecoverResponse_Challenge) isRecoverResponse_Body() {}
+
+func (*RecoverResponse_Backup) isRecoverResponse_Body() {}
+
+func (*RecoverResponse_Chunk) isRecoverResponse_Body() {}
+
+func (*RecoverResponse_Error) isRecoverResponse_Body() {}
+
 var File_banyan_link_v1_link_proto protoreflect.FileDescriptor
 
 const file_banyan_link_v1_link_proto_rawDesc = "" +
@@ -3329,7 +3990,44 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04link\x18\x02 \x01(\tR\x04link\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
 	"\x05roots\x18\x04 \x03(\fR\x05roots\x121\n" +
-	"\x05terms\x18\x05 \x01(\v2\x1b.banyan.link.v1.ExportTermsR\x05terms*F\n" +
+	"\x05terms\x18\x05 \x01(\v2\x1b.banyan.link.v1.ExportTermsR\x05terms\"?\n" +
+	"\vMeetRequest\x120\n" +
+	"\arefused\x18\x01 \x01(\v2\x16.banyan.model.v1.ErrorR\arefused\"X\n" +
+	"\fMeetResponse\x12,\n" +
+	"\x05chain\x18\x01 \x01(\v2\x16.banyan.model.v1.ChainR\x05chain\x12\x1a\n" +
+	"\brestores\x18\x02 \x03(\fR\brestores\"\x9e\x01\n" +
+	"\vKeepRequest\x123\n" +
+	"\akeeping\x18\x01 \x01(\v2\x17.banyan.link.v1.KeepingH\x00R\akeeping\x124\n" +
+	"\x06answer\x18\x02 \x01(\v2\x1a.banyan.link.v1.KeepAnswerH\x00R\x06answer\x12\x1c\n" +
+	"\breceived\x18\x03 \x01(\x04H\x00R\breceivedB\x06\n" +
+	"\x04body\"5\n" +
+	"\aKeeping\x12\x12\n" +
+	"\x04most\x18\x01 \x01(\x04R\x04most\x12\x16\n" +
+	"\x06newest\x18\x02 \x01(\fR\x06newest\"x\n" +
+	"\n" +
+	"KeepAnswer\x12\x10\n" +
+	"\x03sum\x18\x01 \x01(\fR\x03sum\x120\n" +
+	"\arefused\x18\x02 \x01(\v2\x16.banyan.model.v1.ErrorR\arefused\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\x04R\x04from\x12\x12\n" +
+	"\x04kept\x18\x04 \x01(\bR\x04kept\"a\n" +
+	"\fKeepResponse\x121\n" +
+	"\x05offer\x18\x01 \x01(\v2\x19.banyan.link.v1.KeepOfferH\x00R\x05offer\x12\x16\n" +
+	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\x06\n" +
+	"\x04body\"1\n" +
+	"\tKeepOffer\x12\x10\n" +
+	"\x03sum\x18\x01 \x01(\fR\x03sum\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\"b\n" +
+	"\x0eRecoverRequest\x12\x18\n" +
+	"\x06secret\x18\x01 \x01(\fH\x00R\x06secret\x12\x18\n" +
+	"\x06answer\x18\x02 \x01(\fH\x00R\x06answer\x12\x14\n" +
+	"\x04kept\x18\x03 \x01(\bH\x00R\x04keptB\x06\n" +
+	"\x04body\"\xb6\x01\n" +
+	"\x0fRecoverResponse\x12\x1e\n" +
+	"\tchallenge\x18\x01 \x01(\fH\x00R\tchallenge\x123\n" +
+	"\x06backup\x18\x02 \x01(\v2\x19.banyan.link.v1.KeepOfferH\x00R\x06backup\x12\x16\n" +
+	"\x05chunk\x18\x03 \x01(\fH\x00R\x05chunk\x12.\n" +
+	"\x05error\x18\x04 \x01(\v2\x16.banyan.model.v1.ErrorH\x00R\x05errorB\x06\n" +
+	"\x04body*F\n" +
 	"\x06Resume\x12\x16\n" +
 	"\x12RESUME_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fRESUME_DELTA\x10\x01\x12\x12\n" +
@@ -3337,13 +4035,16 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\bLaneKind\x12\x19\n" +
 	"\x15LANE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LANE_KIND_CHANGES\x10\x01\x12\x15\n" +
-	"\x11LANE_KIND_SAMPLES\x10\x022\xef\x01\n" +
+	"\x11LANE_KIND_SAMPLES\x10\x022\xf9\x02\n" +
 	"\vLinkService\x12J\n" +
 	"\x06Follow\x12\x1d.banyan.link.v1.ConsumerFrame\x1a\x1d.banyan.link.v1.ProviderFrame(\x010\x01\x12H\n" +
 	"\x04Bulk\x12\x1d.banyan.link.v1.ConsumerFrame\x1a\x1d.banyan.link.v1.ProviderFrame(\x010\x01\x12J\n" +
-	"\aExecute\x12\x1e.banyan.link.v1.ExecuteRequest\x1a\x1f.banyan.link.v1.ExecuteResponse2V\n" +
+	"\aExecute\x12\x1e.banyan.link.v1.ExecuteRequest\x1a\x1f.banyan.link.v1.ExecuteResponse\x12A\n" +
+	"\x04Meet\x12\x1b.banyan.link.v1.MeetRequest\x1a\x1c.banyan.link.v1.MeetResponse\x12E\n" +
+	"\x04Keep\x12\x1b.banyan.link.v1.KeepRequest\x1a\x1c.banyan.link.v1.KeepResponse(\x010\x012\xa6\x01\n" +
 	"\vJoinService\x12G\n" +
-	"\x06Redeem\x12\x1d.banyan.link.v1.RedeemRequest\x1a\x1e.banyan.link.v1.RedeemResponseB\x1cZ\x1abanyan/proto/linkv1;linkv1b\x06proto3"
+	"\x06Redeem\x12\x1d.banyan.link.v1.RedeemRequest\x1a\x1e.banyan.link.v1.RedeemResponse\x12N\n" +
+	"\aRecover\x12\x1e.banyan.link.v1.RecoverRequest\x1a\x1f.banyan.link.v1.RecoverResponse(\x010\x01B\x1cZ\x1abanyan/proto/linkv1;linkv1b\x06proto3"
 
 var (
 	file_banyan_link_v1_link_proto_rawDescOnce sync.Once
@@ -3358,7 +4059,7 @@ func file_banyan_link_v1_link_proto_rawDescGZIP() []byte {
 }
 
 var file_banyan_link_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_banyan_link_v1_link_proto_goTypes = []any{
 	(Resume)(0),              // 0: banyan.link.v1.Resume
 	(LaneKind)(0),            // 1: banyan.link.v1.LaneKind
@@ -3402,14 +4103,23 @@ var file_banyan_link_v1_link_proto_goTypes = []any{
 	(*RedeemRequest)(nil),    // 39: banyan.link.v1.RedeemRequest
 	(*ExportTerms)(nil),      // 40: banyan.link.v1.ExportTerms
 	(*RedeemResponse)(nil),   // 41: banyan.link.v1.RedeemResponse
-	(*modelv1.Epoch)(nil),    // 42: banyan.model.v1.Epoch
-	(*modelv1.Chain)(nil),    // 43: banyan.model.v1.Chain
-	(*modelv1.Error)(nil),    // 44: banyan.model.v1.Error
-	(*modelv1.Value)(nil),    // 45: banyan.model.v1.Value
-	(*modelv1.Samples)(nil),  // 46: banyan.model.v1.Samples
-	(*modelv1.Position)(nil), // 47: banyan.model.v1.Position
-	(*modelv1.Argument)(nil), // 48: banyan.model.v1.Argument
-	(modelv1.Right)(0),       // 49: banyan.model.v1.Right
+	(*MeetRequest)(nil),      // 42: banyan.link.v1.MeetRequest
+	(*MeetResponse)(nil),     // 43: banyan.link.v1.MeetResponse
+	(*KeepRequest)(nil),      // 44: banyan.link.v1.KeepRequest
+	(*Keeping)(nil),          // 45: banyan.link.v1.Keeping
+	(*KeepAnswer)(nil),       // 46: banyan.link.v1.KeepAnswer
+	(*KeepResponse)(nil),     // 47: banyan.link.v1.KeepResponse
+	(*KeepOffer)(nil),        // 48: banyan.link.v1.KeepOffer
+	(*RecoverRequest)(nil),   // 49: banyan.link.v1.RecoverRequest
+	(*RecoverResponse)(nil),  // 50: banyan.link.v1.RecoverResponse
+	(*modelv1.Epoch)(nil),    // 51: banyan.model.v1.Epoch
+	(*modelv1.Chain)(nil),    // 52: banyan.model.v1.Chain
+	(*modelv1.Error)(nil),    // 53: banyan.model.v1.Error
+	(*modelv1.Value)(nil),    // 54: banyan.model.v1.Value
+	(*modelv1.Samples)(nil),  // 55: banyan.model.v1.Samples
+	(*modelv1.Position)(nil), // 56: banyan.model.v1.Position
+	(*modelv1.Argument)(nil), // 57: banyan.model.v1.Argument
+	(modelv1.Right)(0),       // 58: banyan.model.v1.Right
 }
 var file_banyan_link_v1_link_proto_depIdxs = []int32{
 	6,  // 0: banyan.link.v1.ConsumerFrame.hello:type_name -> banyan.link.v1.Hello
@@ -3429,26 +4139,26 @@ var file_banyan_link_v1_link_proto_depIdxs = []int32{
 	4,  // 14: banyan.link.v1.ProviderFrame.bindings:type_name -> banyan.link.v1.Bindings
 	19, // 15: banyan.link.v1.Bindings.origins:type_name -> banyan.link.v1.Origin
 	5,  // 16: banyan.link.v1.Bindings.paths:type_name -> banyan.link.v1.BindingPath
-	42, // 17: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
-	43, // 18: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
-	42, // 19: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
-	43, // 20: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
+	51, // 17: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
+	52, // 18: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
+	51, // 19: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
+	52, // 20: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
 	0,  // 21: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
 	19, // 22: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
 	9,  // 23: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
 	12, // 24: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
-	44, // 25: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
+	53, // 25: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
 	17, // 26: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
 	1,  // 27: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
-	42, // 28: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
+	51, // 28: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
 	20, // 29: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
 	19, // 30: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
 	21, // 31: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
 	23, // 32: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
 	25, // 33: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
 	24, // 34: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
-	45, // 35: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
-	46, // 36: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
+	54, // 35: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
+	55, // 36: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
 	28, // 37: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
 	30, // 38: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
 	31, // 39: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
@@ -3456,37 +4166,51 @@ var file_banyan_link_v1_link_proto_depIdxs = []int32{
 	33, // 41: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
 	34, // 42: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
 	35, // 43: banyan.link.v1.ExecuteRequest.apply:type_name -> banyan.link.v1.ApplyOperation
-	45, // 44: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
-	47, // 45: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
-	48, // 46: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
-	48, // 47: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
-	47, // 48: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
+	54, // 44: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
+	56, // 45: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
+	57, // 46: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
+	57, // 47: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
+	56, // 48: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
 	36, // 49: banyan.link.v1.ApplyOperation.edits:type_name -> banyan.link.v1.Edit
 	33, // 50: banyan.link.v1.Edit.create:type_name -> banyan.link.v1.CreateOperation
 	37, // 51: banyan.link.v1.Edit.change:type_name -> banyan.link.v1.ChangeOperation
 	34, // 52: banyan.link.v1.Edit.remove:type_name -> banyan.link.v1.RemoveOperation
-	48, // 53: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
-	47, // 54: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
-	44, // 55: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
-	47, // 56: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
-	48, // 57: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
+	57, // 53: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
+	56, // 54: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
+	53, // 55: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
+	56, // 56: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
+	57, // 57: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
 	40, // 58: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
-	49, // 59: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
-	44, // 60: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
+	58, // 59: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
+	53, // 60: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
 	40, // 61: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
-	2,  // 62: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
-	2,  // 63: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
-	29, // 64: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
-	39, // 65: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
-	3,  // 66: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
-	3,  // 67: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
-	38, // 68: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
-	41, // 69: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
-	66, // [66:70] is the sub-list for method output_type
-	62, // [62:66] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	53, // 62: banyan.link.v1.MeetRequest.refused:type_name -> banyan.model.v1.Error
+	52, // 63: banyan.link.v1.MeetResponse.chain:type_name -> banyan.model.v1.Chain
+	45, // 64: banyan.link.v1.KeepRequest.keeping:type_name -> banyan.link.v1.Keeping
+	46, // 65: banyan.link.v1.KeepRequest.answer:type_name -> banyan.link.v1.KeepAnswer
+	53, // 66: banyan.link.v1.KeepAnswer.refused:type_name -> banyan.model.v1.Error
+	48, // 67: banyan.link.v1.KeepResponse.offer:type_name -> banyan.link.v1.KeepOffer
+	48, // 68: banyan.link.v1.RecoverResponse.backup:type_name -> banyan.link.v1.KeepOffer
+	53, // 69: banyan.link.v1.RecoverResponse.error:type_name -> banyan.model.v1.Error
+	2,  // 70: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
+	2,  // 71: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
+	29, // 72: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
+	42, // 73: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
+	44, // 74: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
+	39, // 75: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
+	49, // 76: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
+	3,  // 77: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
+	3,  // 78: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
+	38, // 79: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
+	43, // 80: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
+	47, // 81: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
+	41, // 82: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
+	50, // 83: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
+	77, // [77:84] is the sub-list for method output_type
+	70, // [70:77] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_banyan_link_v1_link_proto_init() }
@@ -3526,13 +4250,33 @@ func file_banyan_link_v1_link_proto_init() {
 		(*Edit_Remove)(nil),
 	}
 	file_banyan_link_v1_link_proto_msgTypes[35].OneofWrappers = []any{}
+	file_banyan_link_v1_link_proto_msgTypes[42].OneofWrappers = []any{
+		(*KeepRequest_Keeping)(nil),
+		(*KeepRequest_Answer)(nil),
+		(*KeepRequest_Received)(nil),
+	}
+	file_banyan_link_v1_link_proto_msgTypes[45].OneofWrappers = []any{
+		(*KeepResponse_Offer)(nil),
+		(*KeepResponse_Chunk)(nil),
+	}
+	file_banyan_link_v1_link_proto_msgTypes[47].OneofWrappers = []any{
+		(*RecoverRequest_Secret)(nil),
+		(*RecoverRequest_Answer)(nil),
+		(*RecoverRequest_Kept)(nil),
+	}
+	file_banyan_link_v1_link_proto_msgTypes[48].OneofWrappers = []any{
+		(*RecoverResponse_Challenge)(nil),
+		(*RecoverResponse_Backup)(nil),
+		(*RecoverResponse_Chunk)(nil),
+		(*RecoverResponse_Error)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_link_v1_link_proto_rawDesc), len(file_banyan_link_v1_link_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   40,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

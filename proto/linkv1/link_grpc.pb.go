@@ -24,6 +24,8 @@ const (
 	LinkService_Follow_FullMethodName  = "/banyan.link.v1.LinkService/Follow"
 	LinkService_Bulk_FullMethodName    = "/banyan.link.v1.LinkService/Bulk"
 	LinkService_Execute_FullMethodName = "/banyan.link.v1.LinkService/Execute"
+	LinkService_Meet_FullMethodName    = "/banyan.link.v1.LinkService/Meet"
+	LinkService_Keep_FullMethodName    = "/banyan.link.v1.LinkService/Keep"
 )
 
 // LinkServiceClient is the client API for LinkService service.
@@ -36,6 +38,11 @@ type LinkServiceClient interface {
 	Bulk(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConsumerFrame, ProviderFrame], error)
 	// A request towards the owner, answered when its fate is known.
 	Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
+	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
+	// apart. A version that does not know it is taken as it comes.
+	Meet(ctx context.Context, in *MeetRequest, opts ...grpc.CallOption) (*MeetResponse, error)
+	// Sealed backups of the provider, over the bulk connection: the consumer keeps them and cannot open them.
+	Keep(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[KeepRequest, KeepResponse], error)
 }
 
 type linkServiceClient struct {
@@ -82,6 +89,29 @@ func (c *linkServiceClient) Execute(ctx context.Context, in *ExecuteRequest, opt
 	return out, nil
 }
 
+func (c *linkServiceClient) Meet(ctx context.Context, in *MeetRequest, opts ...grpc.CallOption) (*MeetResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MeetResponse)
+	err := c.cc.Invoke(ctx, LinkService_Meet_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *linkServiceClient) Keep(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[KeepRequest, KeepResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LinkService_ServiceDesc.Streams[2], LinkService_Keep_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[KeepRequest, KeepResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LinkService_KeepClient = grpc.BidiStreamingClient[KeepRequest, KeepResponse]
+
 // LinkServiceServer is the server API for LinkService service.
 // All implementations must embed UnimplementedLinkServiceServer
 // for forward compatibility.
@@ -92,6 +122,11 @@ type LinkServiceServer interface {
 	Bulk(grpc.BidiStreamingServer[ConsumerFrame, ProviderFrame]) error
 	// A request towards the owner, answered when its fate is known.
 	Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
+	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
+	// apart. A version that does not know it is taken as it comes.
+	Meet(context.Context, *MeetRequest) (*MeetResponse, error)
+	// Sealed backups of the provider, over the bulk connection: the consumer keeps them and cannot open them.
+	Keep(grpc.BidiStreamingServer[KeepRequest, KeepResponse]) error
 	mustEmbedUnimplementedLinkServiceServer()
 }
 
@@ -110,6 +145,12 @@ func (UnimplementedLinkServiceServer) Bulk(grpc.BidiStreamingServer[ConsumerFram
 }
 func (UnimplementedLinkServiceServer) Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Execute not implemented")
+}
+func (UnimplementedLinkServiceServer) Meet(context.Context, *MeetRequest) (*MeetResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Meet not implemented")
+}
+func (UnimplementedLinkServiceServer) Keep(grpc.BidiStreamingServer[KeepRequest, KeepResponse]) error {
+	return status.Error(codes.Unimplemented, "method Keep not implemented")
 }
 func (UnimplementedLinkServiceServer) mustEmbedUnimplementedLinkServiceServer() {}
 func (UnimplementedLinkServiceServer) testEmbeddedByValue()                     {}
@@ -164,6 +205,31 @@ func _LinkService_Execute_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LinkService_Meet_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MeetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LinkServiceServer).Meet(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LinkService_Meet_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LinkServiceServer).Meet(ctx, req.(*MeetRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LinkService_Keep_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(LinkServiceServer).Keep(&grpc.GenericServerStream[KeepRequest, KeepResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LinkService_KeepServer = grpc.BidiStreamingServer[KeepRequest, KeepResponse]
+
 // LinkService_ServiceDesc is the grpc.ServiceDesc for LinkService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -174,6 +240,10 @@ var LinkService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Execute",
 			Handler:    _LinkService_Execute_Handler,
+		},
+		{
+			MethodName: "Meet",
+			Handler:    _LinkService_Meet_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
@@ -189,12 +259,19 @@ var LinkService_ServiceDesc = grpc.ServiceDesc{
 			ServerStreams: true,
 			ClientStreams: true,
 		},
+		{
+			StreamName:    "Keep",
+			Handler:       _LinkService_Keep_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
 	},
 	Metadata: "banyan/link/v1/link.proto",
 }
 
 const (
-	JoinService_Redeem_FullMethodName = "/banyan.link.v1.JoinService/Redeem"
+	JoinService_Redeem_FullMethodName  = "/banyan.link.v1.JoinService/Redeem"
+	JoinService_Recover_FullMethodName = "/banyan.link.v1.JoinService/Recover"
 )
 
 // JoinServiceClient is the client API for JoinService service.
@@ -204,6 +281,8 @@ const (
 // Enrolment. Whoever calls is known by the certificate it came with, but not yet trusted.
 type JoinServiceClient interface {
 	Redeem(ctx context.Context, in *RedeemRequest, opts ...grpc.CallOption) (*RedeemResponse, error)
+	// Hands a backup that was kept for a node to who has a token for it and proves to have the key that opens it.
+	Recover(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RecoverRequest, RecoverResponse], error)
 }
 
 type joinServiceClient struct {
@@ -224,6 +303,19 @@ func (c *joinServiceClient) Redeem(ctx context.Context, in *RedeemRequest, opts 
 	return out, nil
 }
 
+func (c *joinServiceClient) Recover(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RecoverRequest, RecoverResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &JoinService_ServiceDesc.Streams[0], JoinService_Recover_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RecoverRequest, RecoverResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type JoinService_RecoverClient = grpc.BidiStreamingClient[RecoverRequest, RecoverResponse]
+
 // JoinServiceServer is the server API for JoinService service.
 // All implementations must embed UnimplementedJoinServiceServer
 // for forward compatibility.
@@ -231,6 +323,8 @@ func (c *joinServiceClient) Redeem(ctx context.Context, in *RedeemRequest, opts 
 // Enrolment. Whoever calls is known by the certificate it came with, but not yet trusted.
 type JoinServiceServer interface {
 	Redeem(context.Context, *RedeemRequest) (*RedeemResponse, error)
+	// Hands a backup that was kept for a node to who has a token for it and proves to have the key that opens it.
+	Recover(grpc.BidiStreamingServer[RecoverRequest, RecoverResponse]) error
 	mustEmbedUnimplementedJoinServiceServer()
 }
 
@@ -243,6 +337,9 @@ type UnimplementedJoinServiceServer struct{}
 
 func (UnimplementedJoinServiceServer) Redeem(context.Context, *RedeemRequest) (*RedeemResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Redeem not implemented")
+}
+func (UnimplementedJoinServiceServer) Recover(grpc.BidiStreamingServer[RecoverRequest, RecoverResponse]) error {
+	return status.Error(codes.Unimplemented, "method Recover not implemented")
 }
 func (UnimplementedJoinServiceServer) mustEmbedUnimplementedJoinServiceServer() {}
 func (UnimplementedJoinServiceServer) testEmbeddedByValue()                     {}
@@ -283,6 +380,13 @@ func _JoinService_Redeem_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _JoinService_Recover_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(JoinServiceServer).Recover(&grpc.GenericServerStream[RecoverRequest, RecoverResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type JoinService_RecoverServer = grpc.BidiStreamingServer[RecoverRequest, RecoverResponse]
+
 // JoinService_ServiceDesc is the grpc.ServiceDesc for JoinService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -295,6 +399,13 @@ var JoinService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _JoinService_Redeem_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Recover",
+			Handler:       _JoinService_Recover_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "banyan/link/v1/link.proto",
 }

@@ -43,8 +43,14 @@ const (
 	LinkServiceBulkProcedure = "/banyan.link.v1.LinkService/Bulk"
 	// LinkServiceExecuteProcedure is the fully-qualified name of the LinkService's Execute RPC.
 	LinkServiceExecuteProcedure = "/banyan.link.v1.LinkService/Execute"
+	// LinkServiceMeetProcedure is the fully-qualified name of the LinkService's Meet RPC.
+	LinkServiceMeetProcedure = "/banyan.link.v1.LinkService/Meet"
+	// LinkServiceKeepProcedure is the fully-qualified name of the LinkService's Keep RPC.
+	LinkServiceKeepProcedure = "/banyan.link.v1.LinkService/Keep"
 	// JoinServiceRedeemProcedure is the fully-qualified name of the JoinService's Redeem RPC.
 	JoinServiceRedeemProcedure = "/banyan.link.v1.JoinService/Redeem"
+	// JoinServiceRecoverProcedure is the fully-qualified name of the JoinService's Recover RPC.
+	JoinServiceRecoverProcedure = "/banyan.link.v1.JoinService/Recover"
 )
 
 // LinkServiceClient is a client for the banyan.link.v1.LinkService service.
@@ -55,6 +61,11 @@ type LinkServiceClient interface {
 	Bulk(context.Context) (*connect.BidiStreamForClientSimple[linkv1.ConsumerFrame, linkv1.ProviderFrame], error)
 	// A request towards the owner, answered when its fate is known.
 	Execute(context.Context, *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
+	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
+	// apart. A version that does not know it is taken as it comes.
+	Meet(context.Context, *linkv1.MeetRequest) (*linkv1.MeetResponse, error)
+	// Sealed backups of the provider, over the bulk connection: the consumer keeps them and cannot open them.
+	Keep(context.Context) (*connect.BidiStreamForClientSimple[linkv1.KeepRequest, linkv1.KeepResponse], error)
 }
 
 // NewLinkServiceClient constructs a client for the banyan.link.v1.LinkService service. By default,
@@ -86,6 +97,18 @@ func NewLinkServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(linkServiceMethods.ByName("Execute")),
 			connect.WithClientOptions(opts...),
 		),
+		meet: connect.NewClient[linkv1.MeetRequest, linkv1.MeetResponse](
+			httpClient,
+			baseURL+LinkServiceMeetProcedure,
+			connect.WithSchema(linkServiceMethods.ByName("Meet")),
+			connect.WithClientOptions(opts...),
+		),
+		keep: connect.NewClient[linkv1.KeepRequest, linkv1.KeepResponse](
+			httpClient,
+			baseURL+LinkServiceKeepProcedure,
+			connect.WithSchema(linkServiceMethods.ByName("Keep")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -94,6 +117,8 @@ type linkServiceClient struct {
 	follow  *connect.Client[linkv1.ConsumerFrame, linkv1.ProviderFrame]
 	bulk    *connect.Client[linkv1.ConsumerFrame, linkv1.ProviderFrame]
 	execute *connect.Client[linkv1.ExecuteRequest, linkv1.ExecuteResponse]
+	meet    *connect.Client[linkv1.MeetRequest, linkv1.MeetResponse]
+	keep    *connect.Client[linkv1.KeepRequest, linkv1.KeepResponse]
 }
 
 // Follow calls banyan.link.v1.LinkService.Follow.
@@ -115,6 +140,20 @@ func (c *linkServiceClient) Execute(ctx context.Context, req *linkv1.ExecuteRequ
 	return nil, err
 }
 
+// Meet calls banyan.link.v1.LinkService.Meet.
+func (c *linkServiceClient) Meet(ctx context.Context, req *linkv1.MeetRequest) (*linkv1.MeetResponse, error) {
+	response, err := c.meet.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Keep calls banyan.link.v1.LinkService.Keep.
+func (c *linkServiceClient) Keep(ctx context.Context) (*connect.BidiStreamForClientSimple[linkv1.KeepRequest, linkv1.KeepResponse], error) {
+	return c.keep.CallBidiStreamSimple(ctx)
+}
+
 // LinkServiceHandler is an implementation of the banyan.link.v1.LinkService service.
 type LinkServiceHandler interface {
 	// The urgent connection of a link: handshake, heartbeats, small deltas, live samples, staleness.
@@ -123,6 +162,11 @@ type LinkServiceHandler interface {
 	Bulk(context.Context, *connect.BidiStream[linkv1.ConsumerFrame, linkv1.ProviderFrame]) error
 	// A request towards the owner, answered when its fate is known.
 	Execute(context.Context, *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
+	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
+	// apart. A version that does not know it is taken as it comes.
+	Meet(context.Context, *linkv1.MeetRequest) (*linkv1.MeetResponse, error)
+	// Sealed backups of the provider, over the bulk connection: the consumer keeps them and cannot open them.
+	Keep(context.Context, *connect.BidiStream[linkv1.KeepRequest, linkv1.KeepResponse]) error
 }
 
 // NewLinkServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -150,6 +194,18 @@ func NewLinkServiceHandler(svc LinkServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(linkServiceMethods.ByName("Execute")),
 		connect.WithHandlerOptions(opts...),
 	)
+	linkServiceMeetHandler := connect.NewUnaryHandlerSimple(
+		LinkServiceMeetProcedure,
+		svc.Meet,
+		connect.WithSchema(linkServiceMethods.ByName("Meet")),
+		connect.WithHandlerOptions(opts...),
+	)
+	linkServiceKeepHandler := connect.NewBidiStreamHandler(
+		LinkServiceKeepProcedure,
+		svc.Keep,
+		connect.WithSchema(linkServiceMethods.ByName("Keep")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/banyan.link.v1.LinkService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LinkServiceFollowProcedure:
@@ -158,6 +214,10 @@ func NewLinkServiceHandler(svc LinkServiceHandler, opts ...connect.HandlerOption
 			linkServiceBulkHandler.ServeHTTP(w, r)
 		case LinkServiceExecuteProcedure:
 			linkServiceExecuteHandler.ServeHTTP(w, r)
+		case LinkServiceMeetProcedure:
+			linkServiceMeetHandler.ServeHTTP(w, r)
+		case LinkServiceKeepProcedure:
+			linkServiceKeepHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -179,9 +239,19 @@ func (UnimplementedLinkServiceHandler) Execute(context.Context, *linkv1.ExecuteR
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.link.v1.LinkService.Execute is not implemented"))
 }
 
+func (UnimplementedLinkServiceHandler) Meet(context.Context, *linkv1.MeetRequest) (*linkv1.MeetResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.link.v1.LinkService.Meet is not implemented"))
+}
+
+func (UnimplementedLinkServiceHandler) Keep(context.Context, *connect.BidiStream[linkv1.KeepRequest, linkv1.KeepResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("banyan.link.v1.LinkService.Keep is not implemented"))
+}
+
 // JoinServiceClient is a client for the banyan.link.v1.JoinService service.
 type JoinServiceClient interface {
 	Redeem(context.Context, *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error)
+	// Hands a backup that was kept for a node to who has a token for it and proves to have the key that opens it.
+	Recover(context.Context) (*connect.BidiStreamForClientSimple[linkv1.RecoverRequest, linkv1.RecoverResponse], error)
 }
 
 // NewJoinServiceClient constructs a client for the banyan.link.v1.JoinService service. By default,
@@ -201,12 +271,19 @@ func NewJoinServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(joinServiceMethods.ByName("Redeem")),
 			connect.WithClientOptions(opts...),
 		),
+		recover: connect.NewClient[linkv1.RecoverRequest, linkv1.RecoverResponse](
+			httpClient,
+			baseURL+JoinServiceRecoverProcedure,
+			connect.WithSchema(joinServiceMethods.ByName("Recover")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // joinServiceClient implements JoinServiceClient.
 type joinServiceClient struct {
-	redeem *connect.Client[linkv1.RedeemRequest, linkv1.RedeemResponse]
+	redeem  *connect.Client[linkv1.RedeemRequest, linkv1.RedeemResponse]
+	recover *connect.Client[linkv1.RecoverRequest, linkv1.RecoverResponse]
 }
 
 // Redeem calls banyan.link.v1.JoinService.Redeem.
@@ -218,9 +295,16 @@ func (c *joinServiceClient) Redeem(ctx context.Context, req *linkv1.RedeemReques
 	return nil, err
 }
 
+// Recover calls banyan.link.v1.JoinService.Recover.
+func (c *joinServiceClient) Recover(ctx context.Context) (*connect.BidiStreamForClientSimple[linkv1.RecoverRequest, linkv1.RecoverResponse], error) {
+	return c.recover.CallBidiStreamSimple(ctx)
+}
+
 // JoinServiceHandler is an implementation of the banyan.link.v1.JoinService service.
 type JoinServiceHandler interface {
 	Redeem(context.Context, *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error)
+	// Hands a backup that was kept for a node to who has a token for it and proves to have the key that opens it.
+	Recover(context.Context, *connect.BidiStream[linkv1.RecoverRequest, linkv1.RecoverResponse]) error
 }
 
 // NewJoinServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -236,10 +320,18 @@ func NewJoinServiceHandler(svc JoinServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(joinServiceMethods.ByName("Redeem")),
 		connect.WithHandlerOptions(opts...),
 	)
+	joinServiceRecoverHandler := connect.NewBidiStreamHandler(
+		JoinServiceRecoverProcedure,
+		svc.Recover,
+		connect.WithSchema(joinServiceMethods.ByName("Recover")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/banyan.link.v1.JoinService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case JoinServiceRedeemProcedure:
 			joinServiceRedeemHandler.ServeHTTP(w, r)
+		case JoinServiceRecoverProcedure:
+			joinServiceRecoverHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -251,4 +343,8 @@ type UnimplementedJoinServiceHandler struct{}
 
 func (UnimplementedJoinServiceHandler) Redeem(context.Context, *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.link.v1.JoinService.Redeem is not implemented"))
+}
+
+func (UnimplementedJoinServiceHandler) Recover(context.Context, *connect.BidiStream[linkv1.RecoverRequest, linkv1.RecoverResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("banyan.link.v1.JoinService.Recover is not implemented"))
 }
