@@ -48,6 +48,7 @@ func (c canaries) searched(t *testing.T, where string, raw []byte) {
 
 // withSecrets are how a context of each kind that has secret settings is made. A kind that is not here fails the test.
 var withSecrets = map[string][]model.Argument{
+	"exec":       {textArgument("points", "a:int64")},
 	"http":       {textArgument("url", "http://127.0.0.1:1/"), textArgument("username", "u"), textArgument("proxy", "http://127.0.0.1:1"), textArgument("proxy_username", "u")},
 	"prometheus": {textArgument("url", "http://127.0.0.1:1/metrics"), textArgument("user", "u")},
 	"snmp": {
@@ -56,6 +57,9 @@ var withSecrets = map[string][]model.Argument{
 	},
 	"mqtt": {textArgument("url", "mqtt://127.0.0.1:1"), textArgument("user", "u"), textArgument("topics", "#")},
 }
+
+// beforeSecrets is what stands before a secret in settings that are more than the secret, by the setting's name.
+var beforeSecrets = map[string]string{"secret_headers": "X-Key: ", "secret_environment": "KEY="}
 
 // TestSecretsStayWhereTheyAre puts a canary into every secret that the node can be given or hands out, and searches all that comes out of it: answers
 // of every method and every route to the administrator, errors, the log at its finest, metrics, the audit log, the files, a backup, and the
@@ -128,14 +132,14 @@ func (r *running) giveSecrets(t *testing.T, found canaries) {
 			t.Errorf("the kind %s has secret settings: say in withSecrets how one is made", kind)
 			continue
 		}
-		if kind == "http" {
-			for i := range secrets {
-				if secrets[i].Name == "secret_headers" {
-					secrets[i].Value = model.String("X-Key: " + secrets[i].Value.Text())
-				}
-			}
+		for i := range secrets {
+			secrets[i].Value = model.String(beforeSecrets[secrets[i].Name] + secrets[i].Value.Text())
 		}
-		if _, err := r.execute(r.admin(), Request{Op: OpCreate, Path: path, Kind: kind, Arguments: append(secrets, withSecrets[kind]...)}); err != nil {
+		arguments := append(secrets, withSecrets[kind]...)
+		if kind == "exec" {
+			arguments = append(arguments, textArgument("program", addProgram(t, r.dir, "canary", "echo a=1")))
+		}
+		if _, err := r.execute(r.admin(), Request{Op: OpCreate, Path: path, Kind: kind, Arguments: arguments}); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
