@@ -14,8 +14,8 @@ import (
 )
 
 // R8: what a heavy reader of a reporting server costs the monitoring server behind it. The monitoring process has a processor for itself, everything
-// else shares the other one, so that what is measured is what crosses the link. Who measures has the highest priority there: its own waiting for a
-// processor would count as the monitoring server's.
+// else shares the other one, so that what is measured is what crosses the link. Priorities keep whatever else the machine does out of it; who measures
+// has a higher one than who reads, since its own waiting for a processor would count as the monitoring server's.
 const (
 	roleRounds    = 10
 	rolePoints    = 5000
@@ -23,7 +23,7 @@ const (
 	roleRate      = 5000 // updates a second
 	allowedRise   = 0.10
 	measuringNice = -15
-	readingNice   = 10
+	readingNice   = -5
 )
 
 // roleResult is p99 by what was measured: without readers, with them, and without them again.
@@ -40,7 +40,7 @@ func measureRoles(ctx context.Context, lasts time.Duration, profile string) (*ro
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	monitoring, err := startNodeAt(ctx, place{cpu: 0}, dir, "monitoring", profile)
+	monitoring, err := startNodeAt(ctx, place{cpu: 0, nice: measuringNice}, dir, "monitoring", profile)
 	if err != nil {
 		return nil, err
 	}
