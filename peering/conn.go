@@ -33,10 +33,12 @@ type provenConn struct {
 
 	dialling sync.Mutex // guards client
 	client   *grpc.ClientConn
+
+	traffic *traffic
 }
 
-func newProvenConn(conn *tls.Conn, peer pki.Peer) *provenConn {
-	return &provenConn{Conn: conn, peer: peer, done: make(chan struct{})}
+func (h *Hub) newProvenConn(conn *tls.Conn, peer pki.Peer) *provenConn {
+	return &provenConn{Conn: conn, peer: peer, done: make(chan struct{}), traffic: &h.traffic}
 }
 
 // Close closes the connection at once and without TLS's farewell, which would wait for a peer that does not read, for 5 s.

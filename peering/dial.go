@@ -80,7 +80,7 @@ func (h *Hub) connectTo(ctx context.Context, to Destination, config pki.Config) 
 		secured, who, err := pki.Connect(ctx, dialled.Conn, config)
 		if err == nil {
 			who.Address = dialled.Address
-			return newProvenConn(secured, who), dialled.Route, nil
+			return h.newProvenConn(secured, who), dialled.Route, nil
 		}
 		problems = append(problems, err)
 	}

@@ -52,10 +52,12 @@ type HubConfig struct {
 type Hub struct {
 	linkv1.UnimplementedLinkServiceServer
 	linkv1.UnimplementedJoinServiceServer
-	cfg    HubConfig
-	log    hclog.Logger
-	feed   *feed
-	server *grpc.Server
+	cfg  HubConfig
+	log  hclog.Logger
+	feed *feed
+
+	traffic traffic
+	server  *grpc.Server
 
 	// reconciling lets one Reconcile run at a time: a mirror must not be in use by an old link and a new one.
 	reconciling sync.Mutex

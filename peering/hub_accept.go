@@ -47,7 +47,7 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 	if err != nil {
 		return // it is in the log
 	}
-	proven := newProvenConn(secured, who)
+	proven := h.newProvenConn(secured, who)
 	if who.Protocol == pki.ProtocolJoin {
 		h.feed.hand(proven)
 		return

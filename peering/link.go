@@ -292,6 +292,9 @@ func (l *link) set(state State, detail, address string) {
 	changed := l.status.State != state || l.status.Detail != detail
 	if l.status.State != state {
 		l.status.Since = l.hub.now()
+		if state == StateUp {
+			l.hub.traffic.ups.Add(1)
+		}
 	}
 	l.status.State, l.status.Detail = state, detail
 	if address != "" {
@@ -317,6 +320,7 @@ func (l *link) lost(err error) {
 		}
 		l.mu.Lock()
 		l.status.Problem, l.status.Failed = detail, l.hub.now()
+		l.hub.traffic.failures.Add(1)
 		l.mu.Unlock()
 	}
 	l.set(state, detail, "")

@@ -49,7 +49,7 @@ var (
 func (a *api) handler() http.Handler {
 	options := []connect.HandlerOption{
 		connect.WithRequestGate(a.gate), connect.WithReadMaxBytes(maxBodyBytes), connect.WithSendMaxBytes(2 * proto.MaxFrameBytes),
-		connect.WithRecover(a.recovered), connect.WithInterceptors(errorsOut{a.log}),
+		connect.WithRecover(a.recovered), connect.WithInterceptors(countCalls{a.node.counts}, errorsOut{a.log}),
 		connect.WithCompressMinBytes(1 << 10), unpackLimited(), connect.WithConditionalHandlerOptions(uncompressed),
 	}
 	mux := http.NewServeMux()

@@ -19,12 +19,13 @@ type committer interface {
 // Commits is the one way in which own contexts change. When Do returns without an error the commit is on disk, the tree shows it, and everybody
 // who acts by what the tree says (rights, devices, links) has heard of it.
 type Commits struct {
-	to    committer
-	store *store.Store
-	tree  *tree.Tree
-	pulse *pulse
-	now   func() time.Time
-	done  atomic.Int64
+	to     committer
+	store  *store.Store
+	tree   *tree.Tree
+	pulse  *pulse
+	now    func() time.Time
+	done   atomic.Int64
+	counts *counts
 
 	mu        sync.Mutex // one at a time tells the observers
 	seen      uint64     // change number up to which they were told
@@ -42,7 +43,9 @@ func (c *Commits) Do(ctx context.Context, commit store.Commit) (store.Result, er
 	if commit.Time == 0 {
 		commit.Time = model.TimeOf(c.now())
 	}
+	began := time.Now()
 	result, err := c.to.Submit(ctx, commit)
+	c.counts.commit(time.Since(began), err)
 	if err != nil {
 		return result, err
 	}

@@ -73,7 +73,7 @@ func (n *Node) httpServer(ctx context.Context) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	return &http.Server{
-		Handler: limitBody(n.routes()), Protocols: protocols, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: headerWithin, IdleTimeout: idleConnection,
+		Handler: limitBody(n.counts.counted(n.routes())), Protocols: protocols, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: headerWithin, IdleTimeout: idleConnection,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: streamsOfOne, SendPingTimeout: pingIdle, PingTimeout: pingTimeout, WriteByteTimeout: writeStallLimit,
 			MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 256 << 10,

@@ -94,6 +94,9 @@ func (l *links) publishAll() {
 	}
 }
 
+// Traffic is what passed over links.
+func (l *links) Traffic() peering.Traffic { return l.hub.Traffic() }
+
 // LinkStates counts links by state.
 func (l *links) LinkStates() map[string]int {
 	states := make(map[string]int)

@@ -13,7 +13,9 @@ func (n *Node) metricsHandler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &nodeMetrics{n}, &deviceMetrics{n.devices},
+		&storageMetrics{n}, &linkMetrics{n.peers},
 	)
+	registry.MustRegister(n.counts.collectors()...)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
@@ -34,7 +36,6 @@ var (
 	metricStreams    = describe("streams", "Streams of the API that watch or follow.")
 	metricSessions   = describe("sessions", "People who are logged in.")
 	metricRefused    = describe("api_refused_total", "Requests and streams of the API that were refused because their caller had too many.")
-	metricLinks      = describe("links", "Links by state.", "state")
 	metricHealthy    = describe("healthy", "1 while the node can confirm something.")
 )
 
@@ -42,7 +43,7 @@ var (
 func (m *nodeMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		metricContexts, metricIdentities, metricSamples, metricCommits, metricStreams, metricSessions, metricRefused,
-		metricLinks, metricHealthy,
+		metricHealthy,
 	} {
 		to <- d
 	}
@@ -51,8 +52,8 @@ func (m *nodeMetrics) Describe(to chan<- *prometheus.Desc) {
 // Collect reads them.
 func (m *nodeMetrics) Collect(to chan<- prometheus.Metric) {
 	n := m.node
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	gauge := func(d *prometheus.Desc, v float64) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
 	counter := func(d *prometheus.Desc, v float64) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
@@ -65,9 +66,6 @@ func (m *nodeMetrics) Collect(to chan<- prometheus.Metric) {
 	gauge(metricStreams, float64(n.api.streams.Load()))
 	gauge(metricSessions, float64(n.sessions.count()))
 	counter(metricRefused, float64(n.limits.refused.Load()))
-	for state, count := range n.peers.LinkStates() {
-		gauge(metricLinks, float64(count), state)
-	}
 	healthy := 0.0
 	if n.healthy() {
 		healthy = 1

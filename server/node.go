@@ -44,6 +44,7 @@ type Node struct {
 	router     *Router
 	api        *api
 	limits     *limits
+	counts     *counts
 
 	jumps         doctor.Jumps                  // of the machine's clock
 	certifier     atomic.Pointer[pki.Certifier] // of the API, once it serves
@@ -58,7 +59,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, started: cfg.Now(), kinds: Kinds{}, measure: make(chan struct{}, 1)}
+	n := &Node{cfg: cfg, log: cfg.Logger, started: cfg.Now(), kinds: Kinds{}, counts: newCounts(), measure: make(chan struct{}, 1)}
 	for _, step := range []func(context.Context) error{n.openStore, n.openProfiles, n.compose, n.load, n.listen} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
@@ -92,7 +93,7 @@ func (n *Node) openStore(ctx context.Context) error {
 // compose makes the parts and hands them to each other.
 func (n *Node) compose(context.Context) error {
 	n.pulse = newPulse(n.tree)
-	n.commits = &Commits{to: n.solo, store: n.store, tree: n.tree, pulse: n.pulse, now: n.cfg.Now}
+	n.commits = &Commits{counts: n.counts, to: n.solo, store: n.store, tree: n.tree, pulse: n.pulse, now: n.cfg.Now}
 	n.audit = newAuditor(n.commits, n.cfg.Now, n.log.Named("audit"))
 	n.sessions = newSessions(n.cfg.Name, n.cfg.Now, n.tree, n.store, n.audit)
 	n.tokens = &tokens{

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"banyan/access"
+	"banyan/peering"
 	"banyan/store"
 	"banyan/tree"
 )
@@ -23,4 +24,6 @@ type Peers interface {
 	Run(ctx context.Context) error
 	// LinkStates counts links by state, for metrics.
 	LinkStates() map[string]int
+	// Traffic is what passed over links, for metrics.
+	Traffic() peering.Traffic
 }

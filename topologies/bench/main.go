@@ -35,10 +35,10 @@ func run() error {
 	latency := flag.Bool("latency", false, "measure latency, of a role")
 	profile := flag.String("profile", "", "directory for a processor profile of each node")
 	cpu := flag.Int("cpu", -1, "processor to run on, of a role")
-	nice := flag.Int("nice", 0, "priority, of a role")
+	real := flag.Bool("real", false, "real-time priority, of a role")
 	variables := flag.Int("variables", 100_000, "how many variables there are")
 	flag.Parse()
-	if err := (place{*cpu, *nice}).take(); err != nil {
+	if err := (place{*cpu, *real}).take(); err != nil {
 		return err
 	}
 	switch *role {

@@ -14,16 +14,15 @@ import (
 )
 
 // R8: what a heavy reader of a reporting server costs the monitoring server behind it. The monitoring process has a processor for itself, everything
-// else shares the other one, so that what is measured is what crosses the link. Priorities keep whatever else the machine does out of it; who measures
-// has a higher one than who reads, since its own waiting for a processor would count as the monitoring server's.
+// else shares the other one, so that what is measured is what crosses the link. It and who measures run
+// with a real-time priority: whatever else the machine does on its processor is not its readers' doing, and the waiting of who measures for
+// a processor would count as the monitoring server's.
 const (
-	roleRounds    = 10
-	rolePoints    = 5000
-	roleGroup     = 100  // points of one context
-	roleRate      = 5000 // updates a second
-	allowedRise   = 0.10
-	measuringNice = -15
-	readingNice   = -5
+	roleRounds  = 10
+	rolePoints  = 5000
+	roleGroup   = 100  // points of one context
+	roleRate    = 5000 // updates a second
+	allowedRise = 0.10
 )
 
 // roleResult is p99 by what was measured: without readers, with them, and without them again.
@@ -40,12 +39,12 @@ func measureRoles(ctx context.Context, lasts time.Duration, profile string) (*ro
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	monitoring, err := startNodeAt(ctx, place{cpu: 0, nice: measuringNice}, dir, "monitoring", profile)
+	monitoring, err := startNodeAt(ctx, place{cpu: 0, real: true}, dir, "monitoring", profile)
 	if err != nil {
 		return nil, err
 	}
 	defer monitoring.stop()
-	reporting, err := startNodeAt(ctx, place{cpu: 1, nice: readingNice}, dir, "reporting", profile)
+	reporting, err := startNodeAt(ctx, place{cpu: 1}, dir, "reporting", profile)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +90,7 @@ func (p *pair) prepareRoles(ctx context.Context) error {
 // roleRound measures the monitoring server for so long.
 func (p *pair) roleRound(into map[string][]float64, readers bool, lasts time.Duration) error {
 	if readers {
-		reader, err := start("reader", append(place{cpu: 1, nice: readingNice}.arguments(),
+		reader, err := start("reader", append(place{cpu: 1}.arguments(),
 			"-address", p.centre.at.API, "-dir", p.centre.dir, "-path", edgeMount+loadDevice)...)
 		if err != nil {
 			return err
@@ -101,7 +100,7 @@ func (p *pair) roleRound(into map[string][]float64, readers bool, lasts time.Dur
 			return err
 		}
 	}
-	prober, err := start("prober", append(place{cpu: 1, nice: measuringNice}.arguments(),
+	prober, err := start("prober", append(place{cpu: 1, real: true}.arguments(),
 		"-address", p.edge.at.API, "-dir", p.edge.dir, "-path", loadDevice, "-for", lasts.String())...)
 	if err != nil {
 		return err

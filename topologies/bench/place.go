@@ -10,15 +10,15 @@ import (
 
 // place is on which processor a process runs and how much it counts there.
 type place struct {
-	cpu  int // -1 for any
-	nice int
+	cpu  int  // -1 for any
+	real bool // it does not wait for anybody else there
 }
 
 // anywhere is where a process runs of which nothing is said.
 var anywhere = place{cpu: -1}
 
 func (p place) arguments() []string {
-	return []string{"-cpu", strconv.Itoa(p.cpu), "-nice", strconv.Itoa(p.nice)}
+	return []string{"-cpu", strconv.Itoa(p.cpu), "-real=" + strconv.FormatBool(p.real)}
 }
 
 // take puts this process there: all threads that it has, whose children are there as well.
@@ -42,8 +42,10 @@ func (p place) take() error {
 				return fmt.Errorf("running on processor %d: %w", p.cpu, err)
 			}
 		}
-		if err := unix.Setpriority(unix.PRIO_PROCESS, id, p.nice); err != nil {
-			return fmt.Errorf("taking the priority %d, which needs root: %w", p.nice, err)
+		if p.real {
+			if err := unix.SchedSetAttr(id, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 10}, 0); err != nil {
+				return fmt.Errorf("taking a real-time priority, which needs root: %w", err)
+			}
 		}
 	}
 	return nil

@@ -1,0 +1,43 @@
+package server
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// linkMetrics collects what passes over links. Links are not told apart: their names are people's.
+type linkMetrics struct{ peers Peers }
+
+var _ prometheus.Collector = (*linkMetrics)(nil)
+
+var (
+	metricLinks       = describe("links", "Links by state.", "state")
+	metricLinkLag     = describe("link_lag_seconds", "How long the newest heartbeat took both ways, on the link where it took longest.")
+	metricLinkBytes   = describe("link_bytes_total", "Bytes that passed over links, before encryption.", "direction")
+	metricLinkUps     = describe("link_connects_total", "How often a link came up.")
+	metricLinkDowns   = describe("link_failures_total", "How often a link lost its connection or could not get one.")
+	metricLinkMounted = describe("link_contexts", "Contexts that are mounted.")
+)
+
+// Describe names the metrics.
+func (m *linkMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{metricLinks, metricLinkLag, metricLinkBytes, metricLinkUps, metricLinkDowns, metricLinkMounted} {
+		to <- d
+	}
+}
+
+// Collect reads them.
+func (m *linkMetrics) Collect(to chan<- prometheus.Metric) {
+	tell := func(d *prometheus.Desc, sort prometheus.ValueType, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, sort, v, labels...)
+	}
+	for state, count := range m.peers.LinkStates() {
+		tell(metricLinks, prometheus.GaugeValue, float64(count), state)
+	}
+	t := m.peers.Traffic()
+	tell(metricLinkLag, prometheus.GaugeValue, t.Lag.Seconds())
+	tell(metricLinkBytes, prometheus.CounterValue, float64(t.Received), "received")
+	tell(metricLinkBytes, prometheus.CounterValue, float64(t.Sent), "sent")
+	tell(metricLinkUps, prometheus.CounterValue, float64(t.Ups))
+	tell(metricLinkDowns, prometheus.CounterValue, float64(t.Failures))
+	tell(metricLinkMounted, prometheus.GaugeValue, float64(t.Contexts))
+}
