@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,9 @@ func (p place) arguments() []string {
 func (p place) take() error {
 	if p == anywhere {
 		return nil
+	}
+	if p.cpu >= 0 {
+		runtime.GOMAXPROCS(1) // as it would be, had the process been started there; a second one would spin and wait for the first
 	}
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
