@@ -103,6 +103,8 @@ type Config struct {
 	Version string
 	// Logger gets everything that an operator may want to know; nothing is logged when nil.
 	Logger hclog.Logger
+	// Serving is called once, when the node answers; nil where nobody waits for it.
+	Serving func()
 	// Now is the node's clock; time.Now when nil.
 	Now func() time.Time
 	// Listen opens the listeners; net.Listen for TCP when nil. A test puts a network of its own here.
@@ -128,6 +130,9 @@ func (c *Config) validate() error {
 	}
 	if c.Listen == nil {
 		c.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+	}
+	if c.Serving == nil {
+		c.Serving = func() {}
 	}
 	if c.StopWithin == 0 {
 		c.StopWithin = 6 * time.Second

@@ -140,3 +140,19 @@ func (n *Node) healthy() bool {
 		return true
 	}
 }
+
+// Alive reports whether the node does its work: it can confirm something, and gives its tree and its commits out when asked. It answers before ctx ends.
+func (n *Node) Alive(ctx context.Context) bool {
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		n.tree.Lookup(systemPath)
+		n.commits.tell()
+	}()
+	select {
+	case <-answered:
+		return n.healthy()
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -218,6 +218,7 @@ func (n *Node) serve(ctx, baseCtx context.Context) error {
 	services.start(servicesCtx, "tokens", n.tokens.Run)
 	services.start(servicesCtx, "backups", n.backups.run)
 	services.start(servicesCtx, "api", n.serveAPI)
+	n.cfg.Serving()
 	n.log.Info("serving", "api", n.APIAddress(), "links", n.LinksAddress(), "id", n.ID().Short())
 	<-servicesCtx.Done()
 	asked := ctx.Err() != nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
 
 	"banyan/server"
@@ -30,15 +31,36 @@ standard error.`,
 			if err != nil {
 				return err
 			}
-			log := server.NewLogger(file.Log, file.Name)
-			node, err := server.New(cmd.Context(), server.Config{File: file, Version: version, Logger: log})
-			if err != nil {
-				return err
-			}
-			return node.Run(cmd.Context())
+			return serve(cmd.Context(), file)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "configuration file of the node")
 	cmd.Flags().StringVar(&dir, "dir", "", "directory that banyan init made")
 	return cmd
+}
+
+// serve runs a node, and tells the service manager how it is.
+func serve(ctx context.Context, file server.File) error {
+	log := server.NewLogger(file.Log, file.Name)
+	service := managerOf()
+	tell := func(state ...string) {
+		if err := service.tell(state...); err != nil {
+			log.Warn("the service manager is not told how the node is", "error", err)
+		}
+	}
+	node, err := server.New(ctx, server.Config{File: file, Version: version, Logger: log, Serving: func() { tell("READY=1", "STATUS=serving") }})
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { tell("STOPPING=1", "STATUS=stopping") })()
+	living, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		service.live(living, node.Alive)
+	}()
+	err = node.Run(ctx)
+	stop()
+	<-done
+	return err
 }
