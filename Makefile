@@ -57,8 +57,13 @@ clean: ## remove what was built
 # it once more, for code that is not Go and that it cannot look into.
 RACE_PACKAGES = go list -test -f '{{$$sqlite := false}}{{range .Deps}}{{if eq . "github.com/mattn/go-sqlite3"}}{{$$sqlite = true}}{{end}}{{end}}{{if not $$sqlite}}{{.ImportPath}}{{end}}' ./... | sed -n 's/\.test$$//p'
 
+# Real agents, servers and clients that the product is tried against.
+.PHONY: peers
+peers:
+	@tools/peers
+
 .PHONY: test
-test: clients/typescript/node_modules/.package-lock.json ## run all tests, then those without SQLite again under the race detector
+test: peers clients/typescript/node_modules/.package-lock.json ## run all tests, then those without SQLite again under the race detector
 	go test -timeout 10m ./...
 	go test -tags=sqlite_fts5,faults ./fault
 	packages=$$($(RACE_PACKAGES)); [ -z "$$packages" ] || go test -race -timeout 10m $$packages
