@@ -208,7 +208,7 @@ it everything is opened and checked as a restore does, in a directory that is re
 			if err != nil {
 				return about("verify "+file, err)
 			}
-			return c.printBackup("whole: ", file, whole.Header, &whole)
+			return c.printBackup("whole", file, whole.Header, &whole)
 		},
 	}
 	cmd.Flags().StringVar(&keyFile, "key-file", "", "`FILE` with the recovery key")
