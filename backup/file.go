@@ -9,9 +9,11 @@ import (
 	"banyan/model"
 )
 
+const temporarySuffix = ".tmp"
+
 // PutFile writes a file that has its name when it is whole and on the disk, and else does not. Who writes at the same time is refused.
 func PutFile(name string, write func(*os.File) error) error {
-	temporary := name + ".tmp"
+	temporary := name + temporarySuffix
 	f, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -58,4 +60,19 @@ func RoomError(known *model.Error, op string, cause error) error {
 		told.Remedy = "make room and try again; nothing was left behind"
 	}
 	return &told
+}
+
+// Sweep removes what PutFile left of files whose names match a pattern, when it was cut off with its process. What is being written stays.
+func Sweep(pattern string) {
+	left, _ := filepath.Glob(pattern + temporarySuffix) // a bad pattern finds nothing
+	for _, name := range left {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.Remove(name)
+		}
+		_ = f.Close()
+	}
 }

@@ -89,6 +89,7 @@ func (b *backups) now(ctx context.Context, _ access.Principal, _ given) ([]model
 			Remedy: "set " + systemPath.String() + ":" + settingBackupDir + ", or take one with `banyan backup --out FILE`",
 		}
 	}
+	backup.Sweep(filepath.Join(dir, b.node.cfg.Name+"-*"+backupSuffix))
 	name := b.node.cfg.Name + "-" + b.node.cfg.Now().UTC().Format("20060102T150405.000Z") + backupSuffix
 	file := filepath.Join(dir, name)
 	m, size, err := b.make(ctx, file, forDirectory)
