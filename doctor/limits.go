@@ -42,6 +42,9 @@ func Memory() Finding {
 	return memory(cgroup("/proc/self/cgroup", "/sys/fs/cgroup"), debug.SetMemoryLimit(-1))
 }
 
+// MemoryAllowed is how much memory the control group of the process may take, bytes; 0 where there is no limit.
+func MemoryAllowed() int64 { return cgroup("/proc/self/cgroup", "/sys/fs/cgroup").most }
+
 // group is what a control group says of memory, bytes; most is 0 where there is no limit.
 type group struct{ used, most int64 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // bounded is a listener with a most of open connections: those above it wait in the system's queue.
@@ -11,10 +12,12 @@ type bounded struct {
 	room   chan struct{}
 	closed chan struct{}
 	once   sync.Once // closes closed
+	open   *atomic.Int64
 }
 
-func newBounded(l net.Listener, most int) *bounded {
-	return &bounded{Listener: l, room: make(chan struct{}, most), closed: make(chan struct{})}
+// newBounded makes one that counts open connections.
+func newBounded(l net.Listener, most int, open *atomic.Int64) *bounded {
+	return &bounded{Listener: l, room: make(chan struct{}, most), closed: make(chan struct{}), open: open}
 }
 
 // Accept waits for a connection and room for it.
@@ -29,7 +32,11 @@ func (b *bounded) Accept() (net.Conn, error) {
 		<-b.room
 		return nil, err
 	}
-	return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { <-b.room })}, nil
+	b.open.Add(1)
+	return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() {
+		b.open.Add(-1)
+		<-b.room
+	})}, nil
 }
 
 // Close ends accepting.

@@ -26,6 +26,7 @@ type Commits struct {
 	now    func() time.Time
 	done   atomic.Int64
 	counts *counts
+	room   func([]store.Change) error // refuses what is too much
 
 	mu        sync.Mutex // one at a time tells the observers
 	seen      uint64     // change number up to which they were told
@@ -42,6 +43,9 @@ func (c *Commits) Do(ctx context.Context, commit store.Commit) (store.Result, er
 	}
 	if commit.Time == 0 {
 		commit.Time = model.TimeOf(c.now())
+	}
+	if err := c.room(commit.Changes); err != nil {
+		return store.Result{}, err
 	}
 	began := time.Now()
 	result, err := c.to.Submit(ctx, commit)

@@ -21,6 +21,7 @@ type File struct {
 	Listeners Listeners
 	API       APIFiles
 	Log       LogOptions
+	Ceilings  Ceilings
 	Source    string // the text that it was read from, for backups; empty where it was made otherwise
 }
 
@@ -62,6 +63,9 @@ func (f *File) validate() error {
 	}
 	if f.Log.Level == "" {
 		f.Log.Level = "info"
+	}
+	if err := f.Ceilings.validate(); err != nil {
+		return err
 	}
 	return f.Log.validate()
 }

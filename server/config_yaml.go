@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"banyan/model"
@@ -31,7 +32,11 @@ func ParseFile(name string, raw []byte) (File, error) {
 		"name": text(&f.Name), "data": text(&f.Data),
 		"listeners": section("listeners", fields{"links": text(&f.Listeners.Links), "api": text(&f.Listeners.API)}),
 		"api":       section("api", fields{"certificate": text(&f.API.Certificate), "key": text(&f.API.Key)}),
-		"log":       section("log", fields{"level": text(&f.Log.Level), "format": text(&f.Log.Format)}),
+		"limits": section("limits", fields{
+			"memory": size(&f.Ceilings.Memory), "contexts": count(&f.Ceilings.Contexts), "devices": count(&f.Ceilings.Devices),
+			"connections": count(&f.Ceilings.Connections),
+		}),
+		"log": section("log", fields{"level": text(&f.Log.Level), "format": text(&f.Log.Format)}),
 	})
 	if err == nil && f.Name == "" {
 		err = at(root, "name is missing: what people call the node")
@@ -66,6 +71,28 @@ func text(to *string) func(*yaml.Node) error {
 			return at(n, "a text is expected here")
 		}
 		*to = n.Value
+		return nil
+	}
+}
+
+func size(to *int64) func(*yaml.Node) error {
+	return func(n *yaml.Node) error {
+		bytes, err := parseSize(n.Value)
+		if err != nil {
+			return at(n, "%s", err)
+		}
+		*to = bytes
+		return nil
+	}
+}
+
+func count(to *int) func(*yaml.Node) error {
+	return func(n *yaml.Node) error {
+		number, err := strconv.Atoi(n.Value)
+		if err != nil || n.Kind != yaml.ScalarNode {
+			return at(n, "a number is expected here")
+		}
+		*to = number
 		return nil
 	}
 }

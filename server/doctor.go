@@ -69,6 +69,7 @@ func (n *Node) examine(ctx context.Context, by access.Principal) []doctor.Findin
 	found = append(found, n.versions()...)
 	found = append(found, n.database(ctx))
 	found = append(found, doctor.OpenFiles(), doctor.Memory())
+	found = append(found, n.ceilingsFound()...)
 	if len(n.ownOf("ping")) > 0 {
 		found = append(found, doctor.Ping())
 	}

@@ -18,7 +18,6 @@ import (
 
 // Limits of the listener for people.
 const (
-	maxConnections  = 4096
 	requestWithin   = 30 * time.Second // for the header and the body of one request
 	headerWithin    = 10 * time.Second
 	idleConnection  = 2 * time.Minute
@@ -38,7 +37,7 @@ func (n *Node) serveAPI(ctx context.Context) error {
 	n.certifier.Store(&certificate)
 	parts, partsCtx := newTasks(ctx)
 	server := n.httpServer(partsCtx)
-	listener := tls.NewListener(newBounded(n.apiListener, maxConnections), pki.APIConfig(certificate))
+	listener := tls.NewListener(newBounded(n.apiListener, n.cfg.Ceilings.Connections, &n.connections), pki.APIConfig(certificate))
 	parts.start(partsCtx, "certificate", certificate.Run)
 	parts.start(partsCtx, "requests", func(context.Context) error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

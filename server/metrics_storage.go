@@ -17,12 +17,14 @@ var (
 	metricDiskSize    = describe("disk_size_bytes", "How large the node's disk is.")
 	metricDiskInodes  = describe("disk_free_inodes", "How many files there is room for on the node's disk.")
 	metricDiskFull    = describe("disk_full", "1 while the disk is full, so that nothing can be kept.")
+	metricConnections = describe("api_connections", "Connections to the API that are open.")
+	metricCeilings    = describe("limit", "How much there may be: contexts, devices, connections to the API.", "of")
 	metricMemoryLimit = describe("memory_limit_bytes", "How much memory the program keeps below.")
 )
 
 // Describe names the metrics.
 func (m *storageMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricStore, metricDiskFree, metricDiskSize, metricDiskInodes, metricDiskFull, metricMemoryLimit} {
+	for _, d := range []*prometheus.Desc{metricStore, metricDiskFree, metricDiskSize, metricDiskInodes, metricDiskFull, metricMemoryLimit, metricConnections, metricCeilings} {
 		to <- d
 	}
 }
@@ -46,6 +48,11 @@ func (m *storageMetrics) Collect(to chan<- prometheus.Metric) {
 		full = 1
 	}
 	gauge(metricDiskFull, full)
+	gauge(metricConnections, float64(m.node.connections.Load()))
+	most := &m.node.cfg.Ceilings
+	for of, limit := range map[string]int{"contexts": most.Contexts, "devices": most.Devices, "connections": most.Connections} {
+		gauge(metricCeilings, float64(limit), of)
+	}
 	if limit := debug.SetMemoryLimit(-1); limit < 1<<62 {
 		gauge(metricMemoryLimit, float64(limit))
 	}

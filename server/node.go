@@ -46,6 +46,8 @@ type Node struct {
 	limits     *limits
 	counts     *counts
 
+	connections   atomic.Int64                  // to the API, that are open
+	deviceSchemas map[model.SchemaHash]bool     // with which devices are created
 	jumps         doctor.Jumps                  // of the machine's clock
 	certifier     atomic.Pointer[pki.Certifier] // of the API, once it serves
 	measure       chan struct{}                 // capacity 1: the node's own figures are wanted now
@@ -93,7 +95,7 @@ func (n *Node) openStore(ctx context.Context) error {
 // compose makes the parts and hands them to each other.
 func (n *Node) compose(context.Context) error {
 	n.pulse = newPulse(n.tree)
-	n.commits = &Commits{counts: n.counts, to: n.solo, store: n.store, tree: n.tree, pulse: n.pulse, now: n.cfg.Now}
+	n.commits = &Commits{counts: n.counts, room: n.room, to: n.solo, store: n.store, tree: n.tree, pulse: n.pulse, now: n.cfg.Now}
 	n.audit = newAuditor(n.commits, n.cfg.Now, n.log.Named("audit"))
 	n.sessions = newSessions(n.cfg.Name, n.cfg.Now, n.tree, n.store, n.audit)
 	n.tokens = &tokens{
@@ -119,6 +121,10 @@ func (n *Node) compose(context.Context) error {
 	}
 	if err := n.peers.AddKinds(n.kinds); err != nil {
 		return err
+	}
+	n.deviceSchemas = make(map[model.SchemaHash]bool)
+	for kind := range n.devices.kinds {
+		n.deviceSchemas[n.kinds[kind].Schema.Hash] = true
 	}
 	n.commits.Observe(n.observe)
 	n.commits.Observe(n.observeSettings)

@@ -41,6 +41,7 @@ standard error.`,
 
 // serve runs a node, and tells the service manager how it is.
 func serve(ctx context.Context, file server.File) error {
+	file.Ceilings.KeepMemory()
 	log := server.NewLogger(file.Log, file.Name)
 	service := managerOf()
 	tell := func(state ...string) {
