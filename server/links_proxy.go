@@ -38,13 +38,10 @@ func (n *Node) dialer() peering.Dialer {
 	return dialing.New(dialing.Config{})
 }
 
-// checkProxy refuses settings of a proxy that cannot be meant.
+// checkProxy refuses settings of a proxy that cannot be meant. A user stays where the proxy is none for a while.
 func checkProxy(url, user string) error {
 	if err := dialing.CheckProxy(url); err != nil {
 		return err
-	}
-	if user != "" && (url == "" || url == dialing.None) {
-		return &model.Error{Kind: model.KindInvalid, Detail: "a user at a proxy needs the proxy", Remedy: "give proxy as well"}
 	}
 	return dialing.CheckUser(user)
 }
@@ -54,6 +51,9 @@ func proxyGiven(g given) (peering.Proxy, []store.Setting, error) {
 	p := peering.Proxy{URL: g.text(settingProxy, ""), User: g.text(settingProxyUser, ""), Password: g[settingProxyPassword].Text()}
 	if err := checkProxy(p.URL, p.User); err != nil {
 		return p, nil, err
+	}
+	if p.User != "" && (p.URL == "" || p.URL == dialing.None) {
+		return p, nil, &model.Error{Kind: model.KindInvalid, Detail: "a user at a proxy needs the proxy", Remedy: "give proxy as well"}
 	}
 	if p.Password != "" && p.User == "" {
 		return p, nil, model.Errorf(model.KindInvalid, "a password at a proxy needs a user")
