@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"banyan/model"
 )
@@ -125,6 +126,9 @@ func (s *Shelf) Take(node model.NodeID, offer Offer, most int64) (*Incoming, err
 			Remedy: "raise keep_backups of the link at the node that keeps them",
 		}
 	}
+	if err := s.hasRoom(offer.Size); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taking[node] {
@@ -136,6 +140,26 @@ func (s *Shelf) Take(node model.NodeID, offer Offer, most int64) (*Incoming, err
 	}
 	s.taking[node] = true
 	return i, nil
+}
+
+// reserve is what others' backups leave of a disk at least, bytes: the node's own data come first.
+const reserve = 32 << 20
+
+// hasRoom refuses a backup that would take the room that the node needs for itself.
+func (s *Shelf) hasRoom(size int64) error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return RoomError(&model.Error{Kind: model.KindInternal, Err: err}, "keep a backup", err)
+	}
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(s.dir, &disk); err != nil {
+		return nil //nolint:nilerr // what cannot be measured is tried
+	}
+	if free := int64(disk.Bavail) * disk.Bsize; free < size+reserve {
+		return &model.Error{
+			Kind: model.KindExhausted, Detail: fmt.Sprintf("the disk of the node that keeps backups has %d bytes left", free), Remedy: "make room there",
+		}
+	}
+	return nil
 }
 
 // begin opens the file, with what is in it of an earlier try, and removes what was begun of other backups.

@@ -46,6 +46,7 @@ type sent struct {
 	wake    chan struct{} // capacity 1: settings changed
 
 	mu      sync.Mutex // guards all below
+	failed  time.Time  // when making one failed, zero while none did
 	header  backup.Header
 	sum     []byte // of the file, nil for none
 	size    int64
@@ -143,8 +144,11 @@ func (s *sent) due() bool {
 		return false
 	}
 	s.mu.Lock()
-	made, header := s.sum != nil, s.header
+	made, header, failed := s.sum != nil, s.header, s.failed
 	s.mu.Unlock()
+	if !failed.IsZero() && s.backups.node.cfg.Now().Sub(failed) < s.every() {
+		return false // a full disk is not filled with tries
+	}
 	age := s.backups.node.cfg.Now().Sub(header.Made.Std())
 	switch {
 	case !made, header.Recipient != recipient, age < 0, age > sendAnew:
@@ -154,7 +158,14 @@ func (s *sent) due() bool {
 }
 
 func (s *sent) make(ctx context.Context) error {
-	if _, _, err := s.backups.make(ctx, s.file, forConsumers); err != nil {
+	_, _, err := s.backups.make(ctx, s.file, forConsumers)
+	s.mu.Lock()
+	s.failed = time.Time{}
+	if err != nil {
+		s.failed = s.backups.node.cfg.Now()
+	}
+	s.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	return s.load()

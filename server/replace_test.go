@@ -163,6 +163,8 @@ func TestGatewayIsReplaced(t *testing.T) {
 	if _, err := backup.Restore(t.Context(), file, backup.Restoring{Dir: fresh, Key: key, Now: func() model.Time { return model.TimeOf(time.Now()) }}); err != nil {
 		t.Fatal(err)
 	}
+	hq.set("/links/berlin", settingKeepBackups, model.Int64(0)) // what is counted is the tree
+	before := hq.tree.ChangeHead()
 	again, crossed := startCounted(t, "berlin", fresh)
 	if again.ID() != berlin.ID() || again.store.Epoch() == was || again.store.Epoch().Ordinal != was.Ordinal+1 {
 		t.Errorf("ID %s, epoch %s after %s", again.ID().Short(), again.store.Epoch(), was)
@@ -171,7 +173,7 @@ func TestGatewayIsReplaced(t *testing.T) {
 	hq.waits(device+":all_bool", is("true good"))
 	hq.waits("/sites/berlin/devices/d0:seed", is("4711 good"))
 	hq.waits("/sites/berlin/system:restored", func(v string) bool { return strings.HasPrefix(v, "20") })
-	back := crossed.bytes.Load()
+	back, told := crossed.bytes.Load(), hq.tree.ChangeHead()-before
 	if !strings.Contains(again.log.String(), "was restored from a backup") {
 		t.Error("the log does not tell of the restore")
 	}
@@ -187,13 +189,14 @@ func TestGatewayIsReplaced(t *testing.T) {
 	}
 	address := hq.LinksAddress()
 	hq.startAt("hq", address)
+	before = hq.tree.ChangeHead()
 	again, crossed = startCounted(t, "berlin", fresh)
 	hq.waits(device+":all_bool", is("true good"))
 	hq.waits("/links/berlin:state", is("up good"))
-	listed := crossed.bytes.Load()
-	t.Logf("%d bytes crossed when the gateway was replaced, %d for a full listing", back, listed)
-	if back > listed*2/3 {
-		t.Errorf("%d bytes crossed when the gateway was replaced, %d for a full listing", back, listed)
+	listed, all := crossed.bytes.Load(), hq.tree.ChangeHead()-before
+	t.Logf("%d contexts were told and %d bytes crossed when the gateway was replaced, %d and %d for a full listing", told, back, all, listed)
+	if told > 10 || all < devices || back > listed {
+		t.Errorf("%d contexts were told when the gateway was replaced, %d in a full listing; %d and %d bytes", told, all, back, listed)
 	}
 
 	// The one that was replaced comes back.
