@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -265,9 +266,9 @@ points:
 // TestRefusedRegister: a device refuses each request that touches a register that it does not have. The others are read nevertheless, and the next
 // polls ask for what can be answered.
 func TestRefusedRegister(t *testing.T) {
-	requests := 0
+	var requests atomic.Int64
 	address := fake(t, func(transaction uint16, unit byte, pdu []byte) []byte {
-		requests++
+		requests.Add(1)
 		if first, count := binary.BigEndian.Uint16(pdu[1:]), binary.BigEndian.Uint16(pdu[3:]); first <= 12 && first+count > 12 {
 			return appendRequest(nil, transaction, unit, []byte{pdu[0] | exceptionBit, 2})
 		}
@@ -277,13 +278,13 @@ func TestRefusedRegister(t *testing.T) {
 	s["profile"] = model.String("spread")
 	d := open(t, Driver{Profiles: registry(t, map[string]string{"spread": spread})}, s)
 	record := devicetest.NewRecorder(d.shape)
-	for _, wants := range []int{2 + 3, 4} {
-		requests = 0
+	for _, wants := range []int64{2 + 3, 4} {
+		requests.Store(0)
 		if err := d.Poll(t.Context(), record); err != nil {
 			t.Fatal(err)
 		}
-		if requests != wants {
-			t.Errorf("a poll took %d requests, want %d", requests, wants)
+		if n := requests.Load(); n != wants {
+			t.Errorf("a poll took %d requests, want %d", n, wants)
 		}
 	}
 	for name, want := range map[string]int64{"a": 10, "c": 14, "far": 5000} {
@@ -325,9 +326,9 @@ func TestMisbehaviour(t *testing.T) {
 		"other unit": {func(transaction uint16, unit byte, pdu []byte) []byte { return registers(transaction, unit+1, pdu) }, model.KindInternal, "unit 7 was asked"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			good := false
+			var good atomic.Bool
 			address := fake(t, func(transaction uint16, unit byte, pdu []byte) []byte {
-				if good {
+				if good.Load() {
 					return registers(transaction, unit, pdu)
 				}
 				return c.answer(transaction, unit, pdu)
@@ -342,7 +343,7 @@ func TestMisbehaviour(t *testing.T) {
 			if err == nil || model.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.text) {
 				t.Fatalf("got %v (%s), want %s: %s", err, model.KindOf(err), c.kind, c.text)
 			}
-			good = true
+			good.Store(true)
 			if err := d.Poll(t.Context(), record); err != nil || record.Named("a").Value.Int64() != 10 {
 				t.Errorf("afterwards: %v, a is %v", err, record.Named("a").Value)
 			}
@@ -352,10 +353,10 @@ func TestMisbehaviour(t *testing.T) {
 
 // TestIdleConnection: a device that closes idle connections is read by a new one at once, and a write is not sent twice.
 func TestIdleConnection(t *testing.T) {
-	var seen []byte
+	var written atomic.Int64
 	address := fake(t, func(transaction uint16, unit byte, pdu []byte) []byte {
-		seen = append(seen, pdu[0])
 		if pdu[0] == writeSingleRegister {
+			written.Add(1)
 			return []byte("CUT")
 		}
 		return append(registers(transaction, unit, pdu), "CUT"...)
@@ -367,11 +368,10 @@ func TestIdleConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	seen = nil
 	if err := c.writeRegisters(t.Context(), 1, []byte{0, 1}); model.KindOf(err) != model.KindUnavailable {
 		t.Errorf("a write whose answer was cut off: %v", err)
 	}
-	if n := bytes.Count(seen, []byte{writeSingleRegister}); n > 1 {
+	if n := written.Load(); n > 1 {
 		t.Errorf("it was sent %d times", n)
 	}
 }

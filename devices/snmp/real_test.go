@@ -260,6 +260,8 @@ func TestStoppedAgent(t *testing.T) {
 	}
 	await("all are ok", 10*time.Second, all(devices.StateOK, 1, 2, 3, 4))
 	polls := func(id uint64) int64 { return records[id].Named(devices.VariablePolls).Value.Int64() }
+	// Long enough for an uptime that the next life has not when it is asked first: snmpd counts no boots in these folders.
+	await("some polls are done", 10*time.Second, func() bool { return polls(1) >= 5 && polls(2) >= 5 })
 	before, began := [2]int64{polls(3), polls(4)}, time.Now()
 	victim.stop()
 	took := await("those that lost their agent are silent", interval+timeout+time.Second, all(devices.StateNoResponse, 1, 2))
@@ -278,6 +280,7 @@ func TestStoppedAgent(t *testing.T) {
 	}
 	victim.start(t)
 	await("all are ok again", 20*time.Second, all(devices.StateOK, 1, 2, 3, 4))
+	await("the restart is noticed", 10*time.Second, func() bool { return records[2].Named("restarts").Value.Int64() > 0 })
 	if got := records[2].Named("restarts").Value.Int64(); got != 1 {
 		t.Errorf("%d restarts were noticed", got)
 	}
