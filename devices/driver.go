@@ -46,6 +46,15 @@ type Device interface {
 	Close() error
 }
 
+// Confidant is a driver whose devices send their secrets somewhere. A setting that says where they go, or who is believed to be there, is not changed
+// under secrets that stay what they were, except by who may administer the device: nobody gets at a password by moving what it is told to.
+type Confidant interface {
+	Driver
+
+	// SecretsGoBy names those settings.
+	SecretsGoBy() []string
+}
+
 // Streamer is a device that also publishes on its own account, between polls and without being asked.
 type Streamer interface {
 	Device

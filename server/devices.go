@@ -228,6 +228,9 @@ func (h *deviceHub) Check(ctx context.Context, p *Proposal) error {
 		if err := h.openSecrets(ctx, &spec); err != nil {
 			return err
 		}
+		if err := h.checkSecretsStay(p, spec.Settings); err != nil {
+			return err
+		}
 	}
 	for _, s := range p.Settings {
 		if s.Value.IsNone() {
@@ -245,6 +248,9 @@ func (h *deviceHub) Check(ctx context.Context, p *Proposal) error {
 // checkParent refuses a parent that is known to be none: what is no device of this node, and one that depends on the device itself. One that is not
 // there may come in the same stroke: until then the device is misconfigured.
 func (h *deviceHub) checkParent(p *Proposal, parent model.Value) error {
+	if err := checkParentShown(p); err != nil {
+		return err
+	}
 	for range mostParents {
 		to, named := parent.Ref()
 		if parent.IsNone() || !named {
@@ -263,6 +269,21 @@ func (h *deviceHub) checkParent(p *Proposal, parent model.Value) error {
 		parent = c.SettingNamed(devices.SettingParent)
 	}
 	return devices.BadSetting(devices.SettingParent, "more than %d devices are above each other", mostParents)
+}
+
+// checkParentShown refuses a parent that who asks may not see, whether or not it is there: the device's state would tell them of it.
+func checkParentShown(p *Proposal) error {
+	for _, s := range p.Settings {
+		to, named := s.Value.Ref()
+		if s.Name != devices.SettingParent || !named {
+			continue
+		}
+		seen := access.Question{Principal: p.By, Entity: access.Entity{Path: to.Path}, Need: model.RightView}
+		if !p.Rights.Decide(seen).Allowed {
+			return devices.BadSetting(devices.SettingParent, "%s is nothing that you may see", to.Path)
+		}
+	}
+	return nil
 }
 
 // mostParents is how many devices can be above each other.

@@ -33,6 +33,11 @@ func (Driver) Kind() string { return Kind }
 // Schema declares the device.
 func (Driver) Schema() *model.Schema { return schema }
 
+// SecretsGoBy names the settings by which secrets find their way.
+func (Driver) SecretsGoBy() []string {
+	return []string{"url", "headers", "proxy", devices.SettingCA, devices.SettingServerName, devices.SettingInsecureSkipVerify}
+}
+
 // Open makes the device. Nothing is connected before the first poll.
 func (Driver) Open(settings devices.Settings) (devices.Device, error) {
 	o, err := parse(settings)

@@ -41,6 +41,9 @@ func (Driver) Kind() string { return Kind }
 // Schema declares what all such devices have.
 func (Driver) Schema() *model.Schema { return schema }
 
+// SecretsGoBy names the settings by which secrets find their way.
+func (Driver) SecretsGoBy() []string { return []string{"url", "ca", "server_name"} }
+
 // The driver's variables.
 const (
 	variableSeries = iota

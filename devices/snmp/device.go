@@ -36,6 +36,11 @@ func (Driver) Kind() string { return Kind }
 // Schema declares what every device has; its profile adds to that, and tables are in children.
 func (Driver) Schema() *model.Schema { return driverSchema }
 
+// SecretsGoBy names the settings by which secrets find their way.
+func (Driver) SecretsGoBy() []string {
+	return []string{"address", "version", "auth_protocol", "priv_protocol"}
+}
+
 // Open makes the device. Nothing is sent before the first poll.
 func (dr Driver) Open(settings devices.Settings) (devices.Device, error) {
 	to, err := targetOf(settings)
