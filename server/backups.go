@@ -105,8 +105,13 @@ func newBackups(n *Node) *backups {
 	return &backups{node: n, log: n.log.Named("backup"), turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), state: backupNone}
 }
 
-// setRecovery is the function set_recovery of /system.
-func (b *backups) setRecovery(_ context.Context, _ access.Principal, g given) ([]model.Argument, error) {
+// setRecovery is the function set_recovery of /system. Whoever has the key reads all that a backup holds, so that no part of the node is enough: else
+// administer on /system would be the way to everybody's secrets.
+func (b *backups) setRecovery(_ context.Context, who access.Principal, g given) ([]model.Argument, error) {
+	everything := []access.Rule{{Pattern: model.Everything, Right: model.RightAdminister}}
+	if err := b.node.policies.Decider().CanGrant(who, everything); err != nil {
+		return nil, err
+	}
 	err := backup.SetRecipient(b.node.cfg.Data, g.text("recipient", ""))
 	signal(b.node.measure)
 	return nil, err
