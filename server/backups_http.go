@@ -13,21 +13,11 @@ import (
 	"banyan/backup"
 	"banyan/model"
 	"banyan/rest"
-	"banyan/store"
 )
 
 // serveBackup makes a backup and sends it, sealed as it is: GET /backup, for whoever may administer /system. The length and the digest are told
 // before the first byte, so that who takes it knows when it is whole.
 func (b *backups) serveBackup(w http.ResponseWriter, r *http.Request) {
-	caller := callerOf(r.Context())
-	row := store.Audit{
-		Who: auditText(caller.Principal.Chain.String()), From: auditText(caller.From), Operation: "backup", Path: systemPath.String(), Outcome: outcomeBegun,
-		What: "handed out, sealed",
-	}
-	if err := b.node.audit.write(r.Context(), row); err != nil {
-		b.refuse(w, err)
-		return
-	}
 	dir, err := os.MkdirTemp(b.node.cfg.Data, backup.ScratchPrefix+"*")
 	if err != nil {
 		b.refuse(w, model.Errorf(model.KindInternal, "a place for the backup cannot be made: %w", err))

@@ -56,6 +56,9 @@ func (r *routes) Handle(pattern string, h http.Handler) {
 	}))
 }
 
+// operationFetch is the operation of a row about a route.
+const operationFetch = "fetch"
+
 // recorded tells the audit log of a route for which seeing is not enough, before it runs, or that it was refused.
 func (r *routes) recorded(ctx context.Context, requirement access.Requirement, pattern string, refusal error) error {
 	if requirement.Right <= model.RightView {
@@ -63,7 +66,7 @@ func (r *routes) recorded(ctx context.Context, requirement access.Requirement, p
 	}
 	caller := callerOf(ctx)
 	row := store.Audit{
-		Who: auditText(caller.Principal.Chain.String()), From: auditText(caller.From), Operation: "fetch", Path: requirement.Field, What: auditText(pattern), Outcome: outcomeBegun,
+		Who: auditText(caller.Principal.Chain.String()), From: auditText(caller.From), Operation: operationFetch, Path: requirement.Field, What: auditText(pattern), Outcome: outcomeBegun,
 	}
 	if refusal != nil {
 		row.Outcome = auditText(failedText(refusal))

@@ -46,7 +46,7 @@ time like 2h, which means so long ago.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.who, "who", "", "only this person: alice, which finds alice@hq too")
-	flags.StringVar(&f.operation, "operation", "", "only this: set, call, create, remove, apply, login, logout, token, join, trim, flood")
+	flags.StringVar(&f.operation, "operation", "", "only this: set, call, create, remove, apply, login, logout, token, join, fetch, trim, flood")
 	flags.StringVar(&f.path, "path", "", "only at and below this path")
 	flags.StringVar(&f.outcome, "outcome", "", "only what came out so: done, begun, forwarded, refused, failed, unknown")
 	flags.StringVar(&f.since, "since", "", "only from then on")
@@ -55,7 +55,7 @@ time like 2h, which means so long ago.`,
 	flags.Int64Var(&f.after, "after", 0, "only rows behind this number, the first ones of them")
 	flags.Int64Var(&f.before, "before", 0, "only rows before this number")
 	flags.BoolVar(&f.wide, "decisions", false, "show by which rule it was decided, and from where it came, too")
-	completeWords(cmd, "operation", "set", "call", "create", "remove", "apply", "login", "logout", "token", "join", "trim", "flood")
+	completeWords(cmd, "operation", "set", "call", "create", "remove", "apply", "login", "logout", "token", "join", "fetch", "trim", "flood")
 	completeWords(cmd, "outcome", "done", "begun", "forwarded", "refused", "failed", "unknown")
 	cmd.AddCommand(newAuditVerify(c))
 	return cmd
