@@ -24,8 +24,11 @@ type device struct {
 
 // view makes contexts and readings of a scrape. It is used by one poll at a time.
 type view interface {
-	// take publishes the readings and returns those of the device itself, and how many series are not shown.
-	take(publish devices.Publisher, families map[string]*dto.MetricFamily, now model.Time) (own []devices.Update, leftOut int, err error)
+	// take publishes the readings and returns those of the device itself, and how many series are not shown. Contexts that are new take their time;
+	// what ctx leaves no time for is made by the next poll.
+	take(
+		ctx context.Context, publish devices.Publisher, families map[string]*dto.MetricFamily, now model.Time,
+	) (own []devices.Update, leftOut int, err error)
 }
 
 var _ devices.Shaper = (*device)(nil)
@@ -45,7 +48,7 @@ func (d *device) Poll(ctx context.Context, publish devices.Publisher) error {
 	for _, f := range families {
 		series += len(f.GetMetric())
 	}
-	own, leftOut, err := d.view.take(publish, families, now)
+	own, leftOut, err := d.view.take(ctx, publish, families, now)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package prometheus
 
 import (
+	"context"
 	"maps"
 	"math"
 	"slices"
@@ -29,7 +30,9 @@ func newEverything(f filter, most int) *everything {
 	}
 }
 
-func (e *everything) take(publish devices.Publisher, families map[string]*dto.MetricFamily, now model.Time) ([]devices.Update, int, error) {
+func (e *everything) take(
+	ctx context.Context, publish devices.Publisher, families map[string]*dto.MetricFamily, now model.Time,
+) ([]devices.Update, int, error) {
 	room, leftOut := e.most, 0
 	var keep []string
 	shown := map[string]bool{}
@@ -45,6 +48,9 @@ func (e *everything) take(publish devices.Publisher, families map[string]*dto.Me
 		}
 		if room -= len(metrics); len(metrics) == 0 {
 			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, 0, err
 		}
 		shown[name] = true
 		segment, err := e.family(publish, f, metrics, now)

@@ -1,6 +1,7 @@
 package prometheus
 
 import (
+	"context"
 	"maps"
 	"math"
 	"slices"
@@ -112,7 +113,9 @@ func newProfiled(p *plan) *profiled {
 	return v
 }
 
-func (v *profiled) take(publish devices.Publisher, families map[string]*dto.MetricFamily, now model.Time) ([]devices.Update, int, error) {
+func (v *profiled) take(
+	ctx context.Context, publish devices.Publisher, families map[string]*dto.MetricFamily, now model.Time,
+) ([]devices.Update, int, error) {
 	after := counterReadings{}
 	var own []devices.Update
 	for i, p := range v.plan.points {
@@ -121,6 +124,9 @@ func (v *profiled) take(publish devices.Publisher, families map[string]*dto.Metr
 	}
 	var keep []string
 	for i := range v.plan.tables {
+		if err := ctx.Err(); err != nil {
+			return nil, 0, err
+		}
 		if err := v.table(publish, i, families, after, now); err != nil {
 			return nil, 0, err
 		}

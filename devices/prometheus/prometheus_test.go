@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -215,7 +216,7 @@ func TestRates(t *testing.T) {
 			t.Fatal(err)
 		}
 		now = model.TimeOf(now.Std().Add(10 * time.Second))
-		if _, _, err := d.view.take(record, families, now); err != nil {
+		if _, _, err := d.view.take(t.Context(), record, families, now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -344,5 +345,43 @@ func TestTooMany(t *testing.T) {
 	}
 	if n := len(record.At("m").Children()); n != 20 || record.Named("left_out").Value.Int64() != 30 {
 		t.Errorf("%d are shown, %v are left out", n, record.Named("left_out").Value)
+	}
+}
+
+// slow makes contexts as a busy disk does: the poll's time is over while the tenth is made.
+type slow struct {
+	devices.Publisher
+	made int
+	over context.CancelFunc
+	kept bool
+}
+
+func (s *slow) Child(segment, label string, schema *model.Schema) (devices.Publisher, error) {
+	if s.made++; s.made == 10 {
+		s.over()
+	}
+	return s.Publisher.Child(segment, label, schema)
+}
+
+func (s *slow) Keep(segments []string) { s.kept = true; s.Publisher.Keep(segments) }
+
+// TestThousandsOfMetrics: a server that tells of more than can be made contexts of in one poll does not make the poll hang; the next one goes on, and
+// nothing is taken away meanwhile.
+func TestThousandsOfMetrics(t *testing.T) {
+	url, tell := told(t)
+	var text strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&text, "m%d{l=\"x\"} 1\n", i)
+	}
+	tell(text.String())
+	d := open(t, url, nil)
+	ctx, over := context.WithCancel(t.Context())
+	defer over()
+	to := &slow{Publisher: devicetest.NewRecorder(d.shape), over: over}
+	if err := d.Poll(ctx, to); !errors.Is(err, context.Canceled) || to.made > 20 || to.kept {
+		t.Errorf("%v after %d contexts, others taken away: %v", err, to.made, to.kept)
+	}
+	if err := d.Poll(t.Context(), to); err != nil || to.made < 1000 {
+		t.Errorf("%v after %d contexts", err, to.made)
 	}
 }
