@@ -134,7 +134,7 @@ func checkArguments(f *model.Function, arguments []model.Argument) error {
 	for _, p := range f.Parameters {
 		v := Argument(arguments, p.Name)
 		if v.IsNone() && !p.Optional {
-			return model.Errorf(model.KindInvalid, "parameter %s, a %s, is missing", p.Name, p.Type)
+			return model.Errorf(model.KindInvalid, "parameter %s (%s) is missing", p.Name, p.Type)
 		}
 		if !v.IsNone() && v.Type() != p.Type {
 			return model.Errorf(model.KindInvalid, "parameter %s is a %s, not a %s", p.Name, p.Type, v.Type())

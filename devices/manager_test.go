@@ -607,7 +607,7 @@ func TestReconcile(t *testing.T) {
 			t.Errorf("%d polls in 2 s of 100ms, opened %d times", got, a.opened.Load())
 		}
 		_, err := n.Call(t.Context(), id(1), "work", nil)
-		wantKind(t, "call", err, model.KindInvalid, "/devices/renamed:work: parameter n, a int64, is missing")
+		wantKind(t, "call", err, model.KindInvalid, "/devices/renamed:work: parameter n (int64) is missing")
 
 		n.want(spec(2, "b", time.Second), spec(3, "c", time.Second))
 		if a.closed.Load() != 1 || b.closed.Load() != 0 || b.opened.Load() != 1 {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"banyan/model"
 	"banyan/proto/apiv1"
 	"banyan/tree"
+	"banyan/yamlfile"
 
 	"google.golang.org/protobuf/types/known/structpb"
 )
@@ -103,7 +105,7 @@ func (a *api) Call(ctx context.Context, q *apiv1.CallRequest) (*apiv1.CallRespon
 	}
 	function := &c.Schema.Functions[at]
 	request := Request{Op: OpCall, Path: path, Name: address.Name}
-	if request.Arguments, err = arguments(fieldTypes(function.Parameters), q.GetArguments(), q.GetTexts()); err != nil {
+	if request.Arguments, err = arguments(fieldTypes(function.Parameters), fieldNames(function.Parameters), q.GetArguments(), q.GetTexts()); err != nil {
 		return nil, about(err, "call", address)
 	}
 	if request.ID, err = parseID(q.GetId()); err != nil {
@@ -149,8 +151,25 @@ func settingTypes(s *model.Schema) typeOf {
 	}
 }
 
-// arguments reads named values, in the order of names, so that the same request is always the same.
-func arguments(types typeOf, values map[string]*structpb.Value, texts map[string]string) ([]model.Argument, error) {
+func fieldNames(fields []model.Field) []string {
+	names := make([]string, len(fields))
+	for i := range fields {
+		names[i] = fields[i].Name
+	}
+	return names
+}
+
+func settingNames(s *model.Schema) []string {
+	names := make([]string, len(s.Settings))
+	for i := range s.Settings {
+		names[i] = s.Settings[i].Name
+	}
+	return names
+}
+
+// arguments reads named values, in the order of names, so that the same request is always the same. there are the names to tell somebody who
+// gives another one, nil where they are not to be told.
+func arguments(types typeOf, there []string, values map[string]*structpb.Value, texts map[string]string) ([]model.Argument, error) {
 	var list []model.Argument
 	names := slices.Collect(maps.Keys(values))
 	for name := range texts {
@@ -162,7 +181,11 @@ func arguments(types typeOf, values map[string]*structpb.Value, texts map[string
 	for _, name := range names {
 		t, known := types(name)
 		if !known {
-			return nil, model.Errorf(model.KindInvalid, "there is no %.64q here", name)
+			unknown := &model.Error{Kind: model.KindInvalid, Detail: fmt.Sprintf("there is no %.64q here", name)}
+			if there != nil {
+				unknown.Remedy = yamlfile.DidYouMean(name, there)
+			}
+			return nil, unknown
 		}
 		typed, isTyped := texts[name]
 		value, err := fromValue(t, values[name], typed, isTyped)
@@ -193,7 +216,7 @@ func (a *api) Create(ctx context.Context, q *apiv1.CreateRequest) (*apiv1.Create
 		return nil, about(err, "create", model.Address{Path: path})
 	}
 	request := Request{Op: OpCreate, Path: path, Kind: q.GetKind(), Label: q.GetLabel()}
-	if request.Arguments, err = arguments(settingTypes(schema), q.GetSettings(), q.GetTexts()); err != nil {
+	if request.Arguments, err = arguments(settingTypes(schema), settingNames(schema), q.GetSettings(), q.GetTexts()); err != nil {
 		return nil, about(err, "create", model.Address{Path: path})
 	}
 	if request.ID, err = parseID(q.GetId()); err != nil {
@@ -213,7 +236,7 @@ func (a *api) schemaOf(who access.Principal, path model.Path, kind string) (*mod
 		if k, known := a.router.kinds[kind]; known {
 			return k.Schema, nil
 		}
-		return nil, model.Errorf(model.KindInvalid, "this node has no kind %q", kind)
+		return nil, a.router.noKind(kind)
 	}
 	top := path
 	for above := path.Parent(); a.router.forward.Mounted(above); above = above.Parent() {

@@ -98,7 +98,7 @@ func (a *api) readCreate(who access.Principal, e *Edit, wire *apiv1.CreateEdit) 
 	if err != nil {
 		return err
 	}
-	e.Settings, err = arguments(settingTypes(schema), wire.GetSettings(), wire.GetTexts())
+	e.Settings, err = arguments(settingTypes(schema), settingNames(schema), wire.GetSettings(), wire.GetTexts())
 	return err
 }
 
@@ -113,7 +113,7 @@ func (a *api) readChange(who access.Principal, e *Edit, wire *apiv1.ChangeEdit) 
 	e.Settings, err = arguments(func(name string) (model.Type, bool) {
 		found, there := settable(c.Schema, name)
 		return found.typ, there && seesEntry(decider, who, &c, name, &found)
-	}, wire.GetSettings(), wire.GetTexts())
+	}, nil, wire.GetSettings(), wire.GetTexts())
 	return err
 }
 

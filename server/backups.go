@@ -202,7 +202,11 @@ func (b *backups) tell(change func()) {
 func (b *backups) values() map[string]model.Value {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	values := map[string]model.Value{variableBackupState: model.String(b.state), variableBackupDetail: model.String(b.detail)}
+	none := model.Value{} // that there is none is known, and nothing to worry about
+	values := map[string]model.Value{
+		variableBackupState: model.String(b.state), variableBackupDetail: model.String(b.detail),
+		variableBackupTime: none, variableBackupSize: none, variableRestored: none, variableRestoredBackup: none,
+	}
 	if b.doing != "" {
 		values[variableBackupState], values[variableBackupDetail] = model.String(backupMaking), model.String(b.doing)
 	}

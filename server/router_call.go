@@ -54,7 +54,7 @@ func checkFields(declared []model.Field, arguments []model.Argument) error {
 		v := given[f.Name]
 		delete(given, f.Name)
 		if v.IsNone() && !f.Optional {
-			return model.Errorf(model.KindInvalid, "parameter %s, a %s, is missing", f.Name, f.Type)
+			return model.Errorf(model.KindInvalid, "parameter %s (%s) is missing", f.Name, f.Type)
 		}
 		if !v.IsNone() && v.Type() != f.Type {
 			return model.Errorf(model.KindInvalid, "parameter %s is a %s, not a %s", f.Name, f.Type, v.Type())

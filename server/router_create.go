@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"banyan/access"
 	"banyan/model"
 	"banyan/store"
 	"banyan/tree"
+	"banyan/yamlfile"
 )
 
 // create makes a context at the owner of the place: of a path at or below a mount point its owner, else this node.
@@ -36,11 +38,23 @@ func (r *Router) mayCreate(who access.Principal, q *Request) error {
 	return nil
 }
 
+// noKind refuses a kind that this node does not know, and names those that it makes contexts of.
+func (r *Router) noKind(kind string) error {
+	var there []string
+	for name, k := range r.kinds {
+		if !k.Fixed {
+			there = append(there, name)
+		}
+	}
+	slices.Sort(there)
+	return &model.Error{Kind: model.KindInvalid, Detail: fmt.Sprintf("this node has no kind %.64q", kind), Remedy: yamlfile.DidYouMean(kind, there)}
+}
+
 // proposeCreate judges an own context that is to be created, by all but whether something of its name is there.
 func (r *Router) proposeCreate(ctx context.Context, who access.Principal, q *Request) (*Proposal, error) {
 	kind, known := r.kinds[q.Kind]
 	if !known {
-		return nil, model.Errorf(model.KindInvalid, "this node has no kind %q", q.Kind)
+		return nil, r.noKind(q.Kind)
 	}
 	if kind.Fixed {
 		return nil, model.Errorf(model.KindUnsupported, "contexts of the kind %s are made by the node itself", q.Kind)

@@ -182,7 +182,7 @@ func (t *Tree) lay(reading *model.Reading, version uint64) {
 
 // Freshness sums up what the variables of a context can be trusted for.
 type Freshness struct {
-	Quality model.Quality // the worst, without what a device does not have
+	Quality model.Quality // the worst, without what a device does not have, or is not set to read
 	Newest  model.Time    // source time of the newest sample
 	Stale   model.Time    // since when something of it is stale, 0 when nothing is
 }
@@ -206,7 +206,8 @@ func (t *Tree) Freshness(path model.Path) (f Freshness, variables int) {
 		reading.Sample, reading.Received = t.slots.sample(slot)
 		t.lay(&reading, t.slots.version(slot))
 		quality := reading.Sample.Quality
-		if quality.Reason == model.ReasonUnsupported {
+		nothing := quality.Level == model.Uncertain && quality.Reason == model.ReasonNotSet && reading.Sample.Value.IsNone()
+		if nothing || quality.Reason == model.ReasonUnsupported {
 			quality = model.QualityGood
 		}
 		if slot == run.First {

@@ -134,7 +134,8 @@ func TestFreshnessLeavesOutWhatIsNotThere(t *testing.T) {
 	tr.Apply([]Put{put(1, "/d", schemaOf("three", model.TypeFloat64, model.TypeFloat64, model.TypeFloat64))}, nil)
 	c, _ := tr.Lookup(model.MustPath("/d"))
 	failed := model.Quality{Level: model.Bad, Reason: model.ReasonFailed}
-	for _, test := range []struct{ third, want model.Quality }{{model.QualityGood, model.QualityGood}, {failed, failed}} {
+	unset := model.Quality{Level: model.Uncertain, Reason: model.ReasonNotSet}
+	for _, test := range []struct{ third, want model.Quality }{{model.QualityGood, model.QualityGood}, {failed, failed}, {unset, unset}} {
 		var b Batch
 		b.Add(c.Slots.First, model.Sample{Source: 5, Quality: model.Quality{Level: model.Bad, Reason: model.ReasonUnsupported}})
 		b.Add(c.Slots.First+1, good(1, 6))
@@ -142,6 +143,32 @@ func TestFreshnessLeavesOutWhatIsNotThere(t *testing.T) {
 		tr.Publish(&b)
 		if f, n := tr.Freshness(c.Path); f.Quality != test.want || f.Newest != 7 || n != 3 {
 			t.Errorf("with the third %s the context is %+v of %d, expected %s", test.third, f, n, test.want)
+		}
+	}
+}
+
+// TestFreshnessLeavesOutWhatIsNotSet: a web page without a text that is looked for is as good as one with it; a value that was read and is not
+// any more counts, and so does what cannot be used.
+func TestFreshnessLeavesOutWhatIsNotSet(t *testing.T) {
+	tr := New(Config{})
+	tr.Apply([]Put{put(1, "/d", schemaOf("two", model.TypeFloat64, model.TypeFloat64))}, nil)
+	c, _ := tr.Lookup(model.MustPath("/d"))
+	unset := model.Quality{Level: model.Uncertain, Reason: model.ReasonNotSet}
+	unusable := model.Quality{Level: model.Bad, Reason: model.ReasonNotSet}
+	for _, test := range []struct {
+		second model.Sample
+		want   model.Quality
+	}{
+		{model.Sample{Source: 7, Quality: unset}, model.QualityGood},
+		{model.Sample{Value: model.Float64(2), Source: 7, Quality: unset}, unset},
+		{model.Sample{Source: 7, Quality: unusable}, unusable},
+	} {
+		var b Batch
+		b.Add(c.Slots.First, good(1, 6))
+		b.Add(c.Slots.First+1, test.second)
+		tr.Publish(&b)
+		if f, _ := tr.Freshness(c.Path); f.Quality != test.want {
+			t.Errorf("with %+v the context is %s, expected %s", test.second, f.Quality, test.want)
 		}
 	}
 }

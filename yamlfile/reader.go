@@ -86,7 +86,7 @@ func yamlRemedy(message string) string {
 	case strings.Contains(message, "unknown anchor"):
 		return "an alias *name needs an &name above it; put text that begins with * in quotes"
 	case strings.Contains(message, "expected ','"), strings.Contains(message, "expected ',' or"):
-		return "close what was opened with [ or {"
+		return "close what was opened with [ or {, and put text that holds { or } in quotes"
 	case strings.Contains(message, "mapping values"):
 		return "check the indentation, and put text that holds `: ` in quotes"
 	}

@@ -59,6 +59,10 @@ func TestParseRules(t *testing.T) {
 	if err != nil || len(rules) != 2 || rules[0].Pattern.String() != "/sites/**" || rules[0].Right.String() != "operate" {
 		t.Errorf("got %v, %v", rules, err)
 	}
+	rules, err = parseRules([]string{"/sites/** operate", " /a  view "})
+	if err != nil || len(rules) != 2 || rules[0].Pattern.String() != "/sites/**" || rules[1].Pattern.String() != "/a" || rules[1].Right.String() != "view" {
+		t.Errorf("with blanks: got %v, %v", rules, err)
+	}
 	for _, wrong := range []string{"", "/a", "/a=", "/a=everything", "a=view"} {
 		if _, err := parseRules([]string{wrong}); err == nil {
 			t.Errorf("%q is taken", wrong)

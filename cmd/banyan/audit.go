@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"banyan/model"
 	"banyan/proto/apiv1"
+	"banyan/yamlfile"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -22,6 +25,15 @@ type auditFlags struct {
 	wide                                        bool
 }
 
+// What is told of in the log: the operations, and how they came out.
+var (
+	auditOperations = []string{"set", "call", "create", "remove", "apply", "login", "logout", "token", "join", "fetch", "trim", "flood"}
+	auditOutcomes   = []string{"done", "begun", "forwarded", "refused", "failed", "unknown"}
+)
+
+// mostWhat is how wide the column of values may be: --json has them whole.
+const mostWhat = 60
+
 func newAudit(c *cli) *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
@@ -29,7 +41,7 @@ func newAudit(c *cli) *cobra.Command {
 		Short: "Show who did what at a node, and prove that the log is whole",
 		Long: `Show the audit log of a node, the newest last: who set, called, created and removed what, who was refused, who logged in. What was
 asked for over a link names who asked, and whose word that is. --since and --until take an instant like 2026-01-02T15:04:05Z or a length of
-time like 2h, which means so long ago.`,
+time like 2h or 7d, which means so long ago. The table cuts long values, --json does not.`,
 		Example: "  banyan audit\n  banyan audit --who alice --since 24h\n  banyan audit --path /devices/plc-7 --operation set\n  banyan audit verify",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -46,17 +58,17 @@ time like 2h, which means so long ago.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.who, "who", "", "only this person: alice, which finds alice@hq too")
-	flags.StringVar(&f.operation, "operation", "", "only this: set, call, create, remove, apply, login, logout, token, join, fetch, trim, flood")
+	flags.StringVar(&f.operation, "operation", "", "only this: "+strings.Join(auditOperations, ", "))
 	flags.StringVar(&f.path, "path", "", "only at and below this path")
-	flags.StringVar(&f.outcome, "outcome", "", "only what came out so: done, begun, forwarded, refused, failed, unknown")
+	flags.StringVar(&f.outcome, "outcome", "", "only what came out so: "+strings.Join(auditOutcomes, ", "))
 	flags.StringVar(&f.since, "since", "", "only from then on")
 	flags.StringVar(&f.until, "until", "", "only before then")
 	flags.Int64Var(&f.limit, "limit", 100, "the most rows")
 	flags.Int64Var(&f.after, "after", 0, "only rows behind this number, the first ones of them")
 	flags.Int64Var(&f.before, "before", 0, "only rows before this number")
 	flags.BoolVar(&f.wide, "decisions", false, "show by which rule it was decided, and from where it came, too")
-	completeWords(cmd, "operation", "set", "call", "create", "remove", "apply", "login", "logout", "token", "join", "fetch", "trim", "flood")
-	completeWords(cmd, "outcome", "done", "begun", "forwarded", "refused", "failed", "unknown")
+	completeWords(cmd, "operation", auditOperations...)
+	completeWords(cmd, "outcome", auditOutcomes...)
 	cmd.AddCommand(newAuditVerify(c))
 	return cmd
 }
@@ -69,14 +81,20 @@ func (f *auditFlags) texts(now time.Time) (map[string]string, error) {
 			given[name] = number(n)
 		}
 	}
+	if f.operation != "" && !slices.Contains(auditOperations, f.operation) {
+		return nil, fmt.Errorf("--operation: nothing is told as %q (%s)", f.operation, yamlfile.DidYouMean(f.operation, auditOperations))
+	}
+	if f.outcome != "" && !slices.Contains(auditOutcomes, f.outcome) {
+		return nil, fmt.Errorf("--outcome: nothing comes out as %q (%s)", f.outcome, yamlfile.DidYouMean(f.outcome, auditOutcomes))
+	}
 	for name, text := range map[string]string{"since": f.since, "until": f.until} {
 		if text == "" {
 			continue
 		}
-		if ago, err := time.ParseDuration(text); err == nil {
+		if ago, err := parseDays(text); err == nil {
 			text = model.TimeOf(now.Add(-ago)).String()
 		} else if _, err := model.ParseTime(text); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--%s: %q is neither an instant like 2026-01-02T15:04:05Z nor a length of time like 2h or 7d", name, text)
 		}
 		given[name] = text
 	}
@@ -108,7 +126,7 @@ func (c *cli) showAudit(ctx context.Context, at *client, f *auditFlags) error {
 		if cell("name") != "" {
 			to += ":" + cell("name")
 		}
-		cells := []string{cell("seq"), wholeSeconds(cell("time")), orDash(cell("who")), cell("operation"), orDash(to), orDash(cell("what")), cell("outcome")}
+		cells := []string{cell("seq"), wholeSeconds(cell("time")), orDash(cell("who")), cell("operation"), orDash(to), orDash(cut(cell("what"), mostWhat)), cell("outcome")}
 		if f.wide {
 			cells = append(cells, orDash(cell("from")), orDash(cell("decision")))
 		}

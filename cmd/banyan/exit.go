@@ -55,6 +55,24 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	return usageError{text, cmd.CommandPath()}
 }
 
+// explainArguments has a command that is given too few arguments, or too many, say which it takes.
+func explainArguments(cmd *cobra.Command) {
+	for _, below := range cmd.Commands() {
+		explainArguments(below)
+	}
+	check, line := cmd.Args, cmd.UseLine()
+	if check == nil || !strings.ContainsAny(cmd.Use, " ") {
+		return // it takes none
+	}
+	cmd.Args = func(cmd *cobra.Command, given []string) error {
+		err := check(cmd, given)
+		if err == nil || !strings.Contains(err.Error(), "arg(s)") {
+			return err
+		}
+		return usagef(cmd, "it is: %s", line)
+	}
+}
+
 // exitCode is the exit code for an error.
 func exitCode(err error) int {
 	if _, usage := err.(usageError); usage { //nolint:errorlint // run and usagef never wrap it

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"banyan/backup"
 	"banyan/model"
+	"banyan/pki"
 	"banyan/server"
 
 	"github.com/spf13/cobra"
@@ -45,13 +48,13 @@ how people reach the node: its certificate is for these names and addresses.`,
 					return usagef(cmd, "%s: %q is not HOST:PORT", flag, address)
 				}
 			}
-			return c.init(cmd, server.InitConfig{Dir: dir, Name: name, Hosts: hosts}, keyFile, nodeFile(name, api, links))
+			return c.init(cmd, server.InitConfig{Dir: dir, Name: name, Hosts: reachedAt(api, hosts)}, keyFile, nodeFile(name, api, links))
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&dir, "dir", "", "directory to make the node in")
 	flags.StringVar(&name, "name", "", "what people call the node")
-	flags.StringSliceVar(&hosts, "host", nil, "name or address by which the API is reached (default this machine only); may be repeated")
+	flags.StringSliceVar(&hosts, "host", nil, "name or address by which the API is reached (default this machine, and the address of --api where it is one); may be repeated")
 	flags.StringVar(&api, "api", "127.0.0.1:8443", "where the API listens; each node of a machine needs a port of its own")
 	flags.StringVar(&links, "links", "127.0.0.1:7443", "where links of other nodes are accepted, likewise")
 	flags.StringVar(&keyFile, "recovery-key", "", "new `FILE` to write the recovery key to, in place of showing it")
@@ -127,7 +130,32 @@ func loginAddress(content []byte, hosts []string) string {
 		_, port, _ := net.SplitHostPort(at) // the file was checked
 		return "https://" + net.JoinHostPort(hosts[0], port)
 	}
+	if host, port, err := net.SplitHostPort(at); err == nil && everywhere(host) {
+		return "https://" + net.JoinHostPort("localhost", port)
+	}
 	return "https://" + at
+}
+
+// reachedAt is for which hosts the certificate is: those that are given, else this machine with the address at which the API listens, so that
+// the node can be reached where it is told to be.
+func reachedAt(api string, hosts []string) []string {
+	host, _, err := net.SplitHostPort(api)
+	if err != nil || len(hosts) > 0 || everywhere(host) || pki.CheckHost(host) != nil {
+		return hosts
+	}
+	if slices.Contains(thisMachine, host) {
+		return hosts
+	}
+	return append([]string{host}, thisMachine...)
+}
+
+// thisMachine are the hosts of a certificate where none are given.
+var thisMachine = []string{"localhost", "127.0.0.1", "::1"}
+
+// everywhere reports whether a host to listen at stands for all addresses of the machine.
+func everywhere(host string) bool {
+	at, err := netip.ParseAddr(host)
+	return host == "" || err == nil && at.IsUnspecified()
 }
 
 // writeNew writes a file that is not there yet; one that is there stays as it is.

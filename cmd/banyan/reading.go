@@ -79,7 +79,7 @@ func (r reading) address() string { return r.GetPath() + ":" + r.GetName() }
 // text is the value with its unit.
 func (r reading) text() string {
 	text := valueText(r.GetType(), r.GetValue())
-	if r.GetUnit() != "" {
+	if _, none := r.GetValue().GetKind().(*structpb.Value_NullValue); !none && r.GetValue() != nil && r.GetUnit() != "" {
 		text += " " + r.GetUnit()
 	}
 	return text

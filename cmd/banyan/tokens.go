@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -146,7 +147,7 @@ on standard output. --scope narrows what it may do to less than the user may, by
 	}
 	cmd.Flags().StringVar(&user, "of", "", "the user as whom the program acts (default who asks)")
 	cmd.Flags().StringVar(&expires, "expires", "", "how long it is valid, like 12h or 30d (default 90d)")
-	cmd.Flags().StringArrayVar(&scope, "scope", nil, "rule that narrows it, 'PATTERN RIGHT'; may be repeated, the first that selects a path decides")
+	cmd.Flags().StringArrayVar(&scope, "scope", nil, "rule that narrows it, 'PATTERN RIGHT' or PATTERN=RIGHT; may be repeated, the first that selects a path decides")
 	cmd.Flags().StringSliceVar(&from, "from", nil, "network or address from which alone it can be used; may be repeated")
 	return cmd
 }
@@ -157,21 +158,14 @@ func tokenTerms(name, expires string, scope, from []string) (named, error) {
 	if expires != "" {
 		lifetime, err := parseDays(expires)
 		if err != nil {
-			return given, err
+			return given, fmt.Errorf("--expires: %q is not a length of time: write one like 12h or 30d", expires)
 		}
 		given.texts["lifetime"] = lifetime.String()
 	}
 	if len(scope) == 0 {
 		return given, nil
 	}
-	rules := make([]string, len(scope))
-	for i, text := range scope {
-		pattern, right, _ := strings.Cut(strings.TrimSpace(text), " ")
-		if rules[i] = pattern + "=" + strings.TrimSpace(right); right == "" {
-			rules[i] = text // PATTERN=RIGHT, as rules of users are written
-		}
-	}
-	parsed, err := parseRules(rules)
+	parsed, err := parseRules(scope)
 	if err != nil {
 		return given, err
 	}

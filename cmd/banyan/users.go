@@ -99,22 +99,23 @@ for each pattern; --rule gives them one by one, in the order in which they are t
 	flags := cmd.Flags()
 	flags.StringVar(&right, "right", "view", "right on what --pattern selects: "+strings.Join(rightNames, ", "))
 	flags.StringArrayVar(&patterns, "pattern", nil, "pattern of paths: * is one segment, ** any number; may be repeated")
-	flags.StringArrayVar(&rules, "rule", nil, "PATTERN=RIGHT; may be repeated")
+	flags.StringArrayVar(&rules, "rule", nil, "PATTERN=RIGHT, or 'PATTERN RIGHT'; may be repeated, the first that selects a path decides")
 	flags.StringSliceVar(&roles, "role", nil, "role of the user; may be repeated")
 	flags.StringVar(&label, "label", "", "the person's name, in any script")
 	completeWords(cmd, "right", rightNames...)
 	return cmd
 }
 
-// parseRules reads PATTERN=RIGHT.
+// parseRules reads PATTERN=RIGHT, and PATTERN RIGHT: no path has a blank.
 func parseRules(texts []string) ([]access.Rule, error) {
 	var rules []access.Rule
 	for _, text := range texts {
-		at := strings.LastIndexByte(text, '=')
+		text = strings.TrimSpace(text)
+		at := strings.LastIndexAny(text, "= ")
 		if at < 0 {
-			return nil, fmt.Errorf("%q is not PATTERN=RIGHT", text)
+			return nil, fmt.Errorf("%q is not a rule: write PATTERN=RIGHT, like /devices/**=view", text)
 		}
-		pattern, err := model.ParsePattern(text[:at])
+		pattern, err := model.ParsePattern(strings.TrimSpace(text[:at]))
 		if err != nil {
 			return nil, err
 		}

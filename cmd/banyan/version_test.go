@@ -20,6 +20,11 @@ func TestCommandLine(t *testing.T) {
 		{"version", []string{"version"}, 0, "banyan devel (go", ""},
 		{"version takes no argument", []string{"version", "x"}, 2, "", `unknown command "x"`},
 		{"unknown command", []string{"frobnicate"}, 2, "", `banyan: unknown command "frobnicate"`},
+		{"too few arguments", []string{"create", "/devices/x"}, 2, "", "banyan: it is: banyan create PATH KIND [NAME=VALUE]... [flags]"},
+		{"too many arguments", []string{"remove", "/a", "/b"}, 2, "", "banyan: it is: banyan remove PATH [flags]"},
+		{"no operation of the log", []string{"audit", "--operation", "sett"}, 2, "", `nothing is told as "sett" (did you mean set?)`},
+		{"no instant", []string{"audit", "--since", "yesterday"}, 2, "", `--since: "yesterday" is neither an instant like`},
+		{"no length of time", []string{"tokens", "add", "x", "--expires", "1x"}, 2, "", `--expires: "1x" is not a length of time: write one like 12h or 30d`},
 		{"unknown flag", []string{"version", "--nope"}, 2, "", "banyan: unknown flag: --nope"},
 		{"an error says what to do next", []string{"frobnicate"}, 2, "", "Run 'banyan --help'"},
 	}
