@@ -30,6 +30,13 @@ const maxComplaint = 200
 // left behind holds the other end.
 const lastWords = 100 * time.Millisecond
 
+// killWithin bounds the hunt for children that were left behind, so that it ends before the node counts the device as hanging. killPause is between
+// two looks: longer than it takes to become another program.
+const (
+	killWithin = 150 * time.Millisecond
+	killPause  = 5 * time.Millisecond
+)
+
 // mark is the environment variable by which children are found that left the program's process group. Its value is another one for each run.
 const mark = "BANYAN_EXEC_RUN"
 
@@ -136,28 +143,41 @@ func startError(err error) error {
 // number cannot be another's by now.
 func end(group int, name string) {
 	_ = syscall.Kill(-group, syscall.SIGKILL)
-	for range 10 { // each round finds who was forked by whom the round before killed
-		if killMarked(name) == 0 {
-			return
+	killed := map[int]bool{}
+	// Each round finds who was forked meanwhile by whom it killed. A process that is just becoming another program shows no environment for
+	// a moment, hence a second look.
+	for clean, until := 0, time.Now().Add(killWithin); clean < 2 && time.Now().Before(until); {
+		if killMarked(name, killed) {
+			clean = 0
+			continue
+		}
+		if clean++; clean < 2 {
+			time.Sleep(killPause)
 		}
 	}
 }
 
-func killMarked(name string) int {
+// killMarked kills who bears the mark, and the group that he is in, at one blow: who forks all the time cannot be caught one by one. It answers whether
+// there was anybody who had not been killed already, and who may only need a moment to die.
+func killMarked(name string, killed map[int]bool) (found bool) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0
+		return false
 	}
-	found := 0
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == os.Getpid() {
+		if err != nil || pid == os.Getpid() || killed[pid] {
 			continue
 		}
 		environment, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if err == nil && bytes.Contains(environment, []byte(name)) && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			found++
+		if err != nil || !bytes.Contains(environment, []byte(name)) {
+			continue
 		}
+		found, killed[pid] = true, true
+		if group, err := syscall.Getpgid(pid); err == nil && group > 1 && group != syscall.Getpgrp() {
+			_ = syscall.Kill(-group, syscall.SIGKILL)
+		}
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	return found
 }
