@@ -193,14 +193,19 @@ func (c *client) connect(ctx context.Context) (conn net.Conn, fresh bool, err er
 	return conn, true, nil
 }
 
+// patience is how long an answer is waited for on behalf of somebody who sets no limit: the connection is needed by all others.
+const patience = 30 * time.Second
+
 // exchange sends and receives on one connection. Answers to requests that were given up before are passed over.
 func (c *client) exchange(ctx context.Context, conn net.Conn, pdu []byte) ([]byte, error) {
 	c.transaction++
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	if deadline, set := ctx.Deadline(); set {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return nil, err
-		}
+	deadline, set := ctx.Deadline()
+	if !set {
+		deadline = time.Now().Add(patience)
+	}
+	if err := conn.SetDeadline(deadline); err != nil { // always: the one of the request before is still set
+		return nil, err
 	}
 	c.sent = appendRequest(c.sent[:0], c.transaction, c.unit, pdu)
 	if _, err := conn.Write(c.sent); err != nil {

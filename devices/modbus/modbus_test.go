@@ -376,6 +376,26 @@ func TestIdleConnection(t *testing.T) {
 	}
 }
 
+// TestDeadlineOfTheRequestBefore: a write without a limit of its own is not cut off by that of the poll before it, on whose connection it goes.
+func TestDeadlineOfTheRequestBefore(t *testing.T) {
+	c := newClient(fake(t, func(transaction uint16, unit byte, pdu []byte) []byte {
+		if pdu[0] == writeSingleRegister {
+			return appendRequest(nil, transaction, unit, pdu)
+		}
+		return registers(transaction, unit, pdu)
+	}), 7)
+	defer c.close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := c.read(ctx, areas["holding"], 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.conn.SetDeadline(time.Unix(1, 0)) // as if the poll's time were over by now
+	if err := c.writeRegisters(context.WithoutCancel(t.Context()), 1, []byte{0, 1}); err != nil {
+		t.Errorf("the write: %v", err)
+	}
+}
+
 func TestRefusedConnection(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
