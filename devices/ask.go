@@ -114,8 +114,16 @@ func (l *life) callError(err error) error {
 	return l.failure("", model.KindUnavailable, "the device failed: %w", err)
 }
 
+// longestCall is how long a call or a write may take whose caller sets no limit: a device that is silent would keep it for ever.
+const longestCall = 30 * time.Second
+
 // do runs a call or a write in the device. It returns within a grace of ctx's end.
 func (l *life) do(ctx context.Context, what string, idempotent bool, work func(context.Context, Device, Publisher) error) error {
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, longestCall)
+		defer cancel()
+	}
 	device, err := l.opened(ctx)
 	if err != nil {
 		return err

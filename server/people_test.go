@@ -363,6 +363,7 @@ func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
 	}})
 	keeper := n.user("keeper", rule("/users/**", model.RightAdminister), rule("/roles/**", model.RightAdminister), rule("/devices/**", model.RightOperate))
 	n.user("bob", rule("/devices/**", model.RightView))
+	n.user("dora", rule("/devices/**", model.RightView))
 	everything, devices := RulesValue([]access.Rule{rule("/**", model.RightView)}), RulesValue([]access.Rule{rule("/devices/**", model.RightOperate)})
 	create := func(name string, settings ...model.Argument) Request {
 		return Request{Op: OpCreate, Path: model.MustPath("/users/" + name), Kind: KindUser, Arguments: settings}
@@ -383,6 +384,8 @@ func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
 		"a new user with all":          {create("eve", model.Argument{Name: settingRoles, Value: model.String("all")}), false},
 		"a new user with little":       {create("carol", model.Argument{Name: settingRoles, Value: model.String("little")}), true},
 		"a user deeper down":           {create("x/y"), false},
+		"the administrator's removal":  {Request{Op: OpRemove, Path: model.MustPath("/users/admin")}, false},
+		"the removal of a small one":   {Request{Op: OpRemove, Path: model.MustPath("/users/dora")}, true},
 	} {
 		if _, err := n.execute(keeper, test.q); (err == nil) != test.allowed {
 			t.Errorf("%s: %v", name, err)

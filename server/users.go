@@ -28,7 +28,7 @@ func (u *users) Check(ctx context.Context, p *Proposal) error {
 	}
 	if p.Op == OpRemove {
 		p.Done = func() { u.sessions.endOf(name) }
-		return nil
+		return p.Rights.CanGrant(p.By, u.rulesOfThere(p))
 	}
 	if err := checkLimits(p); err != nil {
 		return err
@@ -48,6 +48,19 @@ func (u *users) Check(ctx context.Context, p *Proposal) error {
 		return err
 	}
 	return u.settle(ctx, p, name)
+}
+
+// rulesOfThere are the rules of a user who is there, as far as they can be used: whoever may do less than somebody does not remove them.
+func (u *users) rulesOfThere(p *Proposal) []access.Rule {
+	rules, err := rulesOf(p.At.SettingNamed(settingRules))
+	if err != nil {
+		rules = nil // nobody has anything by them
+	}
+	for _, role := range roleNames(p.At.SettingNamed(settingRoles).Text()) {
+		known, _ := u.policies.role(p.Tree, role)
+		rules = append(rules, known...)
+	}
+	return rules
 }
 
 // settle hashes a password that is given, and says whose sessions end.

@@ -199,7 +199,16 @@ const patience = 30 * time.Second
 // exchange sends and receives on one connection. Answers to requests that were given up before are passed over.
 func (c *client) exchange(ctx context.Context, conn net.Conn, pdu []byte) ([]byte, error) {
 	c.transaction++
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		_ = conn.SetDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() {
+			<-ended // else it could end the request after this one
+		}
+	}()
 	deadline, set := ctx.Deadline()
 	if !set {
 		deadline = time.Now().Add(patience)
