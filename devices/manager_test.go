@@ -745,6 +745,27 @@ func TestCallAndWrite(t *testing.T) {
 	})
 }
 
+// TestCallWithoutLimit: whose caller sets no limit does not wait for a silent device for ever.
+func TestCallWithoutLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := run(t, devices.Config{})
+		n.driver.device("a").onCall = func(ctx context.Context) error { return obey(ctx, nil) }
+		n.want(spec(1, "a", time.Hour))
+		synctest.Wait()
+		began := time.Now()
+		late := time.AfterFunc(time.Hour, func() { panic("the call goes on for an hour") })
+		_, err := n.Call(context.WithoutCancel(t.Context()), id(1), "work", []model.Argument{{Name: "n", Value: model.Int64(5)}})
+		late.Stop()
+		wantKind(t, "call", err, model.KindTimeout, "/devices/a:work")
+		if took := time.Since(began); took != 30*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if err := n.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestStopEndsCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := run(t, devices.Config{})
