@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,13 +21,17 @@ type lab struct {
 	subnet string // three numbers
 }
 
+var labs atomic.Int32 // that this process has built
+
 func newLab(t *testing.T, nodes ...string) *lab {
 	t.Helper()
-	id := os.Getpid() % 10_000
+	// The kernel takes a namespace down some time after it was deleted: a second lab of this process has names of its own.
+	id := (os.Getpid()*16 + int(labs.Add(1))) % 10_000
 	l := &lab{t: t, prefix: fmt.Sprintf("by%d", id), subnet: fmt.Sprintf("10.%d.%d", 100+id/100, id%100)}
 	t.Cleanup(func() {
-		for _, node := range nodes {
+		for i, node := range nodes {
 			_ = exec.Command("ip", "netns", "del", l.space(node)).Run()
+			_ = exec.Command("ip", "link", "del", fmt.Sprintf("%so%d", l.prefix, i)).Run()
 		}
 		_ = exec.Command("ip", "link", "del", l.prefix+"br").Run()
 	})
