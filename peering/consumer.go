@@ -27,6 +27,7 @@ type Consumer struct {
 	wantBulk bool
 	stalled  bool
 	peerName string
+	version  uint32 // that both ends speak, 0 before the welcome
 }
 
 // ackBytes is after how many bytes samples are acknowledged without waiting for a heartbeat.
@@ -177,7 +178,7 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 	if err != nil {
 		return err
 	}
-	c.welcomed, c.peerName = true, w.GetName()
+	c.welcomed, c.peerName, c.version = true, w.GetName(), min(protocolVersion, w.GetVersion())
 	m.cfg.Peer.Name = w.GetName()
 	epoch := proto.ToEpoch(w.GetEpoch())
 	if w.GetBindings() != m.place.Bindings || epoch != m.place.Epoch || w.GetView() != m.place.View {

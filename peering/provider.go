@@ -11,8 +11,9 @@ import (
 	"banyan/tree"
 )
 
-// protocolVersion is what this program speaks. The lower version of the two ends is spoken.
-const protocolVersion = 1
+// protocolVersion is what this program speaks. The lower version of the two ends is spoken: a frame that is newer than it is not sent. 1 has one export for
+// each link; 2 has several, interest that is acted on, permits, and how fresh what lies behind the provider is.
+const protocolVersion = 2
 
 // ProviderConfig is what one session with a consumer is made from.
 type ProviderConfig struct {
@@ -32,6 +33,7 @@ type Provider struct {
 	beats    *beats
 	follower *follow.Follower
 	hello    *linkv1.Hello
+	version  uint32 // that both ends speak, 0 before the hello
 	known    map[model.Path]follow.Known
 	from     uint64
 	failed   error
@@ -125,7 +127,7 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 	if p.hello != nil {
 		return model.Errorf(model.KindInvalid, "received a second hello")
 	}
-	p.hello = hello
+	p.hello, p.version = hello, min(protocolVersion, hello.GetVersion())
 	chain, err := proto.ToChain(hello.GetChain())
 	if err != nil {
 		return err
@@ -151,7 +153,7 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 		p.bindings = int(hello.GetBindings())
 	}
 	p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Welcome{Welcome: &linkv1.Welcome{
-		Version: min(protocolVersion, hello.GetVersion()), Node: p.cfg.Node[:], Name: p.cfg.Name, Epoch: proto.FromEpoch(p.cfg.Epoch),
+		Version: p.version, Node: p.cfg.Node[:], Name: p.cfg.Name, Epoch: proto.FromEpoch(p.cfg.Epoch),
 		View: p.cfg.View.ID, Chain: proto.FromChain(p.cfg.Chain), From: p.from, Resume: resume,
 		Bindings: uint32(p.bindings), BeatMilliseconds: uint32(p.cfg.Beat / time.Millisecond),
 	}}})

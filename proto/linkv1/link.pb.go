@@ -132,6 +132,7 @@ type ConsumerFrame struct {
 	//	*ConsumerFrame_Beat
 	//	*ConsumerFrame_Interest
 	//	*ConsumerFrame_JoinBulk
+	//	*ConsumerFrame_Permit
 	Body          isConsumerFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -228,6 +229,15 @@ func (x *ConsumerFrame) GetJoinBulk() *JoinBulk {
 	return nil
 }
 
+func (x *ConsumerFrame) GetPermit() *Permit {
+	if x != nil {
+		if x, ok := x.Body.(*ConsumerFrame_Permit); ok {
+			return x.Permit
+		}
+	}
+	return nil
+}
+
 type isConsumerFrame_Body interface {
 	isConsumerFrame_Body()
 }
@@ -256,6 +266,10 @@ type ConsumerFrame_JoinBulk struct {
 	JoinBulk *JoinBulk `protobuf:"bytes,6,opt,name=join_bulk,json=joinBulk,proto3,oneof"`
 }
 
+type ConsumerFrame_Permit struct {
+	Permit *Permit `protobuf:"bytes,7,opt,name=permit,proto3,oneof"` // from version 2 on
+}
+
 func (*ConsumerFrame_Hello) isConsumerFrame_Body() {}
 
 func (*ConsumerFrame_Known) isConsumerFrame_Body() {}
@@ -267,6 +281,8 @@ func (*ConsumerFrame_Beat) isConsumerFrame_Body() {}
 func (*ConsumerFrame_Interest) isConsumerFrame_Body() {}
 
 func (*ConsumerFrame_JoinBulk) isConsumerFrame_Body() {}
+
+func (*ConsumerFrame_Permit) isConsumerFrame_Body() {}
 
 type ProviderFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -281,6 +297,7 @@ type ProviderFrame struct {
 	//	*ProviderFrame_WantBulk
 	//	*ProviderFrame_Farewell
 	//	*ProviderFrame_Bindings
+	//	*ProviderFrame_Freshness
 	Body          isProviderFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -404,6 +421,15 @@ func (x *ProviderFrame) GetBindings() *Bindings {
 	return nil
 }
 
+func (x *ProviderFrame) GetFreshness() *Freshness {
+	if x != nil {
+		if x, ok := x.Body.(*ProviderFrame_Freshness); ok {
+			return x.Freshness
+		}
+	}
+	return nil
+}
+
 type isProviderFrame_Body interface {
 	isProviderFrame_Body()
 }
@@ -444,6 +470,10 @@ type ProviderFrame_Bindings struct {
 	Bindings *Bindings `protobuf:"bytes,9,opt,name=bindings,proto3,oneof"`
 }
 
+type ProviderFrame_Freshness struct {
+	Freshness *Freshness `protobuf:"bytes,10,opt,name=freshness,proto3,oneof"` // from version 2 on
+}
+
 func (*ProviderFrame_Welcome) isProviderFrame_Body() {}
 
 func (*ProviderFrame_Schema) isProviderFrame_Body() {}
@@ -461,6 +491,8 @@ func (*ProviderFrame_WantBulk) isProviderFrame_Body() {}
 func (*ProviderFrame_Farewell) isProviderFrame_Body() {}
 
 func (*ProviderFrame_Bindings) isProviderFrame_Body() {}
+
+func (*ProviderFrame_Freshness) isProviderFrame_Body() {}
 
 // Gives contexts their handles, in the order of handles: the next one begins where the variables of the one before it end. A handle holds
 // within the provider's epoch and the view; a context gets a new one when its schema changes.
@@ -611,19 +643,22 @@ func (x *BindingPath) GetPath() string {
 
 // The consumer begins: what it has.
 type Hello struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`   // of the protocol
-	Link          string                 `protobuf:"bytes,2,opt,name=link,proto3" json:"link,omitempty"`          // what the consumer calls the link, for logs
-	Session       []byte                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`    // 16 random bytes that join the connections of one session
-	View          uint64                 `protobuf:"fixed64,4,opt,name=view,proto3" json:"view,omitempty"`        // view whose content it holds, 0 for none
-	Epoch         *modelv1.Epoch         `protobuf:"bytes,5,opt,name=epoch,proto3" json:"epoch,omitempty"`        // provider's epoch of the sample position and of the handles
-	Chain         *modelv1.Chain         `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"`        // of the provider's change numbers, as far as it was told
-	Changes       uint64                 `protobuf:"varint,7,opt,name=changes,proto3" json:"changes,omitempty"`   // it has every change up to this number, with the samples of what it defined
-	Samples       uint64                 `protobuf:"varint,8,opt,name=samples,proto3" json:"samples,omitempty"`   // it has every sample up to this position, within the epoch
-	Bindings      uint32                 `protobuf:"varint,9,opt,name=bindings,proto3" json:"bindings,omitempty"` // it has this many bindings, within the epoch and the view
-	Newest        uint64                 `protobuf:"varint,10,opt,name=newest,proto3" json:"newest,omitempty"`    // nothing that it has was told with a greater number: a part of what lies above changes may be there
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Version  uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`   // of the protocol
+	Link     string                 `protobuf:"bytes,2,opt,name=link,proto3" json:"link,omitempty"`          // what the consumer calls the link, for logs
+	Session  []byte                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`    // 16 random bytes that join the connections of one session
+	View     uint64                 `protobuf:"fixed64,4,opt,name=view,proto3" json:"view,omitempty"`        // view whose content it holds, 0 for none
+	Epoch    *modelv1.Epoch         `protobuf:"bytes,5,opt,name=epoch,proto3" json:"epoch,omitempty"`        // provider's epoch of the sample position and of the handles
+	Chain    *modelv1.Chain         `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"`        // of the provider's change numbers, as far as it was told
+	Changes  uint64                 `protobuf:"varint,7,opt,name=changes,proto3" json:"changes,omitempty"`   // it has every change up to this number, with the samples of what it defined
+	Samples  uint64                 `protobuf:"varint,8,opt,name=samples,proto3" json:"samples,omitempty"`   // it has every sample up to this position, within the epoch
+	Bindings uint32                 `protobuf:"varint,9,opt,name=bindings,proto3" json:"bindings,omitempty"` // it has this many bindings, within the epoch and the view
+	Newest   uint64                 `protobuf:"varint,10,opt,name=newest,proto3" json:"newest,omitempty"`    // nothing that it has was told with a greater number: a part of what lies above changes may be there
+	// Which of the exports for this consumer: their sessions share the link's connections. Empty for the only one, which is what version 1 knows.
+	Export           string `protobuf:"bytes,11,opt,name=export,proto3" json:"export,omitempty"`
+	BeatMilliseconds uint32 `protobuf:"varint,12,opt,name=beat_milliseconds,json=beatMilliseconds,proto3" json:"beat_milliseconds,omitempty"` // how far apart it wants heartbeats to be; 0 leaves it to the provider
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -722,6 +757,20 @@ func (x *Hello) GetBindings() uint32 {
 func (x *Hello) GetNewest() uint64 {
 	if x != nil {
 		return x.Newest
+	}
+	return 0
+}
+
+func (x *Hello) GetExport() string {
+	if x != nil {
+		return x.Export
+	}
+	return ""
+}
+
+func (x *Hello) GetBeatMilliseconds() uint32 {
+	if x != nil {
+		return x.BeatMilliseconds
 	}
 	return 0
 }
@@ -1155,6 +1204,299 @@ func (x *InterestRule) GetDeadband() float64 {
 	return 0
 }
 
+// What the consumer lets the provider enrol below itself, in place of what was said before. Without one nothing narrows it. It is the consumer that
+// holds to it, since it takes nothing beyond; the provider is told so that it can refuse early.
+type Permit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         uint32                 `protobuf:"varint,1,opt,name=nodes,proto3" json:"nodes,omitempty"`      // different nodes below the provider at most; 0 for none
+	Hops          uint32                 `protobuf:"varint,2,opt,name=hops,proto3" json:"hops,omitempty"`        // nodes between the provider and the owner of a context at most
+	Until         int64                  `protobuf:"fixed64,3,opt,name=until,proto3" json:"until,omitempty"`     // nothing new is enrolled after this, 0 for ever
+	Patterns      []string               `protobuf:"bytes,4,rep,name=patterns,proto3" json:"patterns,omitempty"` // where below the export's root the trees of others may hang
+	Revoked       [][]byte               `protobuf:"bytes,5,rep,name=revoked,proto3" json:"revoked,omitempty"`   // nodes that are taken from nowhere below
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Permit) Reset() {
+	*x = Permit{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Permit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Permit) ProtoMessage() {}
+
+func (x *Permit) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Permit.ProtoReflect.Descriptor instead.
+func (*Permit) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Permit) GetNodes() uint32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *Permit) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
+}
+
+func (x *Permit) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Permit) GetPatterns() []string {
+	if x != nil {
+		return x.Patterns
+	}
+	return nil
+}
+
+func (x *Permit) GetRevoked() [][]byte {
+	if x != nil {
+		return x.Revoked
+	}
+	return nil
+}
+
+// How fresh everything is that is not the provider's own, in place of what was said before.
+type Freshness struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hops          []*HopFreshness        `protobuf:"bytes,1,rep,name=hops,proto3" json:"hops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Freshness) Reset() {
+	*x = Freshness{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Freshness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Freshness) ProtoMessage() {}
+
+func (x *Freshness) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Freshness.ProtoReflect.Descriptor instead.
+func (*Freshness) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Freshness) GetHops() []*HopFreshness {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
+// What hangs at a path, and how far the node there is behind the one that comes after it on the way.
+type HopFreshness struct {
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	Path                string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`                                                 // below the export's root
+	From                *Hop                   `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`                                                 // the provider of this hop
+	To                  *Hop                   `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`                                                     // its consumer
+	State               string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`                                               // of the link between them
+	Since               int64                  `protobuf:"fixed64,5,opt,name=since,proto3" json:"since,omitempty"`                                             // it is in this state, by the consumer's clock
+	AsOf                int64                  `protobuf:"fixed64,6,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`                                   // what hangs here was true then, by the consumer's clock
+	LagNanoseconds      int64                  `protobuf:"zigzag64,7,opt,name=lag_nanoseconds,json=lagNanoseconds,proto3" json:"lag_nanoseconds,omitempty"`    // round trip of the newest heartbeat
+	SkewNanoseconds     int64                  `protobuf:"zigzag64,8,opt,name=skew_nanoseconds,json=skewNanoseconds,proto3" json:"skew_nanoseconds,omitempty"` // how far the clock of `from` is ahead of the clock of `to`
+	Lanes               []*LaneLag             `protobuf:"bytes,9,rep,name=lanes,proto3" json:"lanes,omitempty"`
+	IntervalNanoseconds int64                  `protobuf:"zigzag64,10,opt,name=interval_nanoseconds,json=intervalNanoseconds,proto3" json:"interval_nanoseconds,omitempty"` // samples come at least this far apart; 0 live, below 0 not at all
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *HopFreshness) Reset() {
+	*x = HopFreshness{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HopFreshness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HopFreshness) ProtoMessage() {}
+
+func (x *HopFreshness) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HopFreshness.ProtoReflect.Descriptor instead.
+func (*HopFreshness) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *HopFreshness) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *HopFreshness) GetFrom() *Hop {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *HopFreshness) GetTo() *Hop {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *HopFreshness) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *HopFreshness) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *HopFreshness) GetAsOf() int64 {
+	if x != nil {
+		return x.AsOf
+	}
+	return 0
+}
+
+func (x *HopFreshness) GetLagNanoseconds() int64 {
+	if x != nil {
+		return x.LagNanoseconds
+	}
+	return 0
+}
+
+func (x *HopFreshness) GetSkewNanoseconds() int64 {
+	if x != nil {
+		return x.SkewNanoseconds
+	}
+	return 0
+}
+
+func (x *HopFreshness) GetLanes() []*LaneLag {
+	if x != nil {
+		return x.Lanes
+	}
+	return nil
+}
+
+func (x *HopFreshness) GetIntervalNanoseconds() int64 {
+	if x != nil {
+		return x.IntervalNanoseconds
+	}
+	return 0
+}
+
+// How long what was told in a lane, and is not here yet, has been on its way.
+type LaneLag struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Kind              LaneKind               `protobuf:"varint,1,opt,name=kind,proto3,enum=banyan.link.v1.LaneKind" json:"kind,omitempty"`
+	BehindNanoseconds int64                  `protobuf:"zigzag64,2,opt,name=behind_nanoseconds,json=behindNanoseconds,proto3" json:"behind_nanoseconds,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *LaneLag) Reset() {
+	*x = LaneLag{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneLag) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneLag) ProtoMessage() {}
+
+func (x *LaneLag) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneLag.ProtoReflect.Descriptor instead.
+func (*LaneLag) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *LaneLag) GetKind() LaneKind {
+	if x != nil {
+		return x.Kind
+	}
+	return LaneKind_LANE_KIND_UNSPECIFIED
+}
+
+func (x *LaneLag) GetBehindNanoseconds() int64 {
+	if x != nil {
+		return x.BehindNanoseconds
+	}
+	return 0
+}
+
 // A second connection of the session of this name.
 type JoinBulk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1165,7 +1507,7 @@ type JoinBulk struct {
 
 func (x *JoinBulk) Reset() {
 	*x = JoinBulk{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1519,7 @@ func (x *JoinBulk) String() string {
 func (*JoinBulk) ProtoMessage() {}
 
 func (x *JoinBulk) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[11]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1532,7 @@ func (x *JoinBulk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinBulk.ProtoReflect.Descriptor instead.
 func (*JoinBulk) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{11}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *JoinBulk) GetSession() []byte {
@@ -1208,7 +1550,7 @@ type WantBulk struct {
 
 func (x *WantBulk) Reset() {
 	*x = WantBulk{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1562,7 @@ func (x *WantBulk) String() string {
 func (*WantBulk) ProtoMessage() {}
 
 func (x *WantBulk) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[12]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1575,7 @@ func (x *WantBulk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WantBulk.ProtoReflect.Descriptor instead.
 func (*WantBulk) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{12}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{16}
 }
 
 type Farewell struct {
@@ -1245,7 +1587,7 @@ type Farewell struct {
 
 func (x *Farewell) Reset() {
 	*x = Farewell{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1599,7 @@ func (x *Farewell) String() string {
 func (*Farewell) ProtoMessage() {}
 
 func (x *Farewell) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[13]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1612,7 @@ func (x *Farewell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Farewell.ProtoReflect.Descriptor instead.
 func (*Farewell) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{13}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Farewell) GetError() *modelv1.Error {
@@ -1293,7 +1635,7 @@ type Beat struct {
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1647,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[14]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1660,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{14}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Beat) GetNumber() uint64 {
@@ -1363,7 +1705,7 @@ type Lane struct {
 
 func (x *Lane) Reset() {
 	*x = Lane{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1717,7 @@ func (x *Lane) String() string {
 func (*Lane) ProtoMessage() {}
 
 func (x *Lane) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[15]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1730,7 @@ func (x *Lane) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lane.ProtoReflect.Descriptor instead.
 func (*Lane) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{15}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Lane) GetKind() LaneKind {
@@ -1422,7 +1764,7 @@ type SchemaBody struct {
 
 func (x *SchemaBody) Reset() {
 	*x = SchemaBody{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1776,7 @@ func (x *SchemaBody) String() string {
 func (*SchemaBody) ProtoMessage() {}
 
 func (x *SchemaBody) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[16]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1789,7 @@ func (x *SchemaBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaBody.ProtoReflect.Descriptor instead.
 func (*SchemaBody) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{16}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SchemaBody) GetHash() []byte {
@@ -1475,7 +1817,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1487,7 +1829,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[17]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1500,7 +1842,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{17}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Origin) GetNode() []byte {
@@ -1527,7 +1869,7 @@ type Hop struct {
 
 func (x *Hop) Reset() {
 	*x = Hop{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1881,7 @@ func (x *Hop) String() string {
 func (*Hop) ProtoMessage() {}
 
 func (x *Hop) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[18]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +1894,7 @@ func (x *Hop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hop.ProtoReflect.Descriptor instead.
 func (*Hop) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{18}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Hop) GetNode() []byte {
@@ -1578,7 +1920,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1932,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[19]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1945,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{19}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Route) GetHops() []*Hop {
@@ -1630,7 +1972,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1642,7 +1984,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[20]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1655,7 +1997,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{20}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Delta) GetOrigins() []*Origin {
@@ -1734,7 +2076,7 @@ type Definition struct {
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +2088,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[21]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +2101,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{21}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Definition) GetOrigin() uint32 {
@@ -1849,7 +2191,7 @@ type SettingValue struct {
 
 func (x *SettingValue) Reset() {
 	*x = SettingValue{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +2203,7 @@ func (x *SettingValue) String() string {
 func (*SettingValue) ProtoMessage() {}
 
 func (x *SettingValue) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[22]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +2216,7 @@ func (x *SettingValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingValue.ProtoReflect.Descriptor instead.
 func (*SettingValue) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{22}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SettingValue) GetIndex() uint32 {
@@ -1903,7 +2245,7 @@ type Removal struct {
 
 func (x *Removal) Reset() {
 	*x = Removal{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +2257,7 @@ func (x *Removal) String() string {
 func (*Removal) ProtoMessage() {}
 
 func (x *Removal) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[23]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +2270,7 @@ func (x *Removal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Removal.ProtoReflect.Descriptor instead.
 func (*Removal) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{23}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Removal) GetOrigin() uint32 {
@@ -1970,7 +2312,7 @@ type LiveSamples struct {
 
 func (x *LiveSamples) Reset() {
 	*x = LiveSamples{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1982,7 +2324,7 @@ func (x *LiveSamples) String() string {
 func (*LiveSamples) ProtoMessage() {}
 
 func (x *LiveSamples) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[24]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1995,7 +2337,7 @@ func (x *LiveSamples) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveSamples.ProtoReflect.Descriptor instead.
 func (*LiveSamples) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{24}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LiveSamples) GetSamples() *modelv1.Samples {
@@ -2031,7 +2373,7 @@ type Overlays struct {
 
 func (x *Overlays) Reset() {
 	*x = Overlays{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2385,7 @@ func (x *Overlays) String() string {
 func (*Overlays) ProtoMessage() {}
 
 func (x *Overlays) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[25]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2398,7 @@ func (x *Overlays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overlays.ProtoReflect.Descriptor instead.
 func (*Overlays) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{25}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Overlays) GetStale() []*Stale {
@@ -2092,7 +2434,7 @@ type Stale struct {
 
 func (x *Stale) Reset() {
 	*x = Stale{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +2446,7 @@ func (x *Stale) String() string {
 func (*Stale) ProtoMessage() {}
 
 func (x *Stale) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[26]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +2459,7 @@ func (x *Stale) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stale.ProtoReflect.Descriptor instead.
 func (*Stale) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{26}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Stale) GetPath() string {
@@ -2163,13 +2505,17 @@ type ExecuteRequest struct {
 	//	*ExecuteRequest_Remove
 	//	*ExecuteRequest_Apply
 	Operation     isExecuteRequest_Operation `protobuf_oneof:"operation"`
+	Export        string                     `protobuf:"bytes,9,opt,name=export,proto3" json:"export,omitempty"`                            // whose root the path is relative to; empty for the only one
+	Until         int64                      `protobuf:"fixed64,10,opt,name=until,proto3" json:"until,omitempty"`                           // it is sent again until it is answered, or until then; 0: this once
+	OwnerEpoch    *modelv1.Epoch             `protobuf:"bytes,11,opt,name=owner_epoch,json=ownerEpoch,proto3" json:"owner_epoch,omitempty"` // of the owner, as it was known where the request was made
+	Attempt       uint32                     `protobuf:"varint,12,opt,name=attempt,proto3" json:"attempt,omitempty"`                        // how often it was sent before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2181,7 +2527,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[27]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2540,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{27}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExecuteRequest) GetId() []byte {
@@ -2270,6 +2616,34 @@ func (x *ExecuteRequest) GetApply() *ApplyOperation {
 	return nil
 }
 
+func (x *ExecuteRequest) GetExport() string {
+	if x != nil {
+		return x.Export
+	}
+	return ""
+}
+
+func (x *ExecuteRequest) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *ExecuteRequest) GetOwnerEpoch() *modelv1.Epoch {
+	if x != nil {
+		return x.OwnerEpoch
+	}
+	return nil
+}
+
+func (x *ExecuteRequest) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
 type isExecuteRequest_Operation interface {
 	isExecuteRequest_Operation()
 }
@@ -2316,7 +2690,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2328,7 +2702,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[28]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2341,7 +2715,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{28}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Principal) GetPerson() string {
@@ -2376,7 +2750,7 @@ type SetOperation struct {
 
 func (x *SetOperation) Reset() {
 	*x = SetOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2762,7 @@ func (x *SetOperation) String() string {
 func (*SetOperation) ProtoMessage() {}
 
 func (x *SetOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[29]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2775,7 @@ func (x *SetOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetOperation.ProtoReflect.Descriptor instead.
 func (*SetOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{29}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SetOperation) GetName() string {
@@ -2435,7 +2809,7 @@ type CallOperation struct {
 
 func (x *CallOperation) Reset() {
 	*x = CallOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2821,7 @@ func (x *CallOperation) String() string {
 func (*CallOperation) ProtoMessage() {}
 
 func (x *CallOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[30]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +2834,7 @@ func (x *CallOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallOperation.ProtoReflect.Descriptor instead.
 func (*CallOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{30}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CallOperation) GetFunction() string {
@@ -2488,7 +2862,7 @@ type CreateOperation struct {
 
 func (x *CreateOperation) Reset() {
 	*x = CreateOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +2874,7 @@ func (x *CreateOperation) String() string {
 func (*CreateOperation) ProtoMessage() {}
 
 func (x *CreateOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[31]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,7 +2887,7 @@ func (x *CreateOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOperation.ProtoReflect.Descriptor instead.
 func (*CreateOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{31}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CreateOperation) GetKind() string {
@@ -2547,7 +2921,7 @@ type RemoveOperation struct {
 
 func (x *RemoveOperation) Reset() {
 	*x = RemoveOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2933,7 @@ func (x *RemoveOperation) String() string {
 func (*RemoveOperation) ProtoMessage() {}
 
 func (x *RemoveOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[32]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2946,7 @@ func (x *RemoveOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOperation.ProtoReflect.Descriptor instead.
 func (*RemoveOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{32}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemoveOperation) GetExpected() *modelv1.Position {
@@ -2601,7 +2975,7 @@ type ApplyOperation struct {
 
 func (x *ApplyOperation) Reset() {
 	*x = ApplyOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +2987,7 @@ func (x *ApplyOperation) String() string {
 func (*ApplyOperation) ProtoMessage() {}
 
 func (x *ApplyOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[33]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +3000,7 @@ func (x *ApplyOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyOperation.ProtoReflect.Descriptor instead.
 func (*ApplyOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{33}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ApplyOperation) GetEdits() []*Edit {
@@ -2658,7 +3032,7 @@ type Edit struct {
 
 func (x *Edit) Reset() {
 	*x = Edit{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2670,7 +3044,7 @@ func (x *Edit) String() string {
 func (*Edit) ProtoMessage() {}
 
 func (x *Edit) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[34]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2683,7 +3057,7 @@ func (x *Edit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Edit.ProtoReflect.Descriptor instead.
 func (*Edit) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{34}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Edit) GetPath() string {
@@ -2760,7 +3134,7 @@ type ChangeOperation struct {
 
 func (x *ChangeOperation) Reset() {
 	*x = ChangeOperation{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +3146,7 @@ func (x *ChangeOperation) String() string {
 func (*ChangeOperation) ProtoMessage() {}
 
 func (x *ChangeOperation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[35]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +3159,7 @@ func (x *ChangeOperation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeOperation.ProtoReflect.Descriptor instead.
 func (*ChangeOperation) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{35}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ChangeOperation) GetSettings() []*modelv1.Argument {
@@ -2822,7 +3196,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[36]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +3208,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[36]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2847,7 +3221,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{36}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExecuteResponse) GetError() *modelv1.Error {
@@ -2900,7 +3274,7 @@ type RedeemRequest struct {
 
 func (x *RedeemRequest) Reset() {
 	*x = RedeemRequest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[37]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2912,7 +3286,7 @@ func (x *RedeemRequest) String() string {
 func (*RedeemRequest) ProtoMessage() {}
 
 func (x *RedeemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[37]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +3299,7 @@ func (x *RedeemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemRequest.ProtoReflect.Descriptor instead.
 func (*RedeemRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{37}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RedeemRequest) GetSecret() []byte {
@@ -2988,7 +3362,7 @@ type ExportTerms struct {
 
 func (x *ExportTerms) Reset() {
 	*x = ExportTerms{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[38]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3000,7 +3374,7 @@ func (x *ExportTerms) String() string {
 func (*ExportTerms) ProtoMessage() {}
 
 func (x *ExportTerms) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[38]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3013,7 +3387,7 @@ func (x *ExportTerms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportTerms.ProtoReflect.Descriptor instead.
 func (*ExportTerms) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{38}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ExportTerms) GetPatterns() []string {
@@ -3050,7 +3424,7 @@ type RedeemResponse struct {
 
 func (x *RedeemResponse) Reset() {
 	*x = RedeemResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[39]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3062,7 +3436,7 @@ func (x *RedeemResponse) String() string {
 func (*RedeemResponse) ProtoMessage() {}
 
 func (x *RedeemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[39]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3075,7 +3449,7 @@ func (x *RedeemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemResponse.ProtoReflect.Descriptor instead.
 func (*RedeemResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{39}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RedeemResponse) GetError() *modelv1.Error {
@@ -3116,13 +3490,15 @@ func (x *RedeemResponse) GetTerms() *ExportTerms {
 type MeetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Refused       *modelv1.Error         `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"` // the consumer does not take this connection, and why: nothing more comes on it
+	Chain         *modelv1.Chain         `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"`     // the consumer's own life, which the provider judges likewise
+	Restores      [][]byte               `protobuf:"bytes,3,rep,name=restores,proto3" json:"restores,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MeetRequest) Reset() {
 	*x = MeetRequest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[40]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3134,7 +3510,7 @@ func (x *MeetRequest) String() string {
 func (*MeetRequest) ProtoMessage() {}
 
 func (x *MeetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[40]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,7 +3523,7 @@ func (x *MeetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeetRequest.ProtoReflect.Descriptor instead.
 func (*MeetRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{40}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *MeetRequest) GetRefused() *modelv1.Error {
@@ -3157,8 +3533,23 @@ func (x *MeetRequest) GetRefused() *modelv1.Error {
 	return nil
 }
 
+func (x *MeetRequest) GetChain() *modelv1.Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *MeetRequest) GetRestores() [][]byte {
+	if x != nil {
+		return x.Restores
+	}
+	return nil
+}
+
 type MeetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *modelv1.Error         `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`       // the provider does not take this life of the consumer
 	Chain         *modelv1.Chain         `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`       // of change numbers: the last epoch is the life that answers
 	Restores      [][]byte               `protobuf:"bytes,2,rep,name=restores,proto3" json:"restores,omitempty"` // IDs of the restores that the node went through, 16 bytes each, the newest last
 	unknownFields protoimpl.UnknownFields
@@ -3167,7 +3558,7 @@ type MeetResponse struct {
 
 func (x *MeetResponse) Reset() {
 	*x = MeetResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[41]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3179,7 +3570,7 @@ func (x *MeetResponse) String() string {
 func (*MeetResponse) ProtoMessage() {}
 
 func (x *MeetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[41]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3192,7 +3583,14 @@ func (x *MeetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeetResponse.ProtoReflect.Descriptor instead.
 func (*MeetResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{41}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *MeetResponse) GetError() *modelv1.Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
 }
 
 func (x *MeetResponse) GetChain() *modelv1.Chain {
@@ -3224,7 +3622,7 @@ type KeepRequest struct {
 
 func (x *KeepRequest) Reset() {
 	*x = KeepRequest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[42]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3236,7 +3634,7 @@ func (x *KeepRequest) String() string {
 func (*KeepRequest) ProtoMessage() {}
 
 func (x *KeepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[42]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3249,7 +3647,7 @@ func (x *KeepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepRequest.ProtoReflect.Descriptor instead.
 func (*KeepRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{42}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *KeepRequest) GetBody() isKeepRequest_Body {
@@ -3318,7 +3716,7 @@ type Keeping struct {
 
 func (x *Keeping) Reset() {
 	*x = Keeping{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[43]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3728,7 @@ func (x *Keeping) String() string {
 func (*Keeping) ProtoMessage() {}
 
 func (x *Keeping) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[43]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3741,7 @@ func (x *Keeping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keeping.ProtoReflect.Descriptor instead.
 func (*Keeping) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{43}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Keeping) GetMost() uint64 {
@@ -3372,7 +3770,7 @@ type KeepAnswer struct {
 
 func (x *KeepAnswer) Reset() {
 	*x = KeepAnswer{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[44]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +3782,7 @@ func (x *KeepAnswer) String() string {
 func (*KeepAnswer) ProtoMessage() {}
 
 func (x *KeepAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[44]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +3795,7 @@ func (x *KeepAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepAnswer.ProtoReflect.Descriptor instead.
 func (*KeepAnswer) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{44}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *KeepAnswer) GetSum() []byte {
@@ -3441,7 +3839,7 @@ type KeepResponse struct {
 
 func (x *KeepResponse) Reset() {
 	*x = KeepResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[45]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3453,7 +3851,7 @@ func (x *KeepResponse) String() string {
 func (*KeepResponse) ProtoMessage() {}
 
 func (x *KeepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[45]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3466,7 +3864,7 @@ func (x *KeepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepResponse.ProtoReflect.Descriptor instead.
 func (*KeepResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{45}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *KeepResponse) GetBody() isKeepResponse_Body {
@@ -3520,7 +3918,7 @@ type KeepOffer struct {
 
 func (x *KeepOffer) Reset() {
 	*x = KeepOffer{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[46]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3532,7 +3930,7 @@ func (x *KeepOffer) String() string {
 func (*KeepOffer) ProtoMessage() {}
 
 func (x *KeepOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[46]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3545,7 +3943,7 @@ func (x *KeepOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepOffer.ProtoReflect.Descriptor instead.
 func (*KeepOffer) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{46}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *KeepOffer) GetSum() []byte {
@@ -3576,7 +3974,7 @@ type RecoverRequest struct {
 
 func (x *RecoverRequest) Reset() {
 	*x = RecoverRequest{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[47]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3588,7 +3986,7 @@ func (x *RecoverRequest) String() string {
 func (*RecoverRequest) ProtoMessage() {}
 
 func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[47]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3601,7 +3999,7 @@ func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
 func (*RecoverRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{47}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RecoverRequest) GetBody() isRecoverRequest_Body {
@@ -3675,7 +4073,7 @@ type RecoverResponse struct {
 
 func (x *RecoverResponse) Reset() {
 	*x = RecoverResponse{}
-	mi := &file_banyan_link_v1_link_proto_msgTypes[48]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3687,7 +4085,7 @@ func (x *RecoverResponse) String() string {
 func (*RecoverResponse) ProtoMessage() {}
 
 func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_link_v1_link_proto_msgTypes[48]
+	mi := &file_banyan_link_v1_link_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3700,7 +4098,7 @@ func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
 func (*RecoverResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{48}
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RecoverResponse) GetBody() isRecoverResponse_Body {
@@ -3774,19 +4172,509 @@ func (*RecoverResponse_Chunk) isRecoverResponse_Body() {}
 
 func (*RecoverResponse_Error) isRecoverResponse_Body() {}
 
+type ExplainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Principal     *Principal             `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
+	Export        string                 `protobuf:"bytes,2,opt,name=export,proto3" json:"export,omitempty"`
+	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`                               // relative to the export's root
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`                               // of a setting, a variable or a function; empty for the context
+	Right         modelv1.Right          `protobuf:"varint,5,opt,name=right,proto3,enum=banyan.model.v1.Right" json:"right,omitempty"` // unspecified: what the address asks for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ExplainRequest) GetPrincipal() *Principal {
+	if x != nil {
+		return x.Principal
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetExport() string {
+	if x != nil {
+		return x.Export
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetRight() modelv1.Right {
+	if x != nil {
+		return x.Right
+	}
+	return modelv1.Right(0)
+}
+
+type ExplainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *modelv1.Error         `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Hops          []*ExplainedHop        `protobuf:"bytes,2,rep,name=hops,proto3" json:"hops,omitempty"` // the answering node first, the owner last
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ExplainResponse) GetError() *modelv1.Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetHops() []*ExplainedHop {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
+// What one node decides, in the words of a refusal.
+type ExplainedHop struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Known         bool                   `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
+	Allowed       bool                   `protobuf:"varint,3,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	Rule          int32                  `protobuf:"varint,4,opt,name=rule,proto3" json:"rule,omitempty"`
+	Origin        string                 `protobuf:"bytes,5,opt,name=origin,proto3" json:"origin,omitempty"`
+	Has           modelv1.Right          `protobuf:"varint,6,opt,name=has,proto3,enum=banyan.model.v1.Right" json:"has,omitempty"`
+	Need          modelv1.Right          `protobuf:"varint,7,opt,name=need,proto3,enum=banyan.model.v1.Right" json:"need,omitempty"`
+	Text          string                 `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedHop) Reset() {
+	*x = ExplainedHop{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedHop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedHop) ProtoMessage() {}
+
+func (x *ExplainedHop) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedHop.ProtoReflect.Descriptor instead.
+func (*ExplainedHop) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ExplainedHop) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ExplainedHop) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *ExplainedHop) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *ExplainedHop) GetRule() int32 {
+	if x != nil {
+		return x.Rule
+	}
+	return 0
+}
+
+func (x *ExplainedHop) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ExplainedHop) GetHas() modelv1.Right {
+	if x != nil {
+		return x.Has
+	}
+	return modelv1.Right(0)
+}
+
+func (x *ExplainedHop) GetNeed() modelv1.Right {
+	if x != nil {
+		return x.Need
+	}
+	return modelv1.Right(0)
+}
+
+func (x *ExplainedHop) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type InspectRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InspectRequest) Reset() {
+	*x = InspectRequest{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InspectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InspectRequest) ProtoMessage() {}
+
+func (x *InspectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InspectRequest.ProtoReflect.Descriptor instead.
+func (*InspectRequest) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{56}
+}
+
+type InspectResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // of the protocol that this end speaks
+	Software      string                 `protobuf:"bytes,2,opt,name=software,proto3" json:"software,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Clock         int64                  `protobuf:"fixed64,4,opt,name=clock,proto3" json:"clock,omitempty"`
+	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"` // of the link as this end sees it
+	Since         int64                  `protobuf:"fixed64,6,opt,name=since,proto3" json:"since,omitempty"`
+	LastProblem   string                 `protobuf:"bytes,7,opt,name=last_problem,json=lastProblem,proto3" json:"last_problem,omitempty"`
+	LastProblemAt int64                  `protobuf:"fixed64,8,opt,name=last_problem_at,json=lastProblemAt,proto3" json:"last_problem_at,omitempty"`
+	Address       string                 `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"`                      // from which it sees the other end come
+	LeafFrom      int64                  `protobuf:"fixed64,10,opt,name=leaf_from,json=leafFrom,proto3" json:"leaf_from,omitempty"` // its certificate
+	LeafUntil     int64                  `protobuf:"fixed64,11,opt,name=leaf_until,json=leafUntil,proto3" json:"leaf_until,omitempty"`
+	RootUntil     int64                  `protobuf:"fixed64,12,opt,name=root_until,json=rootUntil,proto3" json:"root_until,omitempty"`
+	Exports       []*InspectedExport     `protobuf:"bytes,13,rep,name=exports,proto3" json:"exports,omitempty"` // what the other end is granted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InspectResponse) Reset() {
+	*x = InspectResponse{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InspectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InspectResponse) ProtoMessage() {}
+
+func (x *InspectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InspectResponse.ProtoReflect.Descriptor instead.
+func (*InspectResponse) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *InspectResponse) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *InspectResponse) GetSoftware() string {
+	if x != nil {
+		return x.Software
+	}
+	return ""
+}
+
+func (x *InspectResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *InspectResponse) GetClock() int64 {
+	if x != nil {
+		return x.Clock
+	}
+	return 0
+}
+
+func (x *InspectResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *InspectResponse) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *InspectResponse) GetLastProblem() string {
+	if x != nil {
+		return x.LastProblem
+	}
+	return ""
+}
+
+func (x *InspectResponse) GetLastProblemAt() int64 {
+	if x != nil {
+		return x.LastProblemAt
+	}
+	return 0
+}
+
+func (x *InspectResponse) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *InspectResponse) GetLeafFrom() int64 {
+	if x != nil {
+		return x.LeafFrom
+	}
+	return 0
+}
+
+func (x *InspectResponse) GetLeafUntil() int64 {
+	if x != nil {
+		return x.LeafUntil
+	}
+	return 0
+}
+
+func (x *InspectResponse) GetRootUntil() int64 {
+	if x != nil {
+		return x.RootUntil
+	}
+	return 0
+}
+
+func (x *InspectResponse) GetExports() []*InspectedExport {
+	if x != nil {
+		return x.Exports
+	}
+	return nil
+}
+
+type InspectedExport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Right         modelv1.Right          `protobuf:"varint,2,opt,name=right,proto3,enum=banyan.model.v1.Right" json:"right,omitempty"`
+	Problem       string                 `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`    // why it cannot be had, empty where it can
+	Contexts      uint64                 `protobuf:"varint,4,opt,name=contexts,proto3" json:"contexts,omitempty"` // that it shows
+	Changes       uint64                 `protobuf:"varint,5,opt,name=changes,proto3" json:"changes,omitempty"`   // head
+	Acknowledged  uint64                 `protobuf:"varint,6,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InspectedExport) Reset() {
+	*x = InspectedExport{}
+	mi := &file_banyan_link_v1_link_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InspectedExport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InspectedExport) ProtoMessage() {}
+
+func (x *InspectedExport) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_link_v1_link_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InspectedExport.ProtoReflect.Descriptor instead.
+func (*InspectedExport) Descriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *InspectedExport) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *InspectedExport) GetRight() modelv1.Right {
+	if x != nil {
+		return x.Right
+	}
+	return modelv1.Right(0)
+}
+
+func (x *InspectedExport) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *InspectedExport) GetContexts() uint64 {
+	if x != nil {
+		return x.Contexts
+	}
+	return 0
+}
+
+func (x *InspectedExport) GetChanges() uint64 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+func (x *InspectedExport) GetAcknowledged() uint64 {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return 0
+}
+
 var File_banyan_link_v1_link_proto protoreflect.FileDescriptor
 
 const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\n" +
-	"\x19banyan/link/v1/link.proto\x12\x0ebanyan.link.v1\x1a\x1bbanyan/model/v1/model.proto\"\xbb\x02\n" +
+	"\x19banyan/link/v1/link.proto\x12\x0ebanyan.link.v1\x1a\x1bbanyan/model/v1/model.proto\"\xed\x02\n" +
 	"\rConsumerFrame\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.banyan.link.v1.HelloH\x00R\x05hello\x12-\n" +
 	"\x05known\x18\x02 \x01(\v2\x15.banyan.link.v1.KnownH\x00R\x05known\x12'\n" +
 	"\x03ack\x18\x03 \x01(\v2\x13.banyan.link.v1.AckH\x00R\x03ack\x12*\n" +
 	"\x04beat\x18\x04 \x01(\v2\x14.banyan.link.v1.BeatH\x00R\x04beat\x126\n" +
 	"\binterest\x18\x05 \x01(\v2\x18.banyan.link.v1.InterestH\x00R\binterest\x127\n" +
-	"\tjoin_bulk\x18\x06 \x01(\v2\x18.banyan.link.v1.JoinBulkH\x00R\bjoinBulkB\x06\n" +
-	"\x04body\"\xf7\x03\n" +
+	"\tjoin_bulk\x18\x06 \x01(\v2\x18.banyan.link.v1.JoinBulkH\x00R\bjoinBulk\x120\n" +
+	"\x06permit\x18\a \x01(\v2\x16.banyan.link.v1.PermitH\x00R\x06permitB\x06\n" +
+	"\x04body\"\xb2\x04\n" +
 	"\rProviderFrame\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.banyan.link.v1.WelcomeH\x00R\awelcome\x124\n" +
 	"\x06schema\x18\x02 \x01(\v2\x1a.banyan.link.v1.SchemaBodyH\x00R\x06schema\x12-\n" +
@@ -3796,7 +4684,9 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04beat\x18\x06 \x01(\v2\x14.banyan.link.v1.BeatH\x00R\x04beat\x127\n" +
 	"\twant_bulk\x18\a \x01(\v2\x18.banyan.link.v1.WantBulkH\x00R\bwantBulk\x126\n" +
 	"\bfarewell\x18\b \x01(\v2\x18.banyan.link.v1.FarewellH\x00R\bfarewell\x126\n" +
-	"\bbindings\x18\t \x01(\v2\x18.banyan.link.v1.BindingsH\x00R\bbindingsB\x06\n" +
+	"\bbindings\x18\t \x01(\v2\x18.banyan.link.v1.BindingsH\x00R\bbindings\x129\n" +
+	"\tfreshness\x18\n" +
+	" \x01(\v2\x19.banyan.link.v1.FreshnessH\x00R\tfreshnessB\x06\n" +
 	"\x04body\"\xfc\x01\n" +
 	"\bBindings\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\rR\x05first\x120\n" +
@@ -3808,7 +4698,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x05paths\x18\a \x03(\v2\x1b.banyan.link.v1.BindingPathR\x05paths\"7\n" +
 	"\vBindingPath\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"\xa7\x02\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\xec\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04link\x18\x02 \x01(\tR\x04link\x12\x18\n" +
@@ -3820,7 +4710,9 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\asamples\x18\b \x01(\x04R\asamples\x12\x1a\n" +
 	"\bbindings\x18\t \x01(\rR\bbindings\x12\x16\n" +
 	"\x06newest\x18\n" +
-	" \x01(\x04R\x06newest\"\xc8\x02\n" +
+	" \x01(\x04R\x06newest\x12\x16\n" +
+	"\x06export\x18\v \x01(\tR\x06export\x12+\n" +
+	"\x11beat_milliseconds\x18\f \x01(\rR\x10beatMilliseconds\"\xc8\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\fR\x04node\x12\x12\n" +
@@ -3853,7 +4745,30 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\fInterestRule\x12\x18\n" +
 	"\apattern\x18\x01 \x01(\tR\apattern\x121\n" +
 	"\x14interval_nanoseconds\x18\x02 \x01(\x12R\x13intervalNanoseconds\x12\x1a\n" +
-	"\bdeadband\x18\x03 \x01(\x01R\bdeadband\"$\n" +
+	"\bdeadband\x18\x03 \x01(\x01R\bdeadband\"~\n" +
+	"\x06Permit\x12\x14\n" +
+	"\x05nodes\x18\x01 \x01(\rR\x05nodes\x12\x12\n" +
+	"\x04hops\x18\x02 \x01(\rR\x04hops\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\x10R\x05until\x12\x1a\n" +
+	"\bpatterns\x18\x04 \x03(\tR\bpatterns\x12\x18\n" +
+	"\arevoked\x18\x05 \x03(\fR\arevoked\"=\n" +
+	"\tFreshness\x120\n" +
+	"\x04hops\x18\x01 \x03(\v2\x1c.banyan.link.v1.HopFreshnessR\x04hops\"\xe7\x02\n" +
+	"\fHopFreshness\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12'\n" +
+	"\x04from\x18\x02 \x01(\v2\x13.banyan.link.v1.HopR\x04from\x12#\n" +
+	"\x02to\x18\x03 \x01(\v2\x13.banyan.link.v1.HopR\x02to\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x14\n" +
+	"\x05since\x18\x05 \x01(\x10R\x05since\x12\x13\n" +
+	"\x05as_of\x18\x06 \x01(\x10R\x04asOf\x12'\n" +
+	"\x0flag_nanoseconds\x18\a \x01(\x12R\x0elagNanoseconds\x12)\n" +
+	"\x10skew_nanoseconds\x18\b \x01(\x12R\x0fskewNanoseconds\x12-\n" +
+	"\x05lanes\x18\t \x03(\v2\x17.banyan.link.v1.LaneLagR\x05lanes\x121\n" +
+	"\x14interval_nanoseconds\x18\n" +
+	" \x01(\x12R\x13intervalNanoseconds\"f\n" +
+	"\aLaneLag\x12,\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x18.banyan.link.v1.LaneKindR\x04kind\x12-\n" +
+	"\x12behind_nanoseconds\x18\x02 \x01(\x12R\x11behindNanoseconds\"$\n" +
 	"\bJoinBulk\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\"\n" +
 	"\n" +
@@ -3924,7 +4839,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
 	"\x05since\x18\x02 \x01(\x10R\x05since\x12\x10\n" +
 	"\x03hop\x18\x03 \x01(\tR\x03hop\x12\x16\n" +
-	"\x06before\x18\x04 \x01(\x04R\x06before\"\x8f\x03\n" +
+	"\x06before\x18\x04 \x01(\x04R\x06before\"\x90\x04\n" +
 	"\x0eExecuteRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x127\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x19.banyan.link.v1.PrincipalR\tprincipal\x12\x12\n" +
@@ -3933,7 +4848,13 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04call\x18\x05 \x01(\v2\x1d.banyan.link.v1.CallOperationH\x00R\x04call\x129\n" +
 	"\x06create\x18\x06 \x01(\v2\x1f.banyan.link.v1.CreateOperationH\x00R\x06create\x129\n" +
 	"\x06remove\x18\a \x01(\v2\x1f.banyan.link.v1.RemoveOperationH\x00R\x06remove\x126\n" +
-	"\x05apply\x18\b \x01(\v2\x1e.banyan.link.v1.ApplyOperationH\x00R\x05applyB\v\n" +
+	"\x05apply\x18\b \x01(\v2\x1e.banyan.link.v1.ApplyOperationH\x00R\x05apply\x12\x16\n" +
+	"\x06export\x18\t \x01(\tR\x06export\x12\x14\n" +
+	"\x05until\x18\n" +
+	" \x01(\x10R\x05until\x127\n" +
+	"\vowner_epoch\x18\v \x01(\v2\x16.banyan.model.v1.EpochR\n" +
+	"ownerEpoch\x12\x18\n" +
+	"\aattempt\x18\f \x01(\rR\aattemptB\v\n" +
 	"\toperation\"O\n" +
 	"\tPrincipal\x12\x16\n" +
 	"\x06person\x18\x01 \x01(\tR\x06person\x12\x12\n" +
@@ -3990,10 +4911,13 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04link\x18\x02 \x01(\tR\x04link\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
 	"\x05roots\x18\x04 \x03(\fR\x05roots\x121\n" +
-	"\x05terms\x18\x05 \x01(\v2\x1b.banyan.link.v1.ExportTermsR\x05terms\"?\n" +
+	"\x05terms\x18\x05 \x01(\v2\x1b.banyan.link.v1.ExportTermsR\x05terms\"\x89\x01\n" +
 	"\vMeetRequest\x120\n" +
-	"\arefused\x18\x01 \x01(\v2\x16.banyan.model.v1.ErrorR\arefused\"X\n" +
+	"\arefused\x18\x01 \x01(\v2\x16.banyan.model.v1.ErrorR\arefused\x12,\n" +
+	"\x05chain\x18\x02 \x01(\v2\x16.banyan.model.v1.ChainR\x05chain\x12\x1a\n" +
+	"\brestores\x18\x03 \x03(\fR\brestores\"\x86\x01\n" +
 	"\fMeetResponse\x12,\n" +
+	"\x05error\x18\x03 \x01(\v2\x16.banyan.model.v1.ErrorR\x05error\x12,\n" +
 	"\x05chain\x18\x01 \x01(\v2\x16.banyan.model.v1.ChainR\x05chain\x12\x1a\n" +
 	"\brestores\x18\x02 \x03(\fR\brestores\"\x9e\x01\n" +
 	"\vKeepRequest\x123\n" +
@@ -4027,7 +4951,50 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x06backup\x18\x02 \x01(\v2\x19.banyan.link.v1.KeepOfferH\x00R\x06backup\x12\x16\n" +
 	"\x05chunk\x18\x03 \x01(\fH\x00R\x05chunk\x12.\n" +
 	"\x05error\x18\x04 \x01(\v2\x16.banyan.model.v1.ErrorH\x00R\x05errorB\x06\n" +
-	"\x04body*F\n" +
+	"\x04body\"\xb7\x01\n" +
+	"\x0eExplainRequest\x127\n" +
+	"\tprincipal\x18\x01 \x01(\v2\x19.banyan.link.v1.PrincipalR\tprincipal\x12\x16\n" +
+	"\x06export\x18\x02 \x01(\tR\x06export\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12,\n" +
+	"\x05right\x18\x05 \x01(\x0e2\x16.banyan.model.v1.RightR\x05right\"q\n" +
+	"\x0fExplainResponse\x12,\n" +
+	"\x05error\x18\x01 \x01(\v2\x16.banyan.model.v1.ErrorR\x05error\x120\n" +
+	"\x04hops\x18\x02 \x03(\v2\x1c.banyan.link.v1.ExplainedHopR\x04hops\"\xe8\x01\n" +
+	"\fExplainedHop\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\bR\x05known\x12\x18\n" +
+	"\aallowed\x18\x03 \x01(\bR\aallowed\x12\x12\n" +
+	"\x04rule\x18\x04 \x01(\x05R\x04rule\x12\x16\n" +
+	"\x06origin\x18\x05 \x01(\tR\x06origin\x12(\n" +
+	"\x03has\x18\x06 \x01(\x0e2\x16.banyan.model.v1.RightR\x03has\x12*\n" +
+	"\x04need\x18\a \x01(\x0e2\x16.banyan.model.v1.RightR\x04need\x12\x12\n" +
+	"\x04text\x18\b \x01(\tR\x04text\"\x10\n" +
+	"\x0eInspectRequest\"\x98\x03\n" +
+	"\x0fInspectResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
+	"\bsoftware\x18\x02 \x01(\tR\bsoftware\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05clock\x18\x04 \x01(\x10R\x05clock\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12\x14\n" +
+	"\x05since\x18\x06 \x01(\x10R\x05since\x12!\n" +
+	"\flast_problem\x18\a \x01(\tR\vlastProblem\x12&\n" +
+	"\x0flast_problem_at\x18\b \x01(\x10R\rlastProblemAt\x12\x18\n" +
+	"\aaddress\x18\t \x01(\tR\aaddress\x12\x1b\n" +
+	"\tleaf_from\x18\n" +
+	" \x01(\x10R\bleafFrom\x12\x1d\n" +
+	"\n" +
+	"leaf_until\x18\v \x01(\x10R\tleafUntil\x12\x1d\n" +
+	"\n" +
+	"root_until\x18\f \x01(\x10R\trootUntil\x129\n" +
+	"\aexports\x18\r \x03(\v2\x1f.banyan.link.v1.InspectedExportR\aexports\"\xc7\x01\n" +
+	"\x0fInspectedExport\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
+	"\x05right\x18\x02 \x01(\x0e2\x16.banyan.model.v1.RightR\x05right\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\x12\x1a\n" +
+	"\bcontexts\x18\x04 \x01(\x04R\bcontexts\x12\x18\n" +
+	"\achanges\x18\x05 \x01(\x04R\achanges\x12\"\n" +
+	"\facknowledged\x18\x06 \x01(\x04R\facknowledged*F\n" +
 	"\x06Resume\x12\x16\n" +
 	"\x12RESUME_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fRESUME_DELTA\x10\x01\x12\x12\n" +
@@ -4035,12 +5002,14 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\bLaneKind\x12\x19\n" +
 	"\x15LANE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LANE_KIND_CHANGES\x10\x01\x12\x15\n" +
-	"\x11LANE_KIND_SAMPLES\x10\x022\xf9\x02\n" +
+	"\x11LANE_KIND_SAMPLES\x10\x022\x91\x04\n" +
 	"\vLinkService\x12J\n" +
 	"\x06Follow\x12\x1d.banyan.link.v1.ConsumerFrame\x1a\x1d.banyan.link.v1.ProviderFrame(\x010\x01\x12H\n" +
 	"\x04Bulk\x12\x1d.banyan.link.v1.ConsumerFrame\x1a\x1d.banyan.link.v1.ProviderFrame(\x010\x01\x12J\n" +
 	"\aExecute\x12\x1e.banyan.link.v1.ExecuteRequest\x1a\x1f.banyan.link.v1.ExecuteResponse\x12A\n" +
-	"\x04Meet\x12\x1b.banyan.link.v1.MeetRequest\x1a\x1c.banyan.link.v1.MeetResponse\x12E\n" +
+	"\x04Meet\x12\x1b.banyan.link.v1.MeetRequest\x1a\x1c.banyan.link.v1.MeetResponse\x12J\n" +
+	"\aExplain\x12\x1e.banyan.link.v1.ExplainRequest\x1a\x1f.banyan.link.v1.ExplainResponse\x12J\n" +
+	"\aInspect\x12\x1e.banyan.link.v1.InspectRequest\x1a\x1f.banyan.link.v1.InspectResponse\x12E\n" +
 	"\x04Keep\x12\x1b.banyan.link.v1.KeepRequest\x1a\x1c.banyan.link.v1.KeepResponse(\x010\x012\xa6\x01\n" +
 	"\vJoinService\x12G\n" +
 	"\x06Redeem\x12\x1d.banyan.link.v1.RedeemRequest\x1a\x1e.banyan.link.v1.RedeemResponse\x12N\n" +
@@ -4059,7 +5028,7 @@ func file_banyan_link_v1_link_proto_rawDescGZIP() []byte {
 }
 
 var file_banyan_link_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_banyan_link_v1_link_proto_goTypes = []any{
 	(Resume)(0),              // 0: banyan.link.v1.Resume
 	(LaneKind)(0),            // 1: banyan.link.v1.LaneKind
@@ -4074,143 +5043,175 @@ var file_banyan_link_v1_link_proto_goTypes = []any{
 	(*Ack)(nil),              // 10: banyan.link.v1.Ack
 	(*Interest)(nil),         // 11: banyan.link.v1.Interest
 	(*InterestRule)(nil),     // 12: banyan.link.v1.InterestRule
-	(*JoinBulk)(nil),         // 13: banyan.link.v1.JoinBulk
-	(*WantBulk)(nil),         // 14: banyan.link.v1.WantBulk
-	(*Farewell)(nil),         // 15: banyan.link.v1.Farewell
-	(*Beat)(nil),             // 16: banyan.link.v1.Beat
-	(*Lane)(nil),             // 17: banyan.link.v1.Lane
-	(*SchemaBody)(nil),       // 18: banyan.link.v1.SchemaBody
-	(*Origin)(nil),           // 19: banyan.link.v1.Origin
-	(*Hop)(nil),              // 20: banyan.link.v1.Hop
-	(*Route)(nil),            // 21: banyan.link.v1.Route
-	(*Delta)(nil),            // 22: banyan.link.v1.Delta
-	(*Definition)(nil),       // 23: banyan.link.v1.Definition
-	(*SettingValue)(nil),     // 24: banyan.link.v1.SettingValue
-	(*Removal)(nil),          // 25: banyan.link.v1.Removal
-	(*LiveSamples)(nil),      // 26: banyan.link.v1.LiveSamples
-	(*Overlays)(nil),         // 27: banyan.link.v1.Overlays
-	(*Stale)(nil),            // 28: banyan.link.v1.Stale
-	(*ExecuteRequest)(nil),   // 29: banyan.link.v1.ExecuteRequest
-	(*Principal)(nil),        // 30: banyan.link.v1.Principal
-	(*SetOperation)(nil),     // 31: banyan.link.v1.SetOperation
-	(*CallOperation)(nil),    // 32: banyan.link.v1.CallOperation
-	(*CreateOperation)(nil),  // 33: banyan.link.v1.CreateOperation
-	(*RemoveOperation)(nil),  // 34: banyan.link.v1.RemoveOperation
-	(*ApplyOperation)(nil),   // 35: banyan.link.v1.ApplyOperation
-	(*Edit)(nil),             // 36: banyan.link.v1.Edit
-	(*ChangeOperation)(nil),  // 37: banyan.link.v1.ChangeOperation
-	(*ExecuteResponse)(nil),  // 38: banyan.link.v1.ExecuteResponse
-	(*RedeemRequest)(nil),    // 39: banyan.link.v1.RedeemRequest
-	(*ExportTerms)(nil),      // 40: banyan.link.v1.ExportTerms
-	(*RedeemResponse)(nil),   // 41: banyan.link.v1.RedeemResponse
-	(*MeetRequest)(nil),      // 42: banyan.link.v1.MeetRequest
-	(*MeetResponse)(nil),     // 43: banyan.link.v1.MeetResponse
-	(*KeepRequest)(nil),      // 44: banyan.link.v1.KeepRequest
-	(*Keeping)(nil),          // 45: banyan.link.v1.Keeping
-	(*KeepAnswer)(nil),       // 46: banyan.link.v1.KeepAnswer
-	(*KeepResponse)(nil),     // 47: banyan.link.v1.KeepResponse
-	(*KeepOffer)(nil),        // 48: banyan.link.v1.KeepOffer
-	(*RecoverRequest)(nil),   // 49: banyan.link.v1.RecoverRequest
-	(*RecoverResponse)(nil),  // 50: banyan.link.v1.RecoverResponse
-	(*modelv1.Epoch)(nil),    // 51: banyan.model.v1.Epoch
-	(*modelv1.Chain)(nil),    // 52: banyan.model.v1.Chain
-	(*modelv1.Error)(nil),    // 53: banyan.model.v1.Error
-	(*modelv1.Value)(nil),    // 54: banyan.model.v1.Value
-	(*modelv1.Samples)(nil),  // 55: banyan.model.v1.Samples
-	(*modelv1.Position)(nil), // 56: banyan.model.v1.Position
-	(*modelv1.Argument)(nil), // 57: banyan.model.v1.Argument
-	(modelv1.Right)(0),       // 58: banyan.model.v1.Right
+	(*Permit)(nil),           // 13: banyan.link.v1.Permit
+	(*Freshness)(nil),        // 14: banyan.link.v1.Freshness
+	(*HopFreshness)(nil),     // 15: banyan.link.v1.HopFreshness
+	(*LaneLag)(nil),          // 16: banyan.link.v1.LaneLag
+	(*JoinBulk)(nil),         // 17: banyan.link.v1.JoinBulk
+	(*WantBulk)(nil),         // 18: banyan.link.v1.WantBulk
+	(*Farewell)(nil),         // 19: banyan.link.v1.Farewell
+	(*Beat)(nil),             // 20: banyan.link.v1.Beat
+	(*Lane)(nil),             // 21: banyan.link.v1.Lane
+	(*SchemaBody)(nil),       // 22: banyan.link.v1.SchemaBody
+	(*Origin)(nil),           // 23: banyan.link.v1.Origin
+	(*Hop)(nil),              // 24: banyan.link.v1.Hop
+	(*Route)(nil),            // 25: banyan.link.v1.Route
+	(*Delta)(nil),            // 26: banyan.link.v1.Delta
+	(*Definition)(nil),       // 27: banyan.link.v1.Definition
+	(*SettingValue)(nil),     // 28: banyan.link.v1.SettingValue
+	(*Removal)(nil),          // 29: banyan.link.v1.Removal
+	(*LiveSamples)(nil),      // 30: banyan.link.v1.LiveSamples
+	(*Overlays)(nil),         // 31: banyan.link.v1.Overlays
+	(*Stale)(nil),            // 32: banyan.link.v1.Stale
+	(*ExecuteRequest)(nil),   // 33: banyan.link.v1.ExecuteRequest
+	(*Principal)(nil),        // 34: banyan.link.v1.Principal
+	(*SetOperation)(nil),     // 35: banyan.link.v1.SetOperation
+	(*CallOperation)(nil),    // 36: banyan.link.v1.CallOperation
+	(*CreateOperation)(nil),  // 37: banyan.link.v1.CreateOperation
+	(*RemoveOperation)(nil),  // 38: banyan.link.v1.RemoveOperation
+	(*ApplyOperation)(nil),   // 39: banyan.link.v1.ApplyOperation
+	(*Edit)(nil),             // 40: banyan.link.v1.Edit
+	(*ChangeOperation)(nil),  // 41: banyan.link.v1.ChangeOperation
+	(*ExecuteResponse)(nil),  // 42: banyan.link.v1.ExecuteResponse
+	(*RedeemRequest)(nil),    // 43: banyan.link.v1.RedeemRequest
+	(*ExportTerms)(nil),      // 44: banyan.link.v1.ExportTerms
+	(*RedeemResponse)(nil),   // 45: banyan.link.v1.RedeemResponse
+	(*MeetRequest)(nil),      // 46: banyan.link.v1.MeetRequest
+	(*MeetResponse)(nil),     // 47: banyan.link.v1.MeetResponse
+	(*KeepRequest)(nil),      // 48: banyan.link.v1.KeepRequest
+	(*Keeping)(nil),          // 49: banyan.link.v1.Keeping
+	(*KeepAnswer)(nil),       // 50: banyan.link.v1.KeepAnswer
+	(*KeepResponse)(nil),     // 51: banyan.link.v1.KeepResponse
+	(*KeepOffer)(nil),        // 52: banyan.link.v1.KeepOffer
+	(*RecoverRequest)(nil),   // 53: banyan.link.v1.RecoverRequest
+	(*RecoverResponse)(nil),  // 54: banyan.link.v1.RecoverResponse
+	(*ExplainRequest)(nil),   // 55: banyan.link.v1.ExplainRequest
+	(*ExplainResponse)(nil),  // 56: banyan.link.v1.ExplainResponse
+	(*ExplainedHop)(nil),     // 57: banyan.link.v1.ExplainedHop
+	(*InspectRequest)(nil),   // 58: banyan.link.v1.InspectRequest
+	(*InspectResponse)(nil),  // 59: banyan.link.v1.InspectResponse
+	(*InspectedExport)(nil),  // 60: banyan.link.v1.InspectedExport
+	(*modelv1.Epoch)(nil),    // 61: banyan.model.v1.Epoch
+	(*modelv1.Chain)(nil),    // 62: banyan.model.v1.Chain
+	(*modelv1.Error)(nil),    // 63: banyan.model.v1.Error
+	(*modelv1.Value)(nil),    // 64: banyan.model.v1.Value
+	(*modelv1.Samples)(nil),  // 65: banyan.model.v1.Samples
+	(*modelv1.Position)(nil), // 66: banyan.model.v1.Position
+	(*modelv1.Argument)(nil), // 67: banyan.model.v1.Argument
+	(modelv1.Right)(0),       // 68: banyan.model.v1.Right
 }
 var file_banyan_link_v1_link_proto_depIdxs = []int32{
 	6,  // 0: banyan.link.v1.ConsumerFrame.hello:type_name -> banyan.link.v1.Hello
 	8,  // 1: banyan.link.v1.ConsumerFrame.known:type_name -> banyan.link.v1.Known
 	10, // 2: banyan.link.v1.ConsumerFrame.ack:type_name -> banyan.link.v1.Ack
-	16, // 3: banyan.link.v1.ConsumerFrame.beat:type_name -> banyan.link.v1.Beat
+	20, // 3: banyan.link.v1.ConsumerFrame.beat:type_name -> banyan.link.v1.Beat
 	11, // 4: banyan.link.v1.ConsumerFrame.interest:type_name -> banyan.link.v1.Interest
-	13, // 5: banyan.link.v1.ConsumerFrame.join_bulk:type_name -> banyan.link.v1.JoinBulk
-	7,  // 6: banyan.link.v1.ProviderFrame.welcome:type_name -> banyan.link.v1.Welcome
-	18, // 7: banyan.link.v1.ProviderFrame.schema:type_name -> banyan.link.v1.SchemaBody
-	22, // 8: banyan.link.v1.ProviderFrame.delta:type_name -> banyan.link.v1.Delta
-	26, // 9: banyan.link.v1.ProviderFrame.samples:type_name -> banyan.link.v1.LiveSamples
-	27, // 10: banyan.link.v1.ProviderFrame.overlays:type_name -> banyan.link.v1.Overlays
-	16, // 11: banyan.link.v1.ProviderFrame.beat:type_name -> banyan.link.v1.Beat
-	14, // 12: banyan.link.v1.ProviderFrame.want_bulk:type_name -> banyan.link.v1.WantBulk
-	15, // 13: banyan.link.v1.ProviderFrame.farewell:type_name -> banyan.link.v1.Farewell
-	4,  // 14: banyan.link.v1.ProviderFrame.bindings:type_name -> banyan.link.v1.Bindings
-	19, // 15: banyan.link.v1.Bindings.origins:type_name -> banyan.link.v1.Origin
-	5,  // 16: banyan.link.v1.Bindings.paths:type_name -> banyan.link.v1.BindingPath
-	51, // 17: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
-	52, // 18: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
-	51, // 19: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
-	52, // 20: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
-	0,  // 21: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
-	19, // 22: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
-	9,  // 23: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
-	12, // 24: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
-	53, // 25: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
-	17, // 26: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
-	1,  // 27: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
-	51, // 28: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
-	20, // 29: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
-	19, // 30: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
-	21, // 31: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
-	23, // 32: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
-	25, // 33: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
-	24, // 34: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
-	54, // 35: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
-	55, // 36: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
-	28, // 37: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
-	30, // 38: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
-	31, // 39: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
-	32, // 40: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
-	33, // 41: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
-	34, // 42: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
-	35, // 43: banyan.link.v1.ExecuteRequest.apply:type_name -> banyan.link.v1.ApplyOperation
-	54, // 44: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
-	56, // 45: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
-	57, // 46: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
-	57, // 47: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
-	56, // 48: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
-	36, // 49: banyan.link.v1.ApplyOperation.edits:type_name -> banyan.link.v1.Edit
-	33, // 50: banyan.link.v1.Edit.create:type_name -> banyan.link.v1.CreateOperation
-	37, // 51: banyan.link.v1.Edit.change:type_name -> banyan.link.v1.ChangeOperation
-	34, // 52: banyan.link.v1.Edit.remove:type_name -> banyan.link.v1.RemoveOperation
-	57, // 53: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
-	56, // 54: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
-	53, // 55: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
-	56, // 56: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
-	57, // 57: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
-	40, // 58: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
-	58, // 59: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
-	53, // 60: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
-	40, // 61: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
-	53, // 62: banyan.link.v1.MeetRequest.refused:type_name -> banyan.model.v1.Error
-	52, // 63: banyan.link.v1.MeetResponse.chain:type_name -> banyan.model.v1.Chain
-	45, // 64: banyan.link.v1.KeepRequest.keeping:type_name -> banyan.link.v1.Keeping
-	46, // 65: banyan.link.v1.KeepRequest.answer:type_name -> banyan.link.v1.KeepAnswer
-	53, // 66: banyan.link.v1.KeepAnswer.refused:type_name -> banyan.model.v1.Error
-	48, // 67: banyan.link.v1.KeepResponse.offer:type_name -> banyan.link.v1.KeepOffer
-	48, // 68: banyan.link.v1.RecoverResponse.backup:type_name -> banyan.link.v1.KeepOffer
-	53, // 69: banyan.link.v1.RecoverResponse.error:type_name -> banyan.model.v1.Error
-	2,  // 70: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
-	2,  // 71: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
-	29, // 72: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
-	42, // 73: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
-	44, // 74: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
-	39, // 75: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
-	49, // 76: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
-	3,  // 77: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
-	3,  // 78: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
-	38, // 79: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
-	43, // 80: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
-	47, // 81: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
-	41, // 82: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
-	50, // 83: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
-	77, // [77:84] is the sub-list for method output_type
-	70, // [70:77] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	17, // 5: banyan.link.v1.ConsumerFrame.join_bulk:type_name -> banyan.link.v1.JoinBulk
+	13, // 6: banyan.link.v1.ConsumerFrame.permit:type_name -> banyan.link.v1.Permit
+	7,  // 7: banyan.link.v1.ProviderFrame.welcome:type_name -> banyan.link.v1.Welcome
+	22, // 8: banyan.link.v1.ProviderFrame.schema:type_name -> banyan.link.v1.SchemaBody
+	26, // 9: banyan.link.v1.ProviderFrame.delta:type_name -> banyan.link.v1.Delta
+	30, // 10: banyan.link.v1.ProviderFrame.samples:type_name -> banyan.link.v1.LiveSamples
+	31, // 11: banyan.link.v1.ProviderFrame.overlays:type_name -> banyan.link.v1.Overlays
+	20, // 12: banyan.link.v1.ProviderFrame.beat:type_name -> banyan.link.v1.Beat
+	18, // 13: banyan.link.v1.ProviderFrame.want_bulk:type_name -> banyan.link.v1.WantBulk
+	19, // 14: banyan.link.v1.ProviderFrame.farewell:type_name -> banyan.link.v1.Farewell
+	4,  // 15: banyan.link.v1.ProviderFrame.bindings:type_name -> banyan.link.v1.Bindings
+	14, // 16: banyan.link.v1.ProviderFrame.freshness:type_name -> banyan.link.v1.Freshness
+	23, // 17: banyan.link.v1.Bindings.origins:type_name -> banyan.link.v1.Origin
+	5,  // 18: banyan.link.v1.Bindings.paths:type_name -> banyan.link.v1.BindingPath
+	61, // 19: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
+	62, // 20: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
+	61, // 21: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
+	62, // 22: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
+	0,  // 23: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
+	23, // 24: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
+	9,  // 25: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
+	12, // 26: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
+	15, // 27: banyan.link.v1.Freshness.hops:type_name -> banyan.link.v1.HopFreshness
+	24, // 28: banyan.link.v1.HopFreshness.from:type_name -> banyan.link.v1.Hop
+	24, // 29: banyan.link.v1.HopFreshness.to:type_name -> banyan.link.v1.Hop
+	16, // 30: banyan.link.v1.HopFreshness.lanes:type_name -> banyan.link.v1.LaneLag
+	1,  // 31: banyan.link.v1.LaneLag.kind:type_name -> banyan.link.v1.LaneKind
+	63, // 32: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
+	21, // 33: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
+	1,  // 34: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
+	61, // 35: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
+	24, // 36: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
+	23, // 37: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
+	25, // 38: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
+	27, // 39: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
+	29, // 40: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
+	28, // 41: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
+	64, // 42: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
+	65, // 43: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
+	32, // 44: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
+	34, // 45: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
+	35, // 46: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
+	36, // 47: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
+	37, // 48: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
+	38, // 49: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
+	39, // 50: banyan.link.v1.ExecuteRequest.apply:type_name -> banyan.link.v1.ApplyOperation
+	61, // 51: banyan.link.v1.ExecuteRequest.owner_epoch:type_name -> banyan.model.v1.Epoch
+	64, // 52: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
+	66, // 53: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
+	67, // 54: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
+	67, // 55: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
+	66, // 56: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
+	40, // 57: banyan.link.v1.ApplyOperation.edits:type_name -> banyan.link.v1.Edit
+	37, // 58: banyan.link.v1.Edit.create:type_name -> banyan.link.v1.CreateOperation
+	41, // 59: banyan.link.v1.Edit.change:type_name -> banyan.link.v1.ChangeOperation
+	38, // 60: banyan.link.v1.Edit.remove:type_name -> banyan.link.v1.RemoveOperation
+	67, // 61: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
+	66, // 62: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
+	63, // 63: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
+	66, // 64: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
+	67, // 65: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
+	44, // 66: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
+	68, // 67: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
+	63, // 68: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
+	44, // 69: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
+	63, // 70: banyan.link.v1.MeetRequest.refused:type_name -> banyan.model.v1.Error
+	62, // 71: banyan.link.v1.MeetRequest.chain:type_name -> banyan.model.v1.Chain
+	63, // 72: banyan.link.v1.MeetResponse.error:type_name -> banyan.model.v1.Error
+	62, // 73: banyan.link.v1.MeetResponse.chain:type_name -> banyan.model.v1.Chain
+	49, // 74: banyan.link.v1.KeepRequest.keeping:type_name -> banyan.link.v1.Keeping
+	50, // 75: banyan.link.v1.KeepRequest.answer:type_name -> banyan.link.v1.KeepAnswer
+	63, // 76: banyan.link.v1.KeepAnswer.refused:type_name -> banyan.model.v1.Error
+	52, // 77: banyan.link.v1.KeepResponse.offer:type_name -> banyan.link.v1.KeepOffer
+	52, // 78: banyan.link.v1.RecoverResponse.backup:type_name -> banyan.link.v1.KeepOffer
+	63, // 79: banyan.link.v1.RecoverResponse.error:type_name -> banyan.model.v1.Error
+	34, // 80: banyan.link.v1.ExplainRequest.principal:type_name -> banyan.link.v1.Principal
+	68, // 81: banyan.link.v1.ExplainRequest.right:type_name -> banyan.model.v1.Right
+	63, // 82: banyan.link.v1.ExplainResponse.error:type_name -> banyan.model.v1.Error
+	57, // 83: banyan.link.v1.ExplainResponse.hops:type_name -> banyan.link.v1.ExplainedHop
+	68, // 84: banyan.link.v1.ExplainedHop.has:type_name -> banyan.model.v1.Right
+	68, // 85: banyan.link.v1.ExplainedHop.need:type_name -> banyan.model.v1.Right
+	60, // 86: banyan.link.v1.InspectResponse.exports:type_name -> banyan.link.v1.InspectedExport
+	68, // 87: banyan.link.v1.InspectedExport.right:type_name -> banyan.model.v1.Right
+	2,  // 88: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
+	2,  // 89: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
+	33, // 90: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
+	46, // 91: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
+	55, // 92: banyan.link.v1.LinkService.Explain:input_type -> banyan.link.v1.ExplainRequest
+	58, // 93: banyan.link.v1.LinkService.Inspect:input_type -> banyan.link.v1.InspectRequest
+	48, // 94: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
+	43, // 95: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
+	53, // 96: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
+	3,  // 97: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
+	3,  // 98: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
+	42, // 99: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
+	47, // 100: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
+	56, // 101: banyan.link.v1.LinkService.Explain:output_type -> banyan.link.v1.ExplainResponse
+	59, // 102: banyan.link.v1.LinkService.Inspect:output_type -> banyan.link.v1.InspectResponse
+	51, // 103: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
+	45, // 104: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
+	54, // 105: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
+	97, // [97:106] is the sub-list for method output_type
+	88, // [88:97] is the sub-list for method input_type
+	88, // [88:88] is the sub-list for extension type_name
+	88, // [88:88] is the sub-list for extension extendee
+	0,  // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_banyan_link_v1_link_proto_init() }
@@ -4225,6 +5226,7 @@ func file_banyan_link_v1_link_proto_init() {
 		(*ConsumerFrame_Beat)(nil),
 		(*ConsumerFrame_Interest)(nil),
 		(*ConsumerFrame_JoinBulk)(nil),
+		(*ConsumerFrame_Permit)(nil),
 	}
 	file_banyan_link_v1_link_proto_msgTypes[1].OneofWrappers = []any{
 		(*ProviderFrame_Welcome)(nil),
@@ -4236,35 +5238,36 @@ func file_banyan_link_v1_link_proto_init() {
 		(*ProviderFrame_WantBulk)(nil),
 		(*ProviderFrame_Farewell)(nil),
 		(*ProviderFrame_Bindings)(nil),
+		(*ProviderFrame_Freshness)(nil),
 	}
-	file_banyan_link_v1_link_proto_msgTypes[27].OneofWrappers = []any{
+	file_banyan_link_v1_link_proto_msgTypes[31].OneofWrappers = []any{
 		(*ExecuteRequest_Set)(nil),
 		(*ExecuteRequest_Call)(nil),
 		(*ExecuteRequest_Create)(nil),
 		(*ExecuteRequest_Remove)(nil),
 		(*ExecuteRequest_Apply)(nil),
 	}
-	file_banyan_link_v1_link_proto_msgTypes[34].OneofWrappers = []any{
+	file_banyan_link_v1_link_proto_msgTypes[38].OneofWrappers = []any{
 		(*Edit_Create)(nil),
 		(*Edit_Change)(nil),
 		(*Edit_Remove)(nil),
 	}
-	file_banyan_link_v1_link_proto_msgTypes[35].OneofWrappers = []any{}
-	file_banyan_link_v1_link_proto_msgTypes[42].OneofWrappers = []any{
+	file_banyan_link_v1_link_proto_msgTypes[39].OneofWrappers = []any{}
+	file_banyan_link_v1_link_proto_msgTypes[46].OneofWrappers = []any{
 		(*KeepRequest_Keeping)(nil),
 		(*KeepRequest_Answer)(nil),
 		(*KeepRequest_Received)(nil),
 	}
-	file_banyan_link_v1_link_proto_msgTypes[45].OneofWrappers = []any{
+	file_banyan_link_v1_link_proto_msgTypes[49].OneofWrappers = []any{
 		(*KeepResponse_Offer)(nil),
 		(*KeepResponse_Chunk)(nil),
 	}
-	file_banyan_link_v1_link_proto_msgTypes[47].OneofWrappers = []any{
+	file_banyan_link_v1_link_proto_msgTypes[51].OneofWrappers = []any{
 		(*RecoverRequest_Secret)(nil),
 		(*RecoverRequest_Answer)(nil),
 		(*RecoverRequest_Kept)(nil),
 	}
-	file_banyan_link_v1_link_proto_msgTypes[48].OneofWrappers = []any{
+	file_banyan_link_v1_link_proto_msgTypes[52].OneofWrappers = []any{
 		(*RecoverResponse_Challenge)(nil),
 		(*RecoverResponse_Backup)(nil),
 		(*RecoverResponse_Chunk)(nil),
@@ -4276,7 +5279,7 @@ func file_banyan_link_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_link_v1_link_proto_rawDesc), len(file_banyan_link_v1_link_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   49,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

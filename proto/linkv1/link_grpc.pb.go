@@ -25,6 +25,8 @@ const (
 	LinkService_Bulk_FullMethodName    = "/banyan.link.v1.LinkService/Bulk"
 	LinkService_Execute_FullMethodName = "/banyan.link.v1.LinkService/Execute"
 	LinkService_Meet_FullMethodName    = "/banyan.link.v1.LinkService/Meet"
+	LinkService_Explain_FullMethodName = "/banyan.link.v1.LinkService/Explain"
+	LinkService_Inspect_FullMethodName = "/banyan.link.v1.LinkService/Inspect"
 	LinkService_Keep_FullMethodName    = "/banyan.link.v1.LinkService/Keep"
 )
 
@@ -41,6 +43,10 @@ type LinkServiceClient interface {
 	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
 	// apart. A version that does not know it is taken as it comes.
 	Meet(ctx context.Context, in *MeetRequest, opts ...grpc.CallOption) (*MeetResponse, error)
+	// What this node and those behind it decide on what somebody would do: a refusal before it happens. Each node answers for itself, and asks on.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// What this end of the link knows of it: shown beside what the other end knows, to find what is wrong.
+	Inspect(ctx context.Context, in *InspectRequest, opts ...grpc.CallOption) (*InspectResponse, error)
 	// Sealed backups of the provider, over the bulk connection: the consumer keeps them and cannot open them.
 	Keep(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[KeepRequest, KeepResponse], error)
 }
@@ -99,6 +105,26 @@ func (c *linkServiceClient) Meet(ctx context.Context, in *MeetRequest, opts ...g
 	return out, nil
 }
 
+func (c *linkServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, LinkService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *linkServiceClient) Inspect(ctx context.Context, in *InspectRequest, opts ...grpc.CallOption) (*InspectResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InspectResponse)
+	err := c.cc.Invoke(ctx, LinkService_Inspect_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *linkServiceClient) Keep(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[KeepRequest, KeepResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &LinkService_ServiceDesc.Streams[2], LinkService_Keep_FullMethodName, cOpts...)
@@ -125,6 +151,10 @@ type LinkServiceServer interface {
 	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
 	// apart. A version that does not know it is taken as it comes.
 	Meet(context.Context, *MeetRequest) (*MeetResponse, error)
+	// What this node and those behind it decide on what somebody would do: a refusal before it happens. Each node answers for itself, and asks on.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// What this end of the link knows of it: shown beside what the other end knows, to find what is wrong.
+	Inspect(context.Context, *InspectRequest) (*InspectResponse, error)
 	// Sealed backups of the provider, over the bulk connection: the consumer keeps them and cannot open them.
 	Keep(grpc.BidiStreamingServer[KeepRequest, KeepResponse]) error
 	mustEmbedUnimplementedLinkServiceServer()
@@ -148,6 +178,12 @@ func (UnimplementedLinkServiceServer) Execute(context.Context, *ExecuteRequest) 
 }
 func (UnimplementedLinkServiceServer) Meet(context.Context, *MeetRequest) (*MeetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Meet not implemented")
+}
+func (UnimplementedLinkServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedLinkServiceServer) Inspect(context.Context, *InspectRequest) (*InspectResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Inspect not implemented")
 }
 func (UnimplementedLinkServiceServer) Keep(grpc.BidiStreamingServer[KeepRequest, KeepResponse]) error {
 	return status.Error(codes.Unimplemented, "method Keep not implemented")
@@ -223,6 +259,42 @@ func _LinkService_Meet_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LinkService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LinkServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LinkService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LinkServiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LinkService_Inspect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InspectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LinkServiceServer).Inspect(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LinkService_Inspect_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LinkServiceServer).Inspect(ctx, req.(*InspectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _LinkService_Keep_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(LinkServiceServer).Keep(&grpc.GenericServerStream[KeepRequest, KeepResponse]{ServerStream: stream})
 }
@@ -244,6 +316,14 @@ var LinkService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Meet",
 			Handler:    _LinkService_Meet_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _LinkService_Explain_Handler,
+		},
+		{
+			MethodName: "Inspect",
+			Handler:    _LinkService_Inspect_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -45,6 +45,10 @@ const (
 	LinkServiceExecuteProcedure = "/banyan.link.v1.LinkService/Execute"
 	// LinkServiceMeetProcedure is the fully-qualified name of the LinkService's Meet RPC.
 	LinkServiceMeetProcedure = "/banyan.link.v1.LinkService/Meet"
+	// LinkServiceExplainProcedure is the fully-qualified name of the LinkService's Explain RPC.
+	LinkServiceExplainProcedure = "/banyan.link.v1.LinkService/Explain"
+	// LinkServiceInspectProcedure is the fully-qualified name of the LinkService's Inspect RPC.
+	LinkServiceInspectProcedure = "/banyan.link.v1.LinkService/Inspect"
 	// LinkServiceKeepProcedure is the fully-qualified name of the LinkService's Keep RPC.
 	LinkServiceKeepProcedure = "/banyan.link.v1.LinkService/Keep"
 	// JoinServiceRedeemProcedure is the fully-qualified name of the JoinService's Redeem RPC.
@@ -64,6 +68,10 @@ type LinkServiceClient interface {
 	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
 	// apart. A version that does not know it is taken as it comes.
 	Meet(context.Context, *linkv1.MeetRequest) (*linkv1.MeetResponse, error)
+	// What this node and those behind it decide on what somebody would do: a refusal before it happens. Each node answers for itself, and asks on.
+	Explain(context.Context, *linkv1.ExplainRequest) (*linkv1.ExplainResponse, error)
+	// What this end of the link knows of it: shown beside what the other end knows, to find what is wrong.
+	Inspect(context.Context, *linkv1.InspectRequest) (*linkv1.InspectResponse, error)
 	// Sealed backups of the provider, over the bulk connection: the consumer keeps them and cannot open them.
 	Keep(context.Context) (*connect.BidiStreamForClientSimple[linkv1.KeepRequest, linkv1.KeepResponse], error)
 }
@@ -103,6 +111,18 @@ func NewLinkServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(linkServiceMethods.ByName("Meet")),
 			connect.WithClientOptions(opts...),
 		),
+		explain: connect.NewClient[linkv1.ExplainRequest, linkv1.ExplainResponse](
+			httpClient,
+			baseURL+LinkServiceExplainProcedure,
+			connect.WithSchema(linkServiceMethods.ByName("Explain")),
+			connect.WithClientOptions(opts...),
+		),
+		inspect: connect.NewClient[linkv1.InspectRequest, linkv1.InspectResponse](
+			httpClient,
+			baseURL+LinkServiceInspectProcedure,
+			connect.WithSchema(linkServiceMethods.ByName("Inspect")),
+			connect.WithClientOptions(opts...),
+		),
 		keep: connect.NewClient[linkv1.KeepRequest, linkv1.KeepResponse](
 			httpClient,
 			baseURL+LinkServiceKeepProcedure,
@@ -118,6 +138,8 @@ type linkServiceClient struct {
 	bulk    *connect.Client[linkv1.ConsumerFrame, linkv1.ProviderFrame]
 	execute *connect.Client[linkv1.ExecuteRequest, linkv1.ExecuteResponse]
 	meet    *connect.Client[linkv1.MeetRequest, linkv1.MeetResponse]
+	explain *connect.Client[linkv1.ExplainRequest, linkv1.ExplainResponse]
+	inspect *connect.Client[linkv1.InspectRequest, linkv1.InspectResponse]
 	keep    *connect.Client[linkv1.KeepRequest, linkv1.KeepResponse]
 }
 
@@ -149,6 +171,24 @@ func (c *linkServiceClient) Meet(ctx context.Context, req *linkv1.MeetRequest) (
 	return nil, err
 }
 
+// Explain calls banyan.link.v1.LinkService.Explain.
+func (c *linkServiceClient) Explain(ctx context.Context, req *linkv1.ExplainRequest) (*linkv1.ExplainResponse, error) {
+	response, err := c.explain.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Inspect calls banyan.link.v1.LinkService.Inspect.
+func (c *linkServiceClient) Inspect(ctx context.Context, req *linkv1.InspectRequest) (*linkv1.InspectResponse, error) {
+	response, err := c.inspect.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Keep calls banyan.link.v1.LinkService.Keep.
 func (c *linkServiceClient) Keep(ctx context.Context) (*connect.BidiStreamForClientSimple[linkv1.KeepRequest, linkv1.KeepResponse], error) {
 	return c.keep.CallBidiStreamSimple(ctx)
@@ -165,6 +205,10 @@ type LinkServiceHandler interface {
 	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
 	// apart. A version that does not know it is taken as it comes.
 	Meet(context.Context, *linkv1.MeetRequest) (*linkv1.MeetResponse, error)
+	// What this node and those behind it decide on what somebody would do: a refusal before it happens. Each node answers for itself, and asks on.
+	Explain(context.Context, *linkv1.ExplainRequest) (*linkv1.ExplainResponse, error)
+	// What this end of the link knows of it: shown beside what the other end knows, to find what is wrong.
+	Inspect(context.Context, *linkv1.InspectRequest) (*linkv1.InspectResponse, error)
 	// Sealed backups of the provider, over the bulk connection: the consumer keeps them and cannot open them.
 	Keep(context.Context, *connect.BidiStream[linkv1.KeepRequest, linkv1.KeepResponse]) error
 }
@@ -200,6 +244,18 @@ func NewLinkServiceHandler(svc LinkServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(linkServiceMethods.ByName("Meet")),
 		connect.WithHandlerOptions(opts...),
 	)
+	linkServiceExplainHandler := connect.NewUnaryHandlerSimple(
+		LinkServiceExplainProcedure,
+		svc.Explain,
+		connect.WithSchema(linkServiceMethods.ByName("Explain")),
+		connect.WithHandlerOptions(opts...),
+	)
+	linkServiceInspectHandler := connect.NewUnaryHandlerSimple(
+		LinkServiceInspectProcedure,
+		svc.Inspect,
+		connect.WithSchema(linkServiceMethods.ByName("Inspect")),
+		connect.WithHandlerOptions(opts...),
+	)
 	linkServiceKeepHandler := connect.NewBidiStreamHandler(
 		LinkServiceKeepProcedure,
 		svc.Keep,
@@ -216,6 +272,10 @@ func NewLinkServiceHandler(svc LinkServiceHandler, opts ...connect.HandlerOption
 			linkServiceExecuteHandler.ServeHTTP(w, r)
 		case LinkServiceMeetProcedure:
 			linkServiceMeetHandler.ServeHTTP(w, r)
+		case LinkServiceExplainProcedure:
+			linkServiceExplainHandler.ServeHTTP(w, r)
+		case LinkServiceInspectProcedure:
+			linkServiceInspectHandler.ServeHTTP(w, r)
 		case LinkServiceKeepProcedure:
 			linkServiceKeepHandler.ServeHTTP(w, r)
 		default:
@@ -241,6 +301,14 @@ func (UnimplementedLinkServiceHandler) Execute(context.Context, *linkv1.ExecuteR
 
 func (UnimplementedLinkServiceHandler) Meet(context.Context, *linkv1.MeetRequest) (*linkv1.MeetResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.link.v1.LinkService.Meet is not implemented"))
+}
+
+func (UnimplementedLinkServiceHandler) Explain(context.Context, *linkv1.ExplainRequest) (*linkv1.ExplainResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.link.v1.LinkService.Explain is not implemented"))
+}
+
+func (UnimplementedLinkServiceHandler) Inspect(context.Context, *linkv1.InspectRequest) (*linkv1.InspectResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.link.v1.LinkService.Inspect is not implemented"))
 }
 
 func (UnimplementedLinkServiceHandler) Keep(context.Context, *connect.BidiStream[linkv1.KeepRequest, linkv1.KeepResponse]) error {
