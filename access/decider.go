@@ -74,11 +74,12 @@ func New(cfg Config) (*Decider, error) {
 
 // Entity is what a question is about: a context, or a setting, variable, function or event of it.
 type Entity struct {
-	Path   model.Path // in this node's tree
-	Kind   string     // the context's kind; of one that is to be created, the kind it shall have; empty where there is none
-	Name   string     // empty for the context itself
-	Secret bool       // as the schema says
-	Local  bool       // as the schema says
+	Path   model.Path      // in this node's tree
+	Kind   string          // the context's kind; of one that is to be created, the kind it shall have; empty where there is none
+	Name   string          // empty for the context itself
+	Sort   model.EntrySort // of what is called Name
+	Secret bool            // as the schema says
+	Local  bool            // as the schema says
 }
 
 // Question asks whether somebody may do something. What concerns many contexts (a removal with everything below, a move) is asked

@@ -10,12 +10,15 @@ import (
 type Export struct {
 	Name        string
 	Paths       []model.Pattern
-	Kinds       []string    // only contexts of these kinds; empty means every kind
-	ExceptKinds []string    // and none of these
-	Hide        []Hidden    // settings, variables, functions and events that are left out
-	Secrets     bool        // secret settings can be known of and written; their values never leave the owner in any case
-	People      bool        // users and roles can be seen, and changed where Right is administer
-	Right       model.Right // the highest, from view on
+	Kinds       []string // only contexts of these kinds; empty means every kind
+	ExceptKinds []string // and none of these
+	// Without are the sorts of entries that are left out whole: an export without functions has schemas without functions.
+	Without []model.EntrySort
+	Hide    []Hidden       // single settings, variables, functions and events that are left out
+	Events  model.Severity // events from this severity up; none given is all of them
+	Secrets bool           // secret settings can be known of and written; their values never leave the owner in any case
+	People  bool           // users and roles can be seen, and changed where Right is administer
+	Right   model.Right    // the highest, from view on
 }
 
 // Hidden names something that a context consists of, of one kind, or of every kind where Kind is empty.
@@ -52,6 +55,14 @@ func (e *Export) validate() error {
 	}
 	if n := max(len(e.Paths), len(e.Kinds), len(e.ExceptKinds), len(e.Hide)); n > MaxExportEntries {
 		return model.Errorf(model.KindInvalid, "export %s has a list of %d entries, at most %d are allowed", e.Name, n, MaxExportEntries)
+	}
+	for _, sort := range e.Without {
+		if sort < model.EntrySetting || sort > model.EntryEvent {
+			return model.Errorf(model.KindInvalid, "export %s leaves out %s: a context has settings, variables, functions and events", e.Name, sort)
+		}
+	}
+	if e.Events > model.SeverityCritical {
+		return model.Errorf(model.KindInvalid, "export %s shows events from a severity up that there is not", e.Name)
 	}
 	names := slices.Concat(e.Kinds, e.ExceptKinds)
 	for _, h := range e.Hide {

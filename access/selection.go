@@ -23,7 +23,9 @@ type part struct {
 	matchers []matcher // in the order of their text, none covered by another
 	kinds    map[string]bool
 	except   map[string]bool
+	without  [model.EntryEvent + 1]bool // by sort; unknown where any is
 	hidden   map[Hidden]bool
+	events   model.Severity
 	secrets  bool
 	people   *area // what is kept back, nil where people are included
 	key      string
@@ -34,7 +36,10 @@ func NewSelection(e Export, areas Areas) (*Selection, error) {
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
-	p := &part{kinds: set(e.Kinds), except: set(e.ExceptKinds), hidden: map[Hidden]bool{}, secrets: e.Secrets}
+	p := &part{kinds: set(e.Kinds), except: set(e.ExceptKinds), hidden: map[Hidden]bool{}, events: e.Events, secrets: e.Secrets}
+	for _, sort := range e.Without {
+		p.without[sort], p.without[model.EntryUnknown] = true, true
+	}
 	paths := minimal(e.Paths)
 	for _, pattern := range paths {
 		p.matchers = append(p.matchers, compile(pattern))
@@ -74,8 +79,19 @@ func partKey(e Export, paths []model.Pattern, people Area) string {
 	form := struct {
 		Paths, PeoplePaths                    []model.Pattern
 		Kinds, ExceptKinds, Hide, PeopleKinds []string
+		Without                               []string
+		Events                                model.Severity
 		Secrets, People                       bool
-	}{Paths: paths, Kinds: canonical(e.Kinds), ExceptKinds: canonical(e.ExceptKinds), Secrets: e.Secrets, People: e.People}
+	}{
+		Paths: paths, Kinds: canonical(e.Kinds), ExceptKinds: canonical(e.ExceptKinds), Events: max(e.Events, model.SeverityDebug),
+		Secrets: e.Secrets, People: e.People,
+	}
+	for _, sort := range e.Without {
+		if form.Without = append(form.Without, sort.String()); sort == model.EntryEvent {
+			form.Events = 0
+		}
+	}
+	form.Without = canonical(form.Without)
 	for _, h := range e.Hide {
 		form.Hide = append(form.Hide, h.Kind+":"+h.Name)
 	}
@@ -120,14 +136,28 @@ func (s *Selection) Selects(path model.Path, kind string) bool {
 	return true
 }
 
-// HidesEntity reports whether a setting, variable, function or event of a selected context is left out of its schema.
-func (s *Selection) HidesEntity(kind, name string, secret bool) bool {
+// HidesEntity reports whether a setting, variable, function or event of a selected context is left out of its schema. One of which nobody says
+// what it is, is left out as soon as anything is.
+func (s *Selection) HidesEntity(kind string, sort model.EntrySort, name string, secret bool) bool {
+	if sort > model.EntryEvent {
+		sort = model.EntryUnknown
+	}
 	for _, p := range s.parts {
-		if secret && !p.secrets || p.hidden[Hidden{"", name}] || p.hidden[Hidden{kind, name}] {
+		if p.without[sort] || secret && !p.secrets || p.hidden[Hidden{"", name}] || p.hidden[Hidden{kind, name}] {
 			return true
 		}
 	}
 	return false
+}
+
+// ShowsEvent reports whether what happened to a selected context is told. An event that does not say how much it matters is told only where all are.
+func (s *Selection) ShowsEvent(kind, name string, severity model.Severity) bool {
+	for _, p := range s.parts {
+		if p.events > model.SeverityDebug && severity < p.events {
+			return false
+		}
+	}
+	return !s.HidesEntity(kind, model.EntryEvent, name, false)
 }
 
 // MayMatchBelow reports whether something at or below path may be selected: where it is false, a walk need not descend.
@@ -154,7 +184,7 @@ func (s *Selection) And(other *Selection) *Selection {
 
 // rightOn is what the selection grants on an entity, RightNone where it is outside.
 func (s *Selection) rightOn(e *Entity) model.Right {
-	if !s.Selects(e.Path, e.Kind) || e.Name != "" && s.HidesEntity(e.Kind, e.Name, e.Secret) {
+	if !s.Selects(e.Path, e.Kind) || e.Name != "" && s.HidesEntity(e.Kind, e.Sort, e.Name, e.Secret) {
 		return model.RightNone
 	}
 	return s.right
@@ -163,7 +193,7 @@ func (s *Selection) rightOn(e *Entity) model.Right {
 // least is a right that the selection certainly grants on everything that the pattern selects; RightNone where it hides anything at all.
 func (s *Selection) least(pattern model.Pattern) model.Right {
 	for _, p := range s.parts {
-		if len(p.kinds)+len(p.except)+len(p.hidden) > 0 || !p.secrets || p.people != nil {
+		if len(p.kinds)+len(p.except)+len(p.hidden) > 0 || p.without[model.EntryUnknown] || p.events > model.SeverityDebug || !p.secrets || p.people != nil {
 			return model.RightNone
 		}
 		if !slices.ContainsFunc(p.matchers, func(m matcher) bool { return covers(m.pattern, pattern) }) {

@@ -21,9 +21,13 @@ var (
 		if rapid.Bool().Draw(t, "hides") {
 			e.Hide = []Hidden{{Kind: genKind.Draw(t, "hidden kind"), Name: "x"}}
 		}
+		e.Without = rapid.SliceOfN(rapid.SampledFrom(entrySorts[1:]), 0, 2).Draw(t, "without")
+		e.Events = model.Severity(rapid.IntRange(0, 6).Draw(t, "events"))
 		return e
 	})
 )
+
+var entrySorts = []model.EntrySort{model.EntryUnknown, model.EntrySetting, model.EntryVariable, model.EntryFunction, model.EntryEvent}
 
 // selects is the definition of an export, without anything compiled.
 func (e Export) selects(entity Entity) bool {
@@ -32,7 +36,17 @@ func (e Export) selects(entity Entity) bool {
 	hidden := func(h Hidden) bool { return h.Name == entity.Name && (h.Kind == "" || h.Kind == entity.Kind) }
 	return slices.ContainsFunc(e.Paths, func(p model.Pattern) bool { return p.Matches(entity.Path) }) &&
 		(len(e.Kinds) == 0 || slices.Contains(e.Kinds, entity.Kind)) && !slices.Contains(e.ExceptKinds, entity.Kind) && (e.People || !people) &&
-		(entity.Name == "" || !slices.ContainsFunc(e.Hide, hidden) && (e.Secrets || !entity.Secret))
+		(entity.Name == "" || !slices.ContainsFunc(e.Hide, hidden) && (e.Secrets || !entity.Secret) && e.has(entity.Sort))
+}
+
+func (e Export) has(sort model.EntrySort) bool {
+	return !slices.Contains(e.Without, sort) && (sort != model.EntryUnknown || len(e.Without) == 0)
+}
+
+// showsEvent is the definition of which events an export shows.
+func (e Export) showsEvent(entity Entity, severity model.Severity) bool {
+	return e.has(model.EntryEvent) && (e.Events <= model.SeverityDebug || severity >= e.Events) &&
+		!slices.ContainsFunc(e.Hide, func(h Hidden) bool { return h.Name == entity.Name && (h.Kind == "" || h.Kind == entity.Kind) })
 }
 
 func TestSelectionIsTheExport(t *testing.T) {
@@ -45,11 +59,17 @@ func TestSelectionIsTheExport(t *testing.T) {
 		}
 		both := sa.And(sb)
 		e := Entity{Path: genPath.Draw(t, "path"), Kind: genKind.Draw(t, "kind"), Name: rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "name"), Secret: rapid.Bool().Draw(t, "secret")}
+		e.Sort = rapid.SampledFrom(entrySorts).Draw(t, "sort")
+		severity := model.Severity(rapid.IntRange(0, 6).Draw(t, "severity"))
 		inside := func(s *Selection) bool {
-			return s.Selects(e.Path, e.Kind) && (e.Name == "" || !s.HidesEntity(e.Kind, e.Name, e.Secret))
+			return s.Selects(e.Path, e.Kind) && (e.Name == "" || !s.HidesEntity(e.Kind, e.Sort, e.Name, e.Secret))
 		}
 		if inside(sa) != a.selects(e) || inside(sb) != b.selects(e) || inside(both) != (a.selects(e) && b.selects(e)) {
 			t.Fatalf("%+v: %v, %v, both %v", e, inside(sa), inside(sb), inside(both))
+		}
+		tells := func(s *Selection) bool { return s.ShowsEvent(e.Kind, e.Name, severity) }
+		if tells(sa) != a.showsEvent(e, severity) || tells(both) != (tells(sa) && tells(sb)) {
+			t.Fatalf("an event of %+v of severity %s: %v, of both %v", e, severity, tells(sa), tells(both))
 		}
 		if inside(both) && !both.MayMatchBelow(e.Path.Parent()) {
 			t.Fatalf("a walk would stop above %s", e.Path)
@@ -57,7 +77,7 @@ func TestSelectionIsTheExport(t *testing.T) {
 		if both.Right() != min(a.Right, b.Right) {
 			t.Fatalf("the right of both is %s", both.Right())
 		}
-		if sa.Key() == sb.Key() && inside(sa) != inside(sb) {
+		if sa.Key() == sb.Key() && (inside(sa) != inside(sb) || tells(sa) != tells(sb)) {
 			t.Fatalf("equal keys, different content at %+v", e)
 		}
 		if both.Key() != sb.And(sa).Key() || both.And(sa).Key() != both.Key() || sa.And(sa).Key() != sa.Key() {
@@ -84,6 +104,8 @@ func TestKeys(t *testing.T) {
 		"kinds":   func(e *Export) { e.Kinds = []string{"x"} },
 		"except":  func(e *Export) { e.ExceptKinds = []string{"x"} },
 		"hide":    func(e *Export) { e.Hide = []Hidden{{Name: "x"}} },
+		"without": func(e *Export) { e.Without = []model.EntrySort{model.EntryFunction} },
+		"events":  func(e *Export) { e.Events = model.SeverityWarning },
 		"secrets": func(e *Export) { e.Secrets = true },
 		"people":  func(e *Export) { e.People = true },
 	} {
@@ -117,7 +139,7 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s %s: tree %v, alerts %v", test.path, test.kind, tree.Selects(path, test.kind), alerts.Selects(path, test.kind))
 		}
 	}
-	if !tree.HidesEntity("host", "password", true) || tree.HidesEntity("host", "label", false) {
+	if !tree.HidesEntity("host", model.EntrySetting, "password", true) || tree.HidesEntity("host", model.EntrySetting, "label", false) {
 		t.Error("the whole tree is to hide secrets and nothing else")
 	}
 }
@@ -130,7 +152,7 @@ func TestHiddenEntities(t *testing.T) {
 		kind, name string
 		hidden     bool
 	}{{"host", "x", true}, {"", "x", true}, {"host", "y", true}, {"alert", "y", false}, {"host", "z", false}} {
-		if s.HidesEntity(test.kind, test.name, false) != test.hidden {
+		if s.HidesEntity(test.kind, model.EntryFunction, test.name, false) != test.hidden {
 			t.Errorf("%s:%s: hidden is %v", test.kind, test.name, !test.hidden)
 		}
 	}
@@ -145,6 +167,8 @@ func TestExportsAreChecked(t *testing.T) {
 		"odd right":   func(e *Export) { e.Right = 5 },
 		"odd kind":    func(e *Export) { e.Kinds = []string{"a/b"} },
 		"odd hidden":  func(e *Export) { e.Hide = []Hidden{{Kind: "host"}} },
+		"odd sort":    func(e *Export) { e.Without = []model.EntrySort{model.EntryUnknown} },
+		"odd events":  func(e *Export) { e.Events = 7 },
 		"many hidden": func(e *Export) { e.Hide = make([]Hidden, MaxExportEntries+1) },
 	} {
 		e := good

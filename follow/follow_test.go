@@ -22,7 +22,7 @@ func (p part) Selects(path model.Path, kind string) bool {
 }
 
 func (p part) Schema(full *model.Schema) (*model.Schema, error) {
-	return proto.DeriveSchema(full, func(entry string) bool { return !strings.Contains(entry, "hidden") })
+	return proto.DeriveSchema(full, func(_ model.EntrySort, entry string) bool { return !strings.Contains(entry, "hidden") })
 }
 
 func schemaOf(t *testing.T, kind string) *model.Schema {

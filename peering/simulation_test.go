@@ -46,7 +46,7 @@ func (s shownPart) Selects(path model.Path, kind string) bool {
 }
 
 func (s shownPart) Schema(full *model.Schema) (*model.Schema, error) {
-	return proto.DeriveSchema(full, func(entry string) bool {
+	return proto.DeriveSchema(full, func(_ model.EntrySort, entry string) bool {
 		return !strings.Contains(entry, canary) && (s.only == "" || entry != "text")
 	})
 }

@@ -121,8 +121,9 @@ func fromFields(fields []model.Field) []*modelv1.Field {
 }
 
 // DeriveSchema makes the schema that shows only the entries that keep allows, from the raw bytes of the kept ones, so that what
-// this version does not know of them survives. Where everything is kept it is s itself.
-func DeriveSchema(s *model.Schema, keep func(entry string) bool) (*model.Schema, error) {
+// this version does not know of them survives. Where everything is kept it is s itself. Fields of the schema that this version does not know are
+// asked for as entries of an unknown sort, by the name that they would have, if any: what is hidden must not be shown as something newer.
+func DeriveSchema(s *model.Schema, keep func(sort model.EntrySort, entry string) bool) (*model.Schema, error) {
 	var derived []byte
 	dropped := false
 	for rest := []byte(s.Raw); len(rest) > 0; {
@@ -136,8 +137,8 @@ func DeriveSchema(s *model.Schema, keep func(entry string) bool) (*model.Schema,
 		}
 		field := rest[:n+length]
 		rest = rest[n+length:]
-		if number >= 3 && number <= 6 && kind == protowire.BytesType {
-			if name, ok := entryName(field[n:]); !ok || !keep(name) {
+		if sort, entry := entrySort(number, kind); entry {
+			if name, ok := entryName(field[n:], kind); !ok && sort != model.EntryUnknown || !keep(sort, name) {
 				dropped = true
 				continue
 			}
@@ -150,9 +151,24 @@ func DeriveSchema(s *model.Schema, keep func(entry string) bool) (*model.Schema,
 	return ToSchema(derived)
 }
 
+// entrySort says what a field of a schema is, and whether it is an entry at all, or may be one.
+func entrySort(number protowire.Number, kind protowire.Type) (sort model.EntrySort, entry bool) {
+	switch {
+	case number < 3:
+		return model.EntryUnknown, false // the kind and its description
+	case number <= 6 && kind == protowire.BytesType:
+		return model.EntrySort(number - 2), true
+	default:
+		return model.EntryUnknown, true
+	}
+}
+
 // entryName reads the name, field 1, of a length-delimited entry. Of several the last one counts, as it does for every protobuf
 // parser: what is hidden by its name must not be shown under another one.
-func entryName(field []byte) (name string, ok bool) {
+func entryName(field []byte, kind protowire.Type) (name string, ok bool) {
+	if kind != protowire.BytesType {
+		return "", false
+	}
 	entry, n := protowire.ConsumeBytes(field)
 	for n > 0 && len(entry) > 0 {
 		number, kind, m := protowire.ConsumeTag(entry)

@@ -84,7 +84,7 @@ func TestDeriveSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if same, err := DeriveSchema(full, func(string) bool { return true }); err != nil || same != full {
+	if same, err := DeriveSchema(full, func(model.EntrySort, string) bool { return true }); err != nil || same != full {
 		t.Errorf("where nothing is hidden: %v", err)
 	}
 	// What a newer version may have put in: a field of the schema, and one within an entry.
@@ -94,7 +94,9 @@ func TestDeriveSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	derived, err := DeriveSchema(full, func(entry string) bool { return entry == "cpu2" || entry == "interval" })
+	derived, err := DeriveSchema(full, func(sort model.EntrySort, entry string) bool {
+		return sort == model.EntryUnknown || entry == "cpu2" || entry == "interval"
+	})
 	if err != nil || derived.Hash == full.Hash || derived.Hash != sha256.Sum256([]byte(derived.Raw)) || derived.Kind != "host" {
 		t.Fatalf("got %+v, %v", derived, err)
 	}
@@ -112,10 +114,10 @@ func TestDeriveSchema(t *testing.T) {
 	if err != nil || full.Variables[0].Name != "hidden" {
 		t.Fatal(full, err)
 	}
-	if derived, err = DeriveSchema(full, func(entry string) bool { return entry == "shown" }); err != nil || len(derived.Variables) != 0 {
+	if derived, err = DeriveSchema(full, func(_ model.EntrySort, entry string) bool { return entry == "shown" }); err != nil || len(derived.Variables) != 0 {
 		t.Errorf("what is hidden is shown: %+v, %v", derived, err)
 	}
-	if _, err = DeriveSchema(&model.Schema{Raw: "\xff"}, func(string) bool { return true }); model.KindOf(err) != model.KindCorrupt {
+	if _, err = DeriveSchema(&model.Schema{Raw: "\xff"}, func(model.EntrySort, string) bool { return true }); model.KindOf(err) != model.KindCorrupt {
 		t.Errorf("damaged bytes: %v", err)
 	}
 }
@@ -130,7 +132,7 @@ func FuzzSchema(f *testing.F) {
 			return
 		}
 		keep := func(entry string) bool { return len(entry)%2 == 0 }
-		derived, err := DeriveSchema(s, keep)
+		derived, err := DeriveSchema(s, func(_ model.EntrySort, entry string) bool { return keep(entry) })
 		if err != nil {
 			t.Fatalf("%q was read and cannot be derived from: %v", raw, err)
 		}

@@ -236,7 +236,7 @@ func (a *api) schemaOf(who access.Principal, path model.Path, kind string) (*mod
 		if k, known := a.router.kinds[kind]; known {
 			return k.Schema, nil
 		}
-		return nil, a.router.noKind(kind)
+		return nil, a.router.noKind(who, path, kind)
 	}
 	top := path
 	for above := path.Parent(); a.router.forward.Mounted(above); above = above.Parent() {

@@ -119,6 +119,5 @@ func (a *api) readChange(who access.Principal, e *Edit, wire *apiv1.ChangeEdit) 
 
 // seesEntry reports whether an entry of a context may be known of.
 func seesEntry(d *access.Decider, who access.Principal, c *tree.Context, name string, e *entry) bool {
-	entity := access.Entity{Path: c.Path, Kind: c.Schema.Kind, Name: name, Secret: e.secret, Local: e.local}
-	return d.Decide(access.Question{Principal: who, Entity: entity, Need: model.RightView}).Allowed
+	return d.Decide(access.Question{Principal: who, Entity: e.entity(c, name), Need: model.RightView}).Allowed
 }

@@ -173,7 +173,7 @@ func (e *exporter) tell(c *tree.Context) error {
 
 // maySet reports whether the caller may set a setting: whether a secret is set is told to no one else.
 func (e *exporter) maySet(c *tree.Context, d *model.Setting) bool {
-	entity := access.Entity{Path: c.Path, Kind: c.Schema.Kind, Name: d.Name, Secret: d.Secret, Local: d.Local}
+	entity := access.Entity{Path: c.Path, Kind: c.Schema.Kind, Name: d.Name, Sort: model.EntrySetting, Secret: d.Secret, Local: d.Local}
 	return e.decider.Decide(access.Question{Principal: e.who, Entity: entity, Need: d.Right, Acting: true}).Allowed
 }
 

@@ -37,8 +37,7 @@ func (a *api) read(who access.Principal, op string, address model.Address) (mode
 	if !there {
 		return model.Reading{}, access.NotFound(op, address)
 	}
-	entity := access.Entity{Path: c.Path, Kind: c.Schema.Kind, Name: address.Name, Secret: e.secret, Local: e.local}
-	if err := a.router.decide(who, entity, model.RightView, false).Err(op, address); err != nil {
+	if err := a.router.decide(who, e.entity(&c, address.Name), model.RightView, false).Err(op, address); err != nil {
 		return model.Reading{}, err
 	}
 	reading, there := a.node.tree.Read(address)

@@ -67,13 +67,13 @@ func (r *Router) auditDecision(who access.Principal, q *Request) string {
 		if !known {
 			return "nothing is there"
 		}
-		entity.Secret, entity.Local, need = e.secret, e.local, e.right
+		entity.Sort, entity.Secret, entity.Local, need = e.sort, e.secret, e.local, e.right
 	case OpCall:
 		at := c.Schema.FunctionIndex(q.Name)
 		if at < 0 {
 			return "nothing is there"
 		}
-		entity.Local, need = c.Schema.Functions[at].Local, c.Schema.Functions[at].Right
+		entity.Sort, entity.Local, need = model.EntryFunction, c.Schema.Functions[at].Local, c.Schema.Functions[at].Right
 	}
 	return r.decide(who, entity, need, true).Explain()
 }

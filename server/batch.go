@@ -198,7 +198,7 @@ func (b *batch) mayChange(one *Request, e *Edit, c *tree.Context) error {
 			return about(err, one.Op.String(), at)
 		}
 		switch {
-		case !found.setting:
+		case found.sort != model.EntrySetting:
 			return &model.Error{Kind: model.KindUnsupported, Name: a.Name, Detail: "a variable is not part of a batch", Remedy: "set it by itself"}
 		case slices.ContainsFunc(e.Settings[:i], func(other model.Argument) bool { return other.Name == a.Name }):
 			return model.Errorf(model.KindInvalid, "setting %s is given twice", a.Name)

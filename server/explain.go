@@ -80,14 +80,14 @@ func declare(c *tree.Context, name string, entity *access.Entity) (model.Right, 
 		return model.RightView, true
 	}
 	if e, known := settable(c.Schema, name); known {
-		entity.Secret, entity.Local = e.secret, e.local
+		entity.Sort, entity.Secret, entity.Local = e.sort, e.secret, e.local
 		if !e.write {
 			return model.RightView, true
 		}
 		return e.right, true
 	}
 	if i := c.Schema.FunctionIndex(name); i >= 0 {
-		entity.Local = c.Schema.Functions[i].Local
+		entity.Sort, entity.Local = model.EntryFunction, c.Schema.Functions[i].Local
 		return c.Schema.Functions[i].Right, true
 	}
 	return model.RightNone, false

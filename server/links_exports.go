@@ -17,7 +17,9 @@ func (s selection) Schema(full *model.Schema) (*model.Schema, error) {
 	for i := range full.Settings {
 		secret[full.Settings[i].Name] = full.Settings[i].Secret
 	}
-	return proto.DeriveSchema(full, func(entry string) bool { return !s.HidesEntity(full.Kind, entry, secret[entry]) })
+	return proto.DeriveSchema(full, func(sort model.EntrySort, entry string) bool {
+		return !s.HidesEntity(full.Kind, sort, entry, sort == model.EntrySetting && secret[entry])
+	})
 }
 
 // viewOf is the view of a provider's link. Exports of equal content share one.
@@ -92,6 +94,12 @@ func readExport(name string, setting func(string) model.Value) (access.Export, m
 	root, err := model.ParsePath(setting(settingRoot).Text())
 	if err != nil {
 		return e, model.Root, err
+	}
+	if err := readEntities(&e, setting); err != nil {
+		return e, root, err
+	}
+	if err := applyPreset(&e, setting); err != nil {
+		return e, root, err
 	}
 	_, err = access.NewSelection(e, access.Areas{})
 	return e, root, err

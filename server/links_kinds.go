@@ -131,7 +131,7 @@ var linkSchema = model.Schema{
 
 var exportSchema = model.Schema{
 	Kind: KindExport, Description: "What is shown over a link, and up to which right it may be acted on.",
-	Settings: []model.Setting{
+	Settings: slices.Concat([]model.Setting{
 		{Name: settingLink, Type: model.TypeString, Right: model.RightAdminister, Description: "Name of the link."},
 		{Name: settingPaths, Type: model.TypeString, Default: model.String("/**"), Right: model.RightAdminister, Description: "Patterns, separated by commas."},
 		{Name: settingRight, Type: model.TypeString, Default: model.String("view"), Right: model.RightAdminister, Description: "view, operate, configure or administer."},
@@ -140,7 +140,7 @@ var exportSchema = model.Schema{
 		{Name: settingExceptKinds, Type: model.TypeString, Right: model.RightAdminister, Description: "No contexts of these kinds."},
 		{Name: settingSecrets, Type: model.TypeBool, Default: model.Bool(false), Right: model.RightAdminister, Description: "Whether secret settings can be known of and written."},
 		{Name: settingPeople, Type: model.TypeBool, Default: model.Bool(false), Right: model.RightAdminister, Description: "Whether users and roles are shown."},
-	},
+	}, entitySettings),
 }
 
 var mountSchema = model.Schema{

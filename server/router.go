@@ -132,24 +132,29 @@ func (r *Router) look(who access.Principal, op string, at model.Address) (tree.C
 
 // entry is a setting, a variable or a function that a request is about.
 type entry struct {
-	index   int
-	setting bool
-	typ     model.Type
-	right   model.Right
-	secret  bool
-	local   bool
-	write   bool // it can be set
+	index  int
+	sort   model.EntrySort
+	typ    model.Type
+	right  model.Right
+	secret bool
+	local  bool
+	write  bool // it can be set
+}
+
+// entity is what the decider is asked about.
+func (e *entry) entity(c *tree.Context, name string) access.Entity {
+	return access.Entity{Path: c.Path, Kind: c.Schema.Kind, Name: name, Sort: e.sort, Secret: e.secret, Local: e.local}
 }
 
 // settable finds the setting or variable called name.
 func settable(s *model.Schema, name string) (entry, bool) {
 	if i := s.SettingIndex(name); i >= 0 {
 		d := &s.Settings[i]
-		return entry{i, true, d.Type, d.Right, d.Secret, d.Local, true}, true
+		return entry{i, model.EntrySetting, d.Type, d.Right, d.Secret, d.Local, true}, true
 	}
 	if i := s.VariableIndex(name); i >= 0 {
 		d := &s.Variables[i]
-		return entry{i, false, d.Type, d.Right, false, false, d.Writable}, true
+		return entry{i, model.EntryVariable, d.Type, d.Right, false, false, d.Writable}, true
 	}
 	return entry{}, false
 }
@@ -157,7 +162,7 @@ func settable(s *model.Schema, name string) (entry, bool) {
 // may decides on an entry of a context that may be seen: first whether it may be known of, then whether it may be acted on.
 func (r *Router) may(who access.Principal, op Op, c *tree.Context, name string, e *entry) error {
 	at := model.Address{Path: c.Path, Name: name}
-	entity := access.Entity{Path: c.Path, Kind: c.Schema.Kind, Name: name, Secret: e.secret, Local: e.local}
+	entity := e.entity(c, name)
 	if err := r.decide(who, entity, model.RightView, false).Err(op.String(), at); err != nil {
 		return err
 	}

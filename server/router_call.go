@@ -23,7 +23,7 @@ func (r *Router) call(ctx context.Context, who access.Principal, q *Request) (Re
 		return Response{}, access.NotFound(q.Op.String(), q.address())
 	}
 	f := &c.Schema.Functions[at]
-	if err := r.may(who, q.Op, &c, q.Name, &entry{right: f.Right, local: f.Local, write: true}); err != nil {
+	if err := r.may(who, q.Op, &c, q.Name, &entry{sort: model.EntryFunction, right: f.Right, local: f.Local, write: true}); err != nil {
 		return Response{}, err
 	}
 	if err := checkFields(f.Parameters, q.Arguments); err != nil {

@@ -38,11 +38,11 @@ func (r *Router) mayCreate(who access.Principal, q *Request) error {
 	return nil
 }
 
-// noKind refuses a kind that this node does not know, and names those that it makes contexts of.
-func (r *Router) noKind(kind string) error {
+// noKind refuses a kind that this node does not know, and names one like it that who asks may know of.
+func (r *Router) noKind(who access.Principal, at model.Path, kind string) error {
 	var there []string
 	for name, k := range r.kinds {
-		if !k.Fixed {
+		if !k.Fixed && r.decide(who, access.Entity{Path: at, Kind: name}, model.RightView, false).Allowed {
 			there = append(there, name)
 		}
 	}
@@ -54,7 +54,7 @@ func (r *Router) noKind(kind string) error {
 func (r *Router) proposeCreate(ctx context.Context, who access.Principal, q *Request) (*Proposal, error) {
 	kind, known := r.kinds[q.Kind]
 	if !known {
-		return nil, r.noKind(q.Kind)
+		return nil, r.noKind(who, q.Path, q.Kind)
 	}
 	if kind.Fixed {
 		return nil, model.Errorf(model.KindUnsupported, "contexts of the kind %s are made by the node itself", q.Kind)
@@ -102,7 +102,7 @@ func (r *Router) checkSettings(who access.Principal, q *Request, schema *model.S
 		at := schema.SettingIndex(a.Name)
 		switch {
 		case at < 0:
-			return model.Errorf(model.KindInvalid, "the kind %s has no setting %q", q.Kind, a.Name)
+			return noSetting(q.Kind, a.Name)
 		case seen[a.Name]:
 			return model.Errorf(model.KindInvalid, "setting %s is given twice", a.Name)
 		case !a.Value.IsNone() && a.Value.Type() != schema.Settings[at].Type:
@@ -110,12 +110,20 @@ func (r *Router) checkSettings(who access.Principal, q *Request, schema *model.S
 		}
 		seen[a.Name] = true
 		d := &schema.Settings[at]
-		entity := access.Entity{Path: q.Path, Kind: q.Kind, Name: a.Name, Secret: d.Secret, Local: d.Local}
-		if err := r.decide(who, entity, d.Right, true).Err(q.Op.String(), model.Address{Path: q.Path, Name: a.Name}); err != nil {
+		entity := access.Entity{Path: q.Path, Kind: q.Kind, Name: a.Name, Sort: model.EntrySetting, Secret: d.Secret, Local: d.Local}
+		decision := r.decide(who, entity, d.Right, true)
+		if !decision.Visible {
+			return noSetting(q.Kind, a.Name) // hidden and absent are the same words
+		}
+		if err := decision.Err(q.Op.String(), model.Address{Path: q.Path, Name: a.Name}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func noSetting(kind, name string) error {
+	return model.Errorf(model.KindInvalid, "the kind %s has no setting %q", kind, name)
 }
 
 // checkPlace refuses a place below a context whose inside is its own business, and one that is kept for a mount whose node has not joined yet.

@@ -34,7 +34,7 @@ func (r *Router) set(ctx context.Context, who access.Principal, q *Request) (Res
 	case !own(&c):
 		shown := func(s *Response) bool { return s.Revision.IsZero() || r.reached(q.Path, s.Revision) }
 		return r.handOn(ctx, who, q, shown)
-	case e.setting:
+	case e.sort == model.EntrySetting:
 		return r.setSetting(ctx, who, q, &c)
 	}
 	return r.once(ctx, who, q, q.drawn, false, func() ([]model.Argument, error) {
@@ -48,11 +48,11 @@ func (r *Router) set(ctx context.Context, who access.Principal, q *Request) (Res
 
 func checkSet(q *Request, e *entry) error {
 	switch {
-	case q.Value.IsNone() && !e.setting:
+	case q.Value.IsNone() && e.sort != model.EntrySetting:
 		return model.Errorf(model.KindInvalid, "a variable is set to a value, a %s", e.typ)
 	case !q.Value.IsNone() && q.Value.Type() != e.typ:
 		return model.Errorf(model.KindInvalid, "it is a %s, not a %s", e.typ, q.Value.Type())
-	case !q.Expected.IsZero() && !e.setting:
+	case !q.Expected.IsZero() && e.sort != model.EntrySetting:
 		return model.Errorf(model.KindInvalid, "a variable has no revision to be expected")
 	}
 	return nil
