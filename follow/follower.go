@@ -101,6 +101,7 @@ type Entry struct {
 	Schema  *model.Schema // as shown
 	Setting []Setting     // those that are set and shown
 	Defined uint64        // change number that gave it this identity and schema
+	Extra   string        // of the context; none where a part of the context is hidden, since nobody here can say what it tells
 }
 
 // Setting is the value of the setting at an index of the shown schema.
@@ -187,6 +188,9 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 	}
 	below, _ := v.Root.Below(c.Path)
 	entry := Entry{Context: *c, Path: below, Schema: m.schema, Defined: m.definedAt}
+	if m.schema == m.full {
+		entry.Extra = c.Extra
+	}
 	for i := range c.Settings {
 		definition := &m.full.Settings[i]
 		if c.Settings[i].IsNone() || definition.Secret {
@@ -198,7 +202,7 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 	}
 	if k, compared := f.known[below]; compared {
 		delete(f.known, below)
-		if k.ID == c.ID && k.Version == c.Version && k.Content == Content(c.Label, m.schema.Hash, entry.Setting, c.Route) {
+		if k.ID == c.ID && k.Version == c.Version && k.Content == Content(c.Label, m.schema.Hash, entry.Setting, c.Route, entry.Extra) {
 			return
 		}
 		if k.ID != c.ID {

@@ -169,7 +169,7 @@ func (c *entryCheck) add(sort, name string, t Type) {
 	if err := CheckName(name); err != nil {
 		c.fail("%s: %w", sort, err)
 	}
-	if t == TypeNone || t > TypeTable {
+	if t == TypeNone {
 		c.fail("%s %s: a value cannot have the type %s", sort, name, t)
 	}
 	if c.seen[name] {

@@ -31,7 +31,7 @@ func TestSchemaValidate(t *testing.T) {
 		"setting name":       func(s *Schema) { s.Settings[0].Name = "" },
 		"setting type":       func(s *Schema) { s.Settings[1].Type = TypeNone },
 		"default type":       func(s *Schema) { s.Settings[1].Default = Int64(1) },
-		"variable type":      func(s *Schema) { s.Variables[0].Type = TypeTable + 1 },
+		"variable type":      func(s *Schema) { s.Variables[0].Type = TypeNone },
 		"variable like set":  func(s *Schema) { s.Variables[0].Name = "plain" },
 		"function name":      func(s *Schema) { s.Functions[0].Name = strings.Repeat("x", 256) },
 		"function twice":     func(s *Schema) { s.Functions = append(s.Functions, s.Functions[0]) },

@@ -23,6 +23,7 @@ const (
 	TypeDuration Type = 7
 	TypeRef      Type = 8 // names a context or something of it
 	TypeTable    Type = 9 // typed columns, records
+	// What is greater is a type of a later version: its values are kept and passed on as they came.
 )
 
 var typeNames = [...]string{"none", "bool", "int64", "float64", "string", "bytes", "time", "duration", "ref", "table"}
@@ -50,6 +51,9 @@ func (t Type) IsScalar() bool {
 	return t <= TypeFloat64 || t == TypeTime || t == TypeDuration
 }
 
+// IsLater reports whether this is a type of a later version, of whose values nothing is known but their bytes.
+func (t Type) IsLater() bool { return t > TypeTable }
+
 // MaxValueBytes bounds a string, bytes or a whole table.
 const MaxValueBytes = 1 << 20
 
@@ -57,7 +61,7 @@ const MaxValueBytes = 1 << 20
 type Value struct {
 	kind  Type
 	bits  uint64 // scalars
-	text  string // string, bytes, and a ref as its text
+	text  string // string, bytes, a ref as its text, and the bytes of a later type
 	table *Table
 }
 
@@ -106,6 +110,23 @@ func TableValue(t *Table) Value {
 		t = &Table{}
 	}
 	return Value{kind: TypeTable, table: t}
+}
+
+// Later makes a value of a type that this version does not know from its bytes on the wire, with the tags of their fields; for a known type it is no
+// value.
+func Later(t Type, wire []byte) Value {
+	if !t.IsLater() {
+		return Value{}
+	}
+	return Value{kind: t, text: string(wire)}
+}
+
+// Wire is what Later was made from.
+func (v Value) Wire() []byte {
+	if !v.kind.IsLater() {
+		return nil
+	}
+	return []byte(v.text)
 }
 
 // Scalar makes a value of a scalar type from its 64 bits, as Bits returned them; for other types it is no value.
@@ -250,7 +271,7 @@ func (t *Table) Validate() error {
 		if err := CheckName(c.Name); err != nil {
 			return invalidf("table column %d: %w", i+1, err)
 		}
-		if c.Type == TypeNone || c.Type >= TypeTable {
+		if c.Type == TypeNone || c.Type == TypeTable {
 			return invalidf("table column %s has the type %s, which a cell cannot have", c.Name, c.Type)
 		}
 		if slices.ContainsFunc(t.Columns[:i], func(other Column) bool { return other.Name == c.Name }) {

@@ -22,6 +22,7 @@ import (
 //	ref       "/sites/berlin:state"         or "outside"
 //	table     {"columns":[{"name":"n","type":"int64"}],"rows":[["1"],[null]]}
 //	none      null
+//	type-10   "UAE="                        of a later version: base64 of its bytes; it can be read and not written
 
 // AppendJSON appends the JSON form of the value without its type.
 func (v Value) AppendJSON(to []byte) []byte {
@@ -37,17 +38,17 @@ func (v Value) AppendJSON(to []byte) []byte {
 	case TypeString, TypeRef:
 		return appendText(to, v.text)
 	case TypeBytes:
-		to = append(to, '"')
-		to = base64.StdEncoding.AppendEncode(to, []byte(v.text))
-		return append(to, '"')
+		return base64Text(to, v.text)
 	case TypeTime:
 		return appendText(to, v.Time().String())
 	case TypeDuration:
 		return appendText(to, v.Duration().String())
 	case TypeTable:
 		return v.table.appendJSON(to)
-	default:
+	case TypeNone:
 		return append(to, "null"...)
+	default:
+		return base64Text(to, v.text)
 	}
 }
 
@@ -68,6 +69,12 @@ func appendFloat(to []byte, f float64) []byte {
 		format = 'e'
 	}
 	return strconv.AppendFloat(to, f, format, -1, 64)
+}
+
+func base64Text(to []byte, s string) []byte {
+	to = append(to, '"')
+	to = base64.StdEncoding.AppendEncode(to, []byte(s))
+	return append(to, '"')
 }
 
 func appendText(to []byte, s string) []byte {

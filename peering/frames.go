@@ -86,6 +86,7 @@ func (b *deltaBuilder) define(e *follow.Entry) {
 	for _, s := range e.Setting {
 		d.Settings = append(d.Settings, &linkv1.SettingValue{Index: uint32(s.Index), Value: proto.FromValue(s.Value)})
 	}
+	d.ProtoReflect().SetUnknown([]byte(e.Extra))
 	b.bytes += pb.Size(d) + 4
 	b.delta.Definitions = append(b.delta.Definitions, d)
 }

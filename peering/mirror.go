@@ -29,6 +29,7 @@ type Row struct {
 	Change   uint64 // provider's change number
 	Local    uint64 // this node's change number
 	Route    tree.Route
+	Extra    string // what a later version told of it beside all this, passed on as it came
 }
 
 // Keeper keeps what is mirrored, behind and in batches; it is a cache, and losing it costs a comparison. It must not block.

@@ -231,9 +231,16 @@ func (m *Mirror) readDefinition(delta *linkv1.Delta, wire *linkv1.Definition, or
 	}
 	row := &Row{
 		ID: id, Path: path, Label: cleanText(wire.GetLabel()), Schema: schema, Version: version, Change: wire.GetChange(), Route: routes[wire.GetRoute()],
+		Extra: string(wire.ProtoReflect().GetUnknown()),
+	}
+	if len(row.Extra) > mostExtra {
+		return nil, model.Errorf(model.KindExhausted, "received a context with %d bytes that this version does not know, at most %d are passed on", len(row.Extra), mostExtra)
 	}
 	return row, m.readSettings(row, wire.GetSettings())
 }
+
+// mostExtra bounds what is passed on of a context without being understood.
+const mostExtra = 64 << 10
 
 func (m *Mirror) readSettings(row *Row, settings []*linkv1.SettingValue) error {
 	for _, s := range settings {
@@ -299,7 +306,7 @@ func (m *Mirror) take(r *reading, row *Row, defined uint64) {
 	m.newest = max(m.newest, row.Change)
 	c.path, c.version, c.schema, c.defined, c.content = row.Path, row.Version, row.Schema, defined, m.content(row)
 	r.puts = append(r.puts, tree.Put{
-		ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route,
+		ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route, Extra: row.Extra,
 	})
 	r.rows = append(r.rows, *row)
 }

@@ -119,7 +119,7 @@ func (m *Mirror) content(row *Row) uint64 {
 			settings = append(settings, follow.Setting{Index: i, Value: m.relative(value)})
 		}
 	}
-	return follow.Content(row.Label, row.Schema.Hash, settings, row.Route[min(1, len(row.Route)):])
+	return follow.Content(row.Label, row.Schema.Hash, settings, row.Route[min(1, len(row.Route)):], row.Extra)
 }
 
 // local translates a reference from below the export's root to below the mount.

@@ -11,6 +11,7 @@ import (
 	"banyan/tree"
 
 	pb "google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // everything selects all that there is.
@@ -88,8 +89,9 @@ type wire struct {
 	removals    []string
 	samples     int
 	bytes       int
-	paused      bool   // nothing crosses from the provider
-	crossed     func() // called after each frame of the provider
+	paused      bool                 // nothing crosses from the provider
+	crossed     func()               // called after each frame of the provider
+	version1    *protoregistry.Files // the consumer speaks version 1, which knows these messages
 }
 
 const testBeat = 2 * time.Second
@@ -123,6 +125,9 @@ func (w *wire) settle() {
 		w.consumer.Tick(w.now)
 		for frame, some := w.consumer.Next(); some; frame, some = w.consumer.Next() {
 			moved = true
+			if hello := frame.GetHello(); hello != nil && w.version1 != nil {
+				hello.Version, hello.Export, hello.BeatMilliseconds = 1, "", 0
+			}
 			if err := w.provider.Receive(frame, w.now); err != nil {
 				w.t.Fatal(err)
 			}
@@ -161,6 +166,11 @@ func (w *wire) cross(out Out) {
 		w.samples += len(columns.Keys)
 	}
 	w.bytes += len(raw.Bytes)
+	if w.version1 != nil {
+		if unknown := unknownOf(w.t, w.version1, "ProviderFrame", raw.Bytes); unknown != "" {
+			w.t.Errorf("a consumer of version 1 is told %s", unknown)
+		}
+	}
 	if err := w.consumer.ReceiveRaw(raw, w.now); err != nil {
 		w.t.Fatal(err)
 	}

@@ -15,11 +15,29 @@ func NewSchema(s model.Schema) (*model.Schema, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
+	if later := laterType(&s); later != "" {
+		return nil, model.Errorf(model.KindInvalid, "schema %s, %s: a value cannot have a type that this version does not know", s.Kind, later)
+	}
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(fromSchema(&s))
 	if err != nil {
 		return nil, model.Errorf(model.KindInternal, "encoding schema %s: %w", s.Kind, err)
 	}
 	return ToSchema(raw)
+}
+
+// laterType names an entry whose type this version does not know.
+func laterType(s *model.Schema) string {
+	for i := range s.Settings {
+		if s.Settings[i].Type.IsLater() {
+			return s.Settings[i].Name
+		}
+	}
+	for i := range s.Variables {
+		if s.Variables[i].Type.IsLater() {
+			return s.Variables[i].Name
+		}
+	}
+	return ""
 }
 
 // ToSchema reads a schema from its bytes, whose hash names it. Fields unknown to this version stay in the bytes.

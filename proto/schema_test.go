@@ -68,10 +68,10 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 	for name, raw := range map[string][]byte{
 		"empty": {}, "damaged": {0xff, 0xff}, "not UTF-8": column(1, 0xff),
-		"too large":    marshal(&modelv1.Schema{Kind: "x", Description: strings.Repeat("x", model.MaxSchemaBytes)}),
-		"unknown type": marshal(&modelv1.Schema{Kind: "x", Variables: []*modelv1.Variable{{Name: "x", Type: 99}}}),
-		"bad default":  marshal(&modelv1.Schema{Kind: "x", Settings: []*modelv1.Setting{{Name: "x", Type: 1, Default: &modelv1.Value{Kind: &modelv1.Value_Ref{Ref: &modelv1.Ref{Path: "?"}}}}}}),
-		"odd event":    marshal(&modelv1.Schema{Kind: "x", Events: []*modelv1.EventType{{Name: "a\nb"}}}),
+		"too large":   marshal(&modelv1.Schema{Kind: "x", Description: strings.Repeat("x", model.MaxSchemaBytes)}),
+		"no type":     marshal(&modelv1.Schema{Kind: "x", Variables: []*modelv1.Variable{{Name: "x"}}}),
+		"bad default": marshal(&modelv1.Schema{Kind: "x", Settings: []*modelv1.Setting{{Name: "x", Type: 1, Default: &modelv1.Value{Kind: &modelv1.Value_Ref{Ref: &modelv1.Ref{Path: "?"}}}}}}),
+		"odd event":   marshal(&modelv1.Schema{Kind: "x", Events: []*modelv1.EventType{{Name: "a\nb"}}}),
 	} {
 		if s, err := ToSchema(raw); err == nil || s != nil || model.KindOf(err) == model.KindInternal {
 			t.Errorf("%s: %v, %v", name, s, err)

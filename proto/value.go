@@ -1,10 +1,13 @@
 package proto
 
 import (
+	"math"
 	"time"
 
 	"banyan/model"
 	"banyan/proto/modelv1"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // FromValue is the wire form of a value.
@@ -33,7 +36,9 @@ func FromValue(v model.Value) *modelv1.Value {
 	case model.TypeTable:
 		return &modelv1.Value{Kind: &modelv1.Value_Table{Table: fromTable(v.Table())}}
 	default:
-		return &modelv1.Value{}
+		later := &modelv1.Value{}
+		later.ProtoReflect().SetUnknown(v.Wire())
+		return later
 	}
 }
 
@@ -56,7 +61,7 @@ func fromTable(t *model.Table) *modelv1.Table {
 func ToValue(v *modelv1.Value) (model.Value, error) {
 	switch kind := v.GetKind().(type) {
 	case nil:
-		return model.Value{}, nil
+		return toLater(v)
 	case *modelv1.Value_Bool:
 		return model.Bool(kind.Bool), nil
 	case *modelv1.Value_Int64:
@@ -78,6 +83,22 @@ func ToValue(v *modelv1.Value) (model.Value, error) {
 	default:
 		return model.Value{}, model.Errorf(model.KindUnsupported, "received a value of a type that this version does not know")
 	}
+}
+
+// toLater reads a value of a type that this version does not know: the number of its field is that of its type. Without any it is no value.
+func toLater(v *modelv1.Value) (model.Value, error) {
+	if v == nil {
+		return model.Value{}, nil
+	}
+	wire := v.ProtoReflect().GetUnknown()
+	if len(wire) == 0 {
+		return model.Value{}, nil
+	}
+	number, _, n := protowire.ConsumeTag(wire)
+	if n < 0 || number > lastType || !model.Type(number).IsLater() {
+		return model.Value{}, model.Errorf(model.KindUnsupported, "received a value of a type that there cannot be")
+	}
+	return checkLength(model.Later(model.Type(number), wire))
 }
 
 func checkLength(v model.Value) (model.Value, error) {
@@ -134,10 +155,13 @@ func toTable(t *modelv1.Table) (model.Value, error) {
 	return model.TableValue(table), nil
 }
 
-// toType keeps a type that this version does not know apart from every one that it does.
+// lastType is the greatest number that a type can have.
+const lastType = math.MaxUint8
+
+// toType keeps the number of a type that this version does not know.
 func toType(t modelv1.Type) model.Type {
-	if t < 0 || t > modelv1.Type(model.TypeTable) {
-		return model.TypeTable + 1
+	if t < 0 || t > lastType {
+		return lastType
 	}
 	return model.Type(t)
 }

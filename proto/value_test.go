@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"banyan/model"
 	"banyan/proto/modelv1"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -49,6 +51,43 @@ func TestValuesOnTheWire(t *testing.T) {
 	}
 }
 
+// laterValue is a value whose type has a number, in the form of a varint.
+func laterValue(number protowire.Number) *modelv1.Value {
+	v := &modelv1.Value{}
+	v.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), 7))
+	return v
+}
+
+// What a later version says in a type of its own comes out as it came in: alone, as a cell of a table, and as a sample.
+func TestLaterValues(t *testing.T) {
+	table := &modelv1.Value{Kind: &modelv1.Value_Table{Table: &modelv1.Table{
+		Columns: []*modelv1.Column{{Name: "known", Type: modelv1.Type_TYPE_INT64}, {Name: "later", Type: 77}},
+		Rows:    []*modelv1.Row{{Cells: []*modelv1.Value{FromValue(model.Int64(1)), laterValue(77)}}},
+	}}}
+	for name, wire := range map[string]*modelv1.Value{"alone": laterValue(10), "last": laterValue(255), "cell": table} {
+		raw, _ := proto.MarshalOptions{Deterministic: true}.Marshal(wire)
+		var received modelv1.Value
+		if err := Unmarshal(raw, &received); err != nil {
+			t.Fatal(err)
+		}
+		value, err := ToValue(&received)
+		if err != nil || value.IsNone() {
+			t.Fatalf("%s: %v, %v", name, value.Type(), err)
+		}
+		if again, _ := (proto.MarshalOptions{Deterministic: true}).Marshal(FromValue(value)); !bytes.Equal(again, raw) {
+			t.Errorf("%s: went in as %x, came out as %x", name, raw, again)
+		}
+		sent := Samples{Keys: []uint32{1}, Bits: []uint64{0}, Source: []model.Time{1}, Owner: []model.Time{1}, Boxed: []Boxed{{0, value}}}
+		var got Samples
+		if err := got.Decode(sent.Append(nil)); err != nil || len(got.Boxed) != 1 || !got.Boxed[0].Value.Equal(value) {
+			t.Errorf("%s, as a sample: %v, %v", name, got.Boxed, err)
+		}
+	}
+	if v, _ := ToValue(laterValue(10)); v.Type().String() != "type-10" || string(v.JSON()) != `"UAc="` || v.Equal(model.Later(11, v.Wire())) {
+		t.Errorf("shown as %s %s", v.Type(), v.JSON())
+	}
+}
+
 func TestHostileValues(t *testing.T) {
 	ref := func(path, name string) *modelv1.Value {
 		return &modelv1.Value{Kind: &modelv1.Value_Ref{Ref: &modelv1.Ref{Path: path, Name: name}}}
@@ -68,24 +107,24 @@ func TestHostileValues(t *testing.T) {
 		wire *modelv1.Value
 		kind model.ErrorKind
 	}{
-		"ref up":             {ref("/a/..", ""), model.KindInvalid},
-		"ref relative":       {ref("a", ""), model.KindInvalid},
-		"ref with odd name":  {ref("/a", "\x1b[2J"), model.KindInvalid},
-		"long text":          {&modelv1.Value{Kind: &modelv1.Value_String_{String_: strings.Repeat("x", model.MaxValueBytes+1)}}, model.KindExhausted},
-		"text that grows":    {&modelv1.Value{Kind: &modelv1.Value_String_{String_: strings.Repeat("x\xff", model.MaxValueBytes/2)}}, model.KindExhausted},
-		"long bytes":         {&modelv1.Value{Kind: &modelv1.Value_Bytes{Bytes: make([]byte, model.MaxValueBytes+1)}}, model.KindExhausted},
-		"table in table":     {table(columns(modelv1.Type_TYPE_TABLE, "x"), cell(table(nil))), model.KindInvalid},
-		"table typed column": {table(columns(modelv1.Type_TYPE_TABLE, "x")), model.KindInvalid},
-		"unknown type":       {table(columns(77, "x"), cell(nil)), model.KindInvalid},
-		"negative type":      {table(columns(-1, "x"), cell(nil)), model.KindInvalid},
-		"no type":            {table(columns(0, "x"), cell(nil)), model.KindInvalid},
-		"wrong cell":         {table(x, cell(FromValue(model.Int64(1)))), model.KindInvalid},
-		"too few cells":      {table(x, &modelv1.Row{}), model.KindInvalid},
-		"too many cells":     {table(x, &modelv1.Row{Cells: make([]*modelv1.Value, 2)}), model.KindInvalid},
-		"no row":             {table(x, nil), model.KindInvalid},
-		"same name":          {table(columns(modelv1.Type_TYPE_BOOL, "x", "x")), model.KindInvalid},
-		"too many rows":      {table(nil, make([]*modelv1.Row, model.MaxTableRows+1)...), model.KindExhausted},
-		"too many columns":   {table(make([]*modelv1.Column, model.MaxTableColumns+1)), model.KindExhausted},
+		"ref up":              {ref("/a/..", ""), model.KindInvalid},
+		"ref relative":        {ref("a", ""), model.KindInvalid},
+		"ref with odd name":   {ref("/a", "\x1b[2J"), model.KindInvalid},
+		"long text":           {&modelv1.Value{Kind: &modelv1.Value_String_{String_: strings.Repeat("x", model.MaxValueBytes+1)}}, model.KindExhausted},
+		"text that grows":     {&modelv1.Value{Kind: &modelv1.Value_String_{String_: strings.Repeat("x\xff", model.MaxValueBytes/2)}}, model.KindExhausted},
+		"long bytes":          {&modelv1.Value{Kind: &modelv1.Value_Bytes{Bytes: make([]byte, model.MaxValueBytes+1)}}, model.KindExhausted},
+		"table in table":      {table(columns(modelv1.Type_TYPE_TABLE, "x"), cell(table(nil))), model.KindInvalid},
+		"table typed column":  {table(columns(modelv1.Type_TYPE_TABLE, "x")), model.KindInvalid},
+		"later, out of range": {laterValue(256), model.KindUnsupported},
+		"known, as later":     {laterValue(3), model.KindUnsupported},
+		"no type":             {table(columns(0, "x"), cell(nil)), model.KindInvalid},
+		"wrong cell":          {table(x, cell(FromValue(model.Int64(1)))), model.KindInvalid},
+		"too few cells":       {table(x, &modelv1.Row{}), model.KindInvalid},
+		"too many cells":      {table(x, &modelv1.Row{Cells: make([]*modelv1.Value, 2)}), model.KindInvalid},
+		"no row":              {table(x, nil), model.KindInvalid},
+		"same name":           {table(columns(modelv1.Type_TYPE_BOOL, "x", "x")), model.KindInvalid},
+		"too many rows":       {table(nil, make([]*modelv1.Row, model.MaxTableRows+1)...), model.KindExhausted},
+		"too many columns":    {table(make([]*modelv1.Column, model.MaxTableColumns+1)), model.KindExhausted},
 	} {
 		v, err := ToValue(test.wire)
 		var e *model.Error

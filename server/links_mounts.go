@@ -36,7 +36,7 @@ func (l *links) Mounts(puts []tree.Put) []store.Mount {
 		mounts = append(mounts, store.Mount{ID: put.ID, Path: path, Each: func(row *store.MirrorRow) {
 			l.kept[put.ID] = append(l.kept[put.ID], peering.Row{
 				ID: row.ID, Path: row.Path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version,
-				Change: row.ProviderChange, Local: row.Change, Route: row.Route,
+				Change: row.ProviderChange, Local: row.Change, Route: row.Route, Extra: row.Extra,
 			})
 		}})
 	}
@@ -174,7 +174,7 @@ func (k keeper) Keep(gone []peering.Gone, rows []peering.Row, at peering.Place) 
 	for i, r := range rows {
 		kept[i] = store.MirrorRow{
 			ID: r.ID, Path: r.Path, Label: r.Label, Schema: r.Schema, Settings: r.Settings, Version: r.Version,
-			ProviderChange: r.Change, Change: r.Local, Route: r.Route,
+			ProviderChange: r.Change, Change: r.Local, Route: r.Route, Extra: r.Extra,
 		}
 	}
 	k.to.Keep(removals, kept, store.MirrorState{Chain: at.Chain, Position: at.Changes, View: at.View, Epoch: at.Epoch, Heard: at.Heard})

@@ -66,6 +66,7 @@ func (l *links) Forward(ctx context.Context, who access.Principal, q Request) (R
 		}
 		request.Operation = &linkv1.ExecuteRequest_Apply{Apply: apply}
 	}
+	request.ProtoReflect().SetUnknown(q.extra)
 	answer, err := l.hub.Ask(ctx, p.link, request)
 	if err != nil {
 		return Response{}, err
@@ -84,7 +85,7 @@ func (l *links) Forward(ctx context.Context, who access.Principal, q Request) (R
 		})
 	}
 	return Response{
-		Revision: proto.ToPosition(answer.GetRevision()), Results: relocateAll(results, inward), Via: answer.GetVia(),
+		Revision: proto.ToPosition(answer.GetRevision()), Results: relocateAll(results, inward), Via: answer.GetVia(), extra: answer.ProtoReflect().GetUnknown(),
 	}, nil
 }
 
@@ -135,10 +136,12 @@ func (l *links) serve(ctx context.Context, link string, request *linkv1.ExecuteR
 		return nil, err
 	}
 	outward := func(v model.Value) model.Value { return relocate(v, root.Below) }
-	return &linkv1.ExecuteResponse{
+	answer := &linkv1.ExecuteResponse{
 		Revision: proto.FromPosition(response.Revision), Results: proto.FromArguments(relocateAll(response.Results, outward)),
 		Via: append([]string{l.self.Name}, response.Via...), Change: response.Change,
-	}, nil
+	}
+	answer.ProtoReflect().SetUnknown(response.extra)
+	return answer, nil
 }
 
 // neighbour is the principal of a request that came over a link: only the neighbour itself is proved, the names before it are its word.
@@ -161,6 +164,9 @@ func neighbour(link, name, id string, p *linkv1.Principal) (access.Principal, er
 	return who, nil
 }
 
+// mostExtra bounds what is handed on of a request without being understood.
+const mostExtra = 64 << 10
+
 func readRequest(wire *linkv1.ExecuteRequest, root model.Path, inward func(model.Value) model.Value) (Request, error) {
 	var q Request
 	below, err := model.ParsePath(wire.GetPath())
@@ -174,6 +180,9 @@ func readRequest(wire *linkv1.ExecuteRequest, root model.Path, inward func(model
 		return q, model.Errorf(model.KindInvalid, "a request has an ID of %d bytes, received %d", len(q.ID), len(wire.GetId()))
 	}
 	copy(q.ID[:], wire.GetId())
+	if q.extra = wire.ProtoReflect().GetUnknown(); len(q.extra) > mostExtra {
+		return q, model.Errorf(model.KindExhausted, "the request has %d bytes that this version does not know, at most %d are handed on", len(q.extra), mostExtra)
+	}
 	switch operation := wire.GetOperation().(type) {
 	case *linkv1.ExecuteRequest_Set:
 		q.Op, q.Name, q.Expected = OpSet, operation.Set.GetName(), proto.ToPosition(operation.Set.GetExpected())

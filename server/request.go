@@ -58,6 +58,7 @@ type Request struct {
 	// DryRun judges a batch and does nothing.
 	DryRun bool
 
+	extra   []byte            // what a later version asks for beside all this: handed on as it came
 	drawn   bool              // the ID was drawn here: nobody can send the request again, so that it need not be remembered
 	shows   bool              // it only shows something, so that there is nothing to record
 	relied  []store.Condition // what it was judged by, where it may give rights: they must still hold when it is committed
@@ -98,6 +99,8 @@ type Response struct {
 	Via []string
 	// Change is this node's change number at which its tree shows it, 0 where that is not known. Whoever has passed it has seen it.
 	Change uint64
+
+	extra []byte // what a later version answers beside all this: handed back as it came
 }
 
 // address is what the request is about, as messages name it.
@@ -125,10 +128,11 @@ func (q *Request) digest(who access.Principal) []byte {
 		Person, Node, Across string
 		Edits                []digestEdit `json:",omitempty"`
 		DryRun               bool         `json:",omitempty"`
+		Extra                []byte       `json:",omitempty"`
 	}{
 		Op: q.Op, Path: q.Path, Name: q.Name, Value: model.Typed{Value: q.Value}, Kind: q.Kind, Label: q.Label, Expected: q.Expected, Below: q.Below,
 		Person: who.Chain.Person.Name, Node: who.Chain.Person.Node, Across: who.Link,
-		Arguments: digestArguments(q.Arguments), DryRun: q.DryRun,
+		Arguments: digestArguments(q.Arguments), DryRun: q.DryRun, Extra: q.extra,
 	}
 	for _, e := range q.Edits {
 		form.Edits = append(form.Edits, digestEdit{e.Op, e.Path, e.Kind, e.Label, digestArguments(e.Settings), e.Expected, e.Below})

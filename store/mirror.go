@@ -32,6 +32,7 @@ type MirrorRow struct {
 	ProviderChange uint64
 	Change         uint64
 	Route          tree.Route
+	Extra          string // what a later version told of it, passed on as it came
 }
 
 // MirrorRemoval is a context that is no longer at its path.

@@ -46,10 +46,10 @@ func (m *Mirror) readRows(mount Mount) (*remembered, error) {
 			mount.Each(row)
 		}
 		found.puts = append(found.puts, tree.Put{
-			ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route, Number: row.Change,
+			ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route, Extra: row.Extra, Number: row.Change,
 		})
 		return nil
-	}, `SELECT path, origin, number, label, schema, settings, version_ordinal, version_random, version, provider_change, change, route
+	}, `SELECT path, origin, number, label, schema, settings, version_ordinal, version_random, version, provider_change, change, route, extra
 		FROM contexts ORDER BY change`)
 	if err != nil {
 		return nil, err
@@ -83,9 +83,9 @@ func (m *Mirror) scanRow(rows *sql.Rows) (*MirrorRow, error) {
 	r := &MirrorRow{}
 	var path string
 	var origin, versionOrdinal, versionRandom, route int64
-	var schema, settings sql.RawBytes
+	var schema, settings, extra sql.RawBytes
 	err := rows.Scan(&path, &origin, &r.ID.Number, &r.Label, &schema, &settings, &versionOrdinal, &versionRandom, &r.Version.Number,
-		&r.ProviderChange, &r.Change, &route)
+		&r.ProviderChange, &r.Change, &route, &extra)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (m *Mirror) scanRow(rows *sql.Rows) (*MirrorRow, error) {
 	}
 	r.ID.Node, r.ID.Epoch = o.node, o.epoch
 	r.Version.Epoch = model.Epoch{Ordinal: uint64(versionOrdinal), Random: uint64(versionRandom)}
-	r.Route = m.interned.routes[route]
+	r.Route, r.Extra = m.interned.routes[route], string(extra)
 	r.Settings, err = decodeSettings(settings, r.Schema)
 	return r, err
 }

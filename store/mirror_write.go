@@ -260,13 +260,13 @@ func (m *Mirror) writeRow(r *MirrorRow) error {
 	}
 	m.change = max(m.change, r.Change)
 	return m.session.exec(`INSERT INTO contexts
-		(path, origin, number, label, schema, settings, version_ordinal, version_random, version, provider_change, change, route)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (path) DO UPDATE SET
+		(path, origin, number, label, schema, settings, version_ordinal, version_random, version, provider_change, change, route, extra)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (path) DO UPDATE SET
 		origin = excluded.origin, number = excluded.number, label = excluded.label, schema = excluded.schema, settings = excluded.settings,
 		version_ordinal = excluded.version_ordinal, version_random = excluded.version_random, version = excluded.version,
-		provider_change = excluded.provider_change, change = excluded.change, route = excluded.route`,
+		provider_change = excluded.provider_change, change = excluded.change, route = excluded.route, extra = excluded.extra`,
 		r.Path.String(), origin, r.ID.Number, r.Label, r.Schema.Hash[:], settings,
-		int64(r.Version.Epoch.Ordinal), int64(r.Version.Epoch.Random), r.Version.Number, r.ProviderChange, r.Change, route)
+		int64(r.Version.Epoch.Ordinal), int64(r.Version.Epoch.Random), r.Version.Number, r.ProviderChange, r.Change, route, notNil([]byte(r.Extra)))
 }
 
 // trim forgets the oldest removals.

@@ -16,6 +16,7 @@ type Put struct {
 	Settings []model.Value
 	Version  model.Version
 	Route    Route
+	Extra    string  // see Context
 	Number   uint64  // change number that it keeps from before a restart; 0 gives it the next one, and Apply says which
 	Slots    SlotRun // of its variables: said by Apply
 }
@@ -128,7 +129,7 @@ func (t *Tree) put(p *Put) {
 		t.bind(r, p.Schema)
 	}
 	r.origin, r.number = key.origin, key.number
-	r.label, r.settings = p.Label, p.Settings
+	r.label, r.settings, r.extra = p.Label, p.Settings, p.Extra
 	r.epoch, r.version = c.internEpoch(p.Version.Epoch), p.Version.Number
 	r.route = c.internRoute(p.Route)
 	r.change = t.number(p.Number)

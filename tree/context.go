@@ -27,6 +27,7 @@ type Context struct {
 	Change   uint64        // this node's number of the last change
 	Slots    SlotRun       // of the variables, in the schema's order
 	Route    Route         // empty for an own context
+	Extra    string        // what a later version told of it beside all this, as it came on the wire: nobody here reads it, whoever is told of the context gets it
 }
 
 // Setting is the value of the setting at index i of the schema, its default where it was not set.
@@ -60,6 +61,7 @@ type record struct {
 	number   uint64
 	path     model.Path
 	label    string
+	extra    string
 	schema   *model.Schema
 	settings []model.Value
 	epoch    uint32 // index in contextTable.epochs: of the version
@@ -225,7 +227,7 @@ func (c *contextTable) id(r *record) model.ContextID {
 func (c *contextTable) context(i Index) Context {
 	r := &c.records[i]
 	return Context{
-		Index: i, ID: c.id(r), Path: r.path, Label: r.label, Schema: r.schema, Settings: r.settings,
+		Index: i, ID: c.id(r), Path: r.path, Label: r.label, Extra: r.extra, Schema: r.schema, Settings: r.settings,
 		Version: model.Version{Epoch: c.epochs[r.epoch], Number: r.version}, Change: r.change, Slots: r.slots, Route: c.routes[r.route],
 	}
 }
