@@ -10,6 +10,7 @@ import (
 	"banyan/follow"
 	"banyan/model"
 	"banyan/pki"
+	"banyan/proto"
 	"banyan/proto/linkv1"
 	"banyan/tree"
 
@@ -33,6 +34,8 @@ type HubConfig struct {
 	Dial Dialer
 	// Execute does what a consumer asks for over the link of this name.
 	Execute func(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
+	// Explain says what this node and those behind it would decide on what a consumer asks about over the link of this name.
+	Explain func(ctx context.Context, link string, request *linkv1.ExplainRequest) (*linkv1.ExplainResponse, error)
 	// Redeem answers who joins by an invitation. Joining says whether some invitation is open; nobody is heard otherwise.
 	Redeem  func(ctx context.Context, candidate pki.Peer, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error)
 	Joining func() error
@@ -248,6 +251,22 @@ func (h *Hub) Ask(ctx context.Context, name string, request *linkv1.ExecuteReque
 		return nil, model.Errorf(model.KindNotFound, "there is no link called %s", name)
 	}
 	return r.link.execute(ctx, request)
+}
+
+// AskWhy asks the provider at the other end of a link what it would decide.
+func (h *Hub) AskWhy(ctx context.Context, name string, request *linkv1.ExplainRequest) (*linkv1.ExplainResponse, error) {
+	h.mu.Lock()
+	r := h.links[name]
+	h.mu.Unlock()
+	if r == nil {
+		return nil, model.Errorf(model.KindNotFound, "there is no link called %s", name)
+	}
+	client, err := r.link.client()
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Explain(ctx, request)
+	return response, proto.FromStatus(err)
 }
 
 func (h *Hub) providerConfig(view *follow.View) ProviderConfig {

@@ -59,6 +59,19 @@ func (h *Hub) Execute(ctx context.Context, request *linkv1.ExecuteRequest) (*lin
 	return response, proto.Status(err)
 }
 
+// Explain says what this node would decide on what a consumer asks about.
+func (h *Hub) Explain(ctx context.Context, request *linkv1.ExplainRequest) (*linkv1.ExplainResponse, error) {
+	l, _, err := h.caller(ctx)
+	if err != nil {
+		return nil, proto.Status(err)
+	}
+	if h.cfg.Explain == nil {
+		return nil, proto.Status(model.Errorf(model.KindUnsupported, "nothing is explained here"))
+	}
+	response, err := h.cfg.Explain(ctx, l.cfg.Name, request)
+	return response, proto.Status(err)
+}
+
 // Redeem answers who joins.
 func (h *Hub) Redeem(ctx context.Context, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, error) {
 	p, ok := peer.FromContext(ctx)

@@ -377,6 +377,16 @@ const startTime = 10 * time.Second
 
 // execute hands a request to the provider.
 func (l *link) execute(ctx context.Context, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
+	client, err := l.client()
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Execute(ctx, request)
+	return response, proto.FromStatus(err)
+}
+
+// client speaks to the provider while the link stands.
+func (l *link) client() (linkv1.LinkServiceClient, error) {
 	l.mu.Lock()
 	session := l.consumer
 	status := l.status
@@ -387,6 +397,5 @@ func (l *link) execute(ctx context.Context, request *linkv1.ExecuteRequest) (*li
 			Remedy: "try again when the link is up",
 		}
 	}
-	response, err := session.client.Execute(ctx, request)
-	return response, proto.FromStatus(err)
+	return session.client, nil
 }

@@ -72,7 +72,7 @@ func (a *api) Who(ctx context.Context, q *apiv1.WhoRequest) (*apiv1.WhoResponse,
 	}
 	if q.GetAddress() != "" {
 		var err error
-		if out.Explanation, err = a.node.explainSelf(caller.Principal, q.GetAddress(), q.GetRight()); err != nil {
+		if out.Explanation, err = a.node.explainSelf(ctx, caller.Principal, q.GetAddress(), q.GetRight()); err != nil {
 			return nil, err
 		}
 	}

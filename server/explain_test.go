@@ -8,6 +8,7 @@ import (
 	"banyan/model"
 	"banyan/proto/apiv1"
 	"banyan/proto/apiv1/apiv1connect"
+	"banyan/proto/linkv1"
 
 	"connectrpc.com/connect"
 )
@@ -99,5 +100,38 @@ func TestExplainSaysWhatIsDone(t *testing.T) {
 	results := berlin.call("/system", functionExplainRight, textArgument("user", "admin@north"), textArgument("address", "/devices/sim:step"))
 	if !results["allowed"].Bool() || !strings.Contains(results["text"].Text(), "export north: north has configure") {
 		t.Errorf("%v", results)
+	}
+	// A rule of the owner for a name of two links away, of which nobody above is shown anything.
+	if _, err := berlin.execute(Request{Op: OpCreate, Path: model.MustPath("/users/hqadmin"), Kind: KindForeign, Arguments: []model.Argument{
+		{Name: settingPerson, Value: model.String(AdminName + "@hq")}, {Name: settingRules, Value: RulesValue([]access.Rule{rule("/devices/**", model.RightView)})},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	text, hops = explain("setpoint")
+	if len(hops.Rows) != 3 || !strings.HasPrefix(text, "denied by berlin, rule 1: admin@hq has view, operate is needed") {
+		t.Errorf("%s: %v", text, hops)
+	}
+	if _, err := hq.execute(setRequest(device, "setpoint", model.Float64(2))); err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("refused with %v, explained as %s", err, text)
+	}
+	// What is hidden from a consumer is explained to it in the words in which what is absent is.
+	if _, err := berlin.execute(setRequest("/exports/north", "except_kinds", model.String("user"))); err != nil {
+		t.Fatal(err)
+	}
+	hidden := func(path string) string {
+		t.Helper()
+		answer, err := berlin.peers.(*links).explainTo(t.Context(), "north", &linkv1.ExplainRequest{Principal: &linkv1.Principal{Person: "x", Node: "hq"}, Path: path})
+		if err != nil || len(answer.GetHops()) != 1 {
+			t.Fatal(answer, err)
+		}
+		return answer.GetHops()[0].String()
+	}
+	if there, absent := hidden("/users/admin"), hidden("/users/nobody"); there != absent {
+		t.Errorf("what is hidden is explained by %s, what is absent by %s", there, absent)
+	}
+	berlin.stop()
+	hq.waits(device+":poll_interval", is("10s uncertain/stale"))
+	if text, hops = explain("setpoint"); len(hops.Rows) != 3 || hops.Rows[2][1].Bool() || !strings.Contains(hops.Rows[2][7].Text(), "berlin cannot be asked: ") {
+		t.Errorf("%s: %v", text, hops)
 	}
 }

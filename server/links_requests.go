@@ -104,20 +104,7 @@ func (l *links) principalOf(who access.Principal) *linkv1.Principal {
 
 // serve does what a neighbour asks for over a link.
 func (l *links) serve(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
-	at, err := linksPath.Child(link)
-	if err != nil {
-		return nil, err
-	}
-	c, there := l.tree.Lookup(at)
-	export, exported := l.usedBy(exportsPath, KindExport, link)
-	if !there || !exported {
-		return nil, model.Errorf(model.KindDenied, "nothing is provided over this link")
-	}
-	_, root, err := readExport(export.Path.Base(), export.SettingNamed)
-	if err != nil {
-		return nil, err
-	}
-	who, err := neighbour(link, c.SettingNamed(settingPeerName).Text(), c.SettingNamed(settingPeer).Text(), request.GetPrincipal())
+	who, root, err := l.consumerOf(link, request.GetPrincipal())
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +129,25 @@ func (l *links) serve(ctx context.Context, link string, request *linkv1.ExecuteR
 	}
 	answer.ProtoReflect().SetUnknown(response.extra)
 	return answer, nil
+}
+
+// consumerOf is who asks over a provider's link, and which path here is the root that they know.
+func (l *links) consumerOf(link string, p *linkv1.Principal) (access.Principal, model.Path, error) {
+	at, err := linksPath.Child(link)
+	if err != nil {
+		return access.Principal{}, model.Root, err
+	}
+	c, there := l.tree.Lookup(at)
+	export, exported := l.usedBy(exportsPath, KindExport, link)
+	if !there || !exported {
+		return access.Principal{}, model.Root, model.Errorf(model.KindDenied, "nothing is provided over this link")
+	}
+	_, root, err := readExport(export.Path.Base(), export.SettingNamed)
+	if err != nil {
+		return access.Principal{}, model.Root, err
+	}
+	who, err := neighbour(link, c.SettingNamed(settingPeerName).Text(), c.SettingNamed(settingPeer).Text(), p)
+	return who, root, err
 }
 
 // neighbour is the principal of a request that came over a link: only the neighbour itself is proved, the names before it are its word.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"banyan/access"
+	"banyan/model"
 	"banyan/peering"
 	"banyan/store"
 	"banyan/tree"
@@ -22,6 +23,8 @@ type Peers interface {
 	Observe(changed []tree.Context, removed []tree.Tombstone)
 	// Run works until ctx ends.
 	Run(ctx context.Context) error
+	// Explain asks the nodes on the way to a mounted context what they would decide.
+	Explain(ctx context.Context, who access.Principal, at model.Address, need model.Right, route tree.Route) []explainedHop
 	// LinkStates counts links by state, for metrics.
 	LinkStates() map[string]int
 	// Traffic is what passed over links, for metrics.

@@ -29,7 +29,7 @@ func newExplainRight(c *cli) *cobra.Command {
 		Use:   "right USER PATH[:NAME] [RIGHT]",
 		Short: "Say whether a user may do something, by which rule, and at which node",
 		Long: `Say whether a user has a right on a context, a setting, a variable or a function, and by which rule: at this node, and at each
-further one on the way to the owner, as far as this node is shown what they grant. USER is somebody who logs in here, or alice@hq for
+further one on the way to the owner, which are asked. USER is somebody who logs in here, or alice@hq for
 somebody of a node that is linked with this one. RIGHT is view, operate, configure or administer; left out it is what NAME asks for.
 About yourself you may always ask; about others with the right to administer the node. The exit code is 0 also where it is denied.`,
 		Example: "  banyan explain right alice /devices/plc-7:setpoint\n  banyan explain right alice /sites/berlin/devices/plc-7 configure",
