@@ -37,8 +37,13 @@ type Follower struct {
 
 	ready     []Batch // translated, to be told before all else
 	conflated uint64
-	scratch   proto.Samples
-	encoded   []byte
+
+	held     *held // what an interest leaves out, nil where everything is live
+	now      model.Time
+	reading  bool   // Samples was called
+	withheld uint64 // by interests before this one
+	scratch  proto.Samples
+	encoded  []byte
 }
 
 type toldContext struct {

@@ -25,9 +25,13 @@ const maxBatch = 4096
 // Samples returns the next batch, and false where there is nothing to tell, or where overlays are to be told first. It may need bindings that were not told
 // yet: they are to be told before it.
 func (f *Follower) Samples() (Batch, bool) {
+	f.reading = true
 	for len(f.ready) == 0 {
 		if len(f.fresh) > 0 {
 			f.takeFresh()
+			continue
+		}
+		if f.held != nil && f.takeDue() {
 			continue
 		}
 		run, some := f.reader.Next()
@@ -54,6 +58,10 @@ func (f *Follower) take(run *tree.Run) {
 	oldest := run.First
 	if run.Lapped {
 		oldest = run.Next
+	}
+	if f.held != nil {
+		f.takeHeld(run, oldest)
+		return
 	}
 	cuts := f.cuts(run)
 	shared := run.Whole() && len(cuts) == 1
@@ -92,11 +100,17 @@ func (f *Follower) takeFresh() {
 		if m := &f.view.members[index]; m.schema != nil {
 			contexts = append(contexts, index)
 			count += m.slots.Count
+			if f.held != nil {
+				f.held.paceOf(index, m)
+			}
 		}
 	}
 	f.view.mu.RUnlock()
 	run := f.view.tree.LatestIn(contexts)
 	head := run.Next
+	if f.held != nil {
+		f.held.passFresh(&run, f.at)
+	}
 	if keepUpTo(&run, f.at) {
 		f.owed = head
 	}
