@@ -257,6 +257,14 @@ func TestOverALinkNothingIsWidened(t *testing.T) {
 		if with.Visible != without.Visible || with.Allowed && !without.Allowed {
 			t.Fatalf("foreign rules changed more than acting: %s / %s", without.Explain(), with.Explain())
 		}
+		if whole := (Entity{Path: q.Entity.Path, Kind: q.Entity.Kind}); export.selects(whole) {
+			for need := model.RightOperate; need <= model.RightAdminister; need++ {
+				asked := Question{Principal: q.Principal, Entity: whole, Need: need}
+				if most := plain.MostOver(export.Right, whole.Path, whole.Kind); plain.Decide(asked).Allowed != (most >= need) {
+					t.Fatalf("%s is said to be left on %s %s: %s", most, whole.Path, whole.Kind, plain.Decide(asked).Explain())
+				}
+			}
+		}
 		if !with.Allowed {
 			return
 		}

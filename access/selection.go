@@ -123,31 +123,12 @@ func (s *Selection) Right() model.Right { return s.right }
 func (s *Selection) Key() string { return s.key }
 
 // Selects reports whether the context of this path and kind belongs to the view.
-func (s *Selection) Selects(path model.Path, kind string) bool {
-	text := textOf(path)
-	for _, p := range s.parts {
-		switch {
-		case len(p.kinds) > 0 && !p.kinds[kind], p.except[kind], !matchesAny(p.matchers, text):
-			return false
-		case p.people != nil && p.people.contains(path, kind):
-			return false
-		}
-	}
-	return true
-}
+func (s *Selection) Selects(path model.Path, kind string) bool { return s.Omits(path, kind) == "" }
 
 // HidesEntity reports whether a setting, variable, function or event of a selected context is left out of its schema. One of which nobody says
 // what it is, is left out as soon as anything is.
 func (s *Selection) HidesEntity(kind string, sort model.EntrySort, name string, secret bool) bool {
-	if sort > model.EntryEvent {
-		sort = model.EntryUnknown
-	}
-	for _, p := range s.parts {
-		if p.without[sort] || secret && !p.secrets || p.hidden[Hidden{"", name}] || p.hidden[Hidden{kind, name}] {
-			return true
-		}
-	}
-	return false
+	return s.OmitsEntity(kind, sort, name, secret) != ""
 }
 
 // ShowsEvent reports whether what happened to a selected context is told. An event that does not say how much it matters is told only where all are.

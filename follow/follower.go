@@ -99,22 +99,6 @@ func (f *Follower) Wake() <-chan struct{} { return f.reader.Wake() }
 // View is the view that is followed.
 func (f *Follower) View() *View { return f.view }
 
-// Entry is a context as it is told.
-type Entry struct {
-	Context tree.Context
-	Path    model.Path    // below the view's root
-	Schema  *model.Schema // as shown
-	Setting []Setting     // those that are set and shown
-	Defined uint64        // change number that gave it this identity and schema
-	Extra   string        // of the context; none where a part of the context is hidden, since nobody here can say what it tells
-}
-
-// Setting is the value of the setting at an index of the shown schema.
-type Setting struct {
-	Index int
-	Value model.Value
-}
-
 // Gone is a context that is to be forgotten.
 type Gone struct {
 	ID     model.ContextID
@@ -183,35 +167,17 @@ func (f *Follower) coveredByComparison(stone *tree.Tombstone, below model.Path) 
 
 // tell adds a context to what is told unless the follower has it as it is. View.mu is held.
 func (f *Follower) tell(changes *Changes, c *tree.Context) {
-	v := f.view
-	if int(c.Index) >= len(v.members) {
-		return
-	}
-	m := &v.members[c.Index]
-	if m.schema == nil || m.id != c.ID || m.full.Hash != c.Schema.Hash {
+	entry, shown := f.view.entry(c)
+	if !shown {
 		return // it has changed since c was read, under a number that is still to come
 	}
-	below, _ := v.Root.Below(c.Path)
-	entry := Entry{Context: *c, Path: below, Schema: m.schema, Defined: m.definedAt}
-	if m.schema == m.full {
-		entry.Extra = c.Extra
-	}
-	for i := range c.Settings {
-		definition := &m.full.Settings[i]
-		if c.Settings[i].IsNone() || definition.Secret {
-			continue
-		}
-		if at := shownIndex(m, i); at >= 0 {
-			entry.Setting = append(entry.Setting, Setting{at, v.Relative(c.Settings[i])})
-		}
-	}
-	if k, compared := f.known[below]; compared {
-		delete(f.known, below)
-		if k.ID == c.ID && k.Version == c.Version && k.Content == Content(c.Label, m.schema.Hash, entry.Setting, c.Route, entry.Extra) {
+	if k, compared := f.known[entry.Path]; compared {
+		delete(f.known, entry.Path)
+		if k.ID == c.ID && k.Version == c.Version && k.Content == Content(c.Label, entry.Schema.Hash, entry.Setting, c.Route, entry.Extra) {
 			return
 		}
 		if k.ID != c.ID {
-			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0})
+			changes.Gone = append(changes.Gone, Gone{k.ID, entry.Path, 0})
 		}
 	}
 	for _, path := range f.omitted {
@@ -219,13 +185,6 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 	}
 	changes.Entries = append(changes.Entries, entry)
 	f.told = append(f.told, toldContext{max(c.Change, f.through), c.Index})
-}
-
-func shownIndex(m *member, i int) int {
-	if m.schema == m.full {
-		return i
-	}
-	return m.schema.SettingIndex(m.full.Settings[i].Name)
 }
 
 // settle ends a comparison: what the follower has and nobody named since is gone. View.mu is held.

@@ -153,8 +153,8 @@ func (t originTable) version(epoch uint32, number uint64) (model.Version, error)
 }
 
 func readRoute(wire *linkv1.Route) (tree.Route, error) {
-	if len(wire.GetHops()) > maxHops {
-		return nil, model.Errorf(model.KindExhausted, "received a route of %d nodes, at most %d are allowed", len(wire.GetHops()), maxHops)
+	if len(wire.GetHops()) > MaxHops {
+		return nil, model.Errorf(model.KindExhausted, "received a route of %d nodes, at most %d are allowed", len(wire.GetHops()), MaxHops)
 	}
 	var route tree.Route
 	for _, hop := range wire.GetHops() {
@@ -170,8 +170,8 @@ func readRoute(wire *linkv1.Route) (tree.Route, error) {
 	return route, nil
 }
 
-// maxHops is how many nodes may lie between a context's owner and whoever mounts it.
-const maxHops = 16
+// MaxHops is how many nodes may lie between a context's owner and whoever mounts it.
+const MaxHops = 16
 
 // maxText bounds labels and other words that a peer tells and people read.
 const maxText = 1024

@@ -74,7 +74,7 @@ func TestHostileProviders(t *testing.T) {
 		many[i] = fmt.Sprintf("/d%d", i)
 	}
 	longRoute := &linkv1.Route{}
-	for range maxHops + 1 {
+	for range MaxHops + 1 {
 		longRoute.Hops = append(longRoute.Hops, &linkv1.Hop{Node: make([]byte, 32), Name: "x"})
 	}
 	spoil := func(change func(*linkv1.Delta)) *linkv1.ProviderFrame {

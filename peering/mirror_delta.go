@@ -274,7 +274,7 @@ func (m *Mirror) refuseLoop(route tree.Route) bool {
 			return true
 		}
 	}
-	return len(route) > maxHops
+	return len(route) > MaxHops
 }
 
 // take prepares a context to be put into the tree.

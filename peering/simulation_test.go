@@ -494,7 +494,7 @@ func (l *simLink) shown(visit func(c *tree.Context, below model.Path, s *model.S
 		c := &contexts[i]
 		below, _ := l.root.Below(c.Path)
 		loops := slices.ContainsFunc(c.Route, func(h tree.Hop) bool { return h.Node == l.consumer.hop.Node })
-		if !l.selection.Selects(c.Path, c.Schema.Kind) || loops || len(c.Route)+1 > maxHops {
+		if !l.selection.Selects(c.Path, c.Schema.Kind) || loops || len(c.Route)+1 > MaxHops {
 			continue
 		}
 		s, err := l.selection.Schema(c.Schema)

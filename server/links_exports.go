@@ -1,11 +1,14 @@
 package server
 
 import (
+	"fmt"
+
 	"banyan/access"
 	"banyan/follow"
 	"banyan/model"
 	"banyan/pki"
 	"banyan/proto"
+	"banyan/tree"
 )
 
 // selection is an export as package follow asks for it.
@@ -28,24 +31,48 @@ func (l *links) viewOf(link string) (*follow.View, bool) {
 	if !there {
 		return nil, false
 	}
-	export, root, err := readExport(c.Path.Base(), c.SettingNamed)
+	view, _, err := l.exported(&c)
 	if err != nil {
 		l.log.Error("an export cannot be used", "export", c.Path, "error", err)
-		return nil, false
+	}
+	return view, err == nil
+}
+
+// exported is the view of an export, the same for all exports of equal content, and what it shows.
+func (l *links) exported(at *tree.Context) (*follow.View, *access.Selection, error) {
+	export, root, err := readExport(at.Path.Base(), at.SettingNamed)
+	if err != nil {
+		return nil, nil, err
 	}
 	selected, err := access.NewSelection(export, access.Areas{})
 	if err != nil {
-		l.log.Error("an export cannot be used", "export", c.Path, "error", err)
-		return nil, false
+		return nil, nil, err
 	}
 	made := follow.NewView(l.tree, root, selection{selected})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if known := l.views[made.ID]; known != nil {
-		return known, true
+		return known, selected, nil
 	}
 	l.views[made.ID] = made
-	return made, true
+	return made, selected, nil
+}
+
+// linkOfExport is the link of an export: the one that is named, which must be one of its, or the first.
+func (l *links) linkOfExport(at *tree.Context, name string) (tree.Context, error) {
+	of := at.SettingNamed(settingLink).Text()
+	if name != "" && name != of {
+		return tree.Context{}, &model.Error{Kind: model.KindInvalid, Detail: fmt.Sprintf("%s is not an export for link %.64q", at.Path.Base(), name), Remedy: "it is for " + of}
+	}
+	path, err := linksPath.Child(of)
+	if err != nil {
+		return tree.Context{}, err
+	}
+	c, there := l.tree.Lookup(path)
+	if !there {
+		return c, model.Errorf(model.KindNotFound, "there is no link called %s", of)
+	}
+	return c, nil
 }
 
 // Grants are what this node granted, by link. A link that may not be used grants nothing.

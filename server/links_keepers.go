@@ -106,8 +106,11 @@ func (exportKeeper) Write(ctx context.Context, at *tree.Context, name string, v 
 	return passive{}.Write(ctx, at, name, v)
 }
 
-// Call has nothing to call.
-func (exportKeeper) Call(ctx context.Context, at *tree.Context, f string, a []model.Argument, by access.Principal) ([]model.Argument, error) {
+// Call previews.
+func (k exportKeeper) Call(ctx context.Context, at *tree.Context, f string, a []model.Argument, by access.Principal) ([]model.Argument, error) {
+	if f == functionPreview {
+		return k.preview(at, argumentsOf(a), by)
+	}
 	return passive{}.Call(ctx, at, f, a, by)
 }
 

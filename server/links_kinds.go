@@ -141,6 +141,7 @@ var exportSchema = model.Schema{
 		{Name: settingSecrets, Type: model.TypeBool, Default: model.Bool(false), Right: model.RightAdminister, Description: "Whether secret settings can be known of and written."},
 		{Name: settingPeople, Type: model.TypeBool, Default: model.Bool(false), Right: model.RightAdminister, Description: "Whether users and roles are shown."},
 	}, entitySettings),
+	Functions: []model.Function{previewFunction},
 }
 
 var mountSchema = model.Schema{
@@ -165,7 +166,7 @@ func (l *links) AddKinds(kinds Kinds) error {
 	}{
 		{linksSchema, Kind{Controller: linkMaker{l}, Fixed: true, Confidential: true}},
 		{linkSchema, Kind{Controller: linkKeeper{l}, Confidential: true}},
-		{exportSchema, Kind{Controller: exportKeeper{l}}},
+		{exportSchema, Kind{Controller: exportKeeper{l}, Shows: map[string]bool{functionPreview: true}}},
 		{mountSchema, Kind{Controller: mountKeeper{l}}},
 	} {
 		if err := kinds.Add(k.schema, k.kind); err != nil {

@@ -58,9 +58,11 @@ func newExports(c *cli) *cobra.Command {
 		{head: "LINK", name: "link"}, {head: "PATHS", name: "paths"}, {head: "RIGHT", name: "right"}, {head: "ROOT", name: "root"},
 		{head: "KINDS", name: "kinds"}, {head: "EXCEPT", name: "except_kinds"}, {head: "SECRETS", name: "secrets"}, {head: "PEOPLE", name: "people"},
 	}}
-	return list.command(c, "exports", "Show what is shown to other nodes, and up to which right",
+	cmd := list.command(c, "exports", "Show what is shown to other nodes, and up to which right",
 		"Show what a node shows to others over its links, and up to which right they may act on it. An export is changed\nlike everything else, with \"banyan set /exports/NAME:paths ...\".",
-		"  banyan exports\n  banyan set /exports/north:right operate")
+		"  banyan exports\n  banyan exports preview north\n  banyan set /exports/north:right operate")
+	cmd.AddCommand(newPreview(c))
+	return cmd
 }
 
 func newMounts(c *cli) *cobra.Command {
