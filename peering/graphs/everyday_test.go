@@ -1,0 +1,6 @@
+//go:build !race
+
+package graphs
+
+// everyday is how many walks are taken where nobody says.
+const everyday = 400

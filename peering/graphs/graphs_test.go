@@ -1,0 +1,25 @@
+package graphs
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// go test -run TestGraphs -graph.seed N -graph.walks 1 -v repeats one walk.
+var (
+	firstSeed = flag.Uint64("graph.seed", 1, "first seed")
+	onward    = flag.Bool("graph.onward", false, "go on after a walk that fails")
+	walks     = flag.Int("graph.walks", everyday, "how many seeds are tried")
+)
+
+func TestGraphs(t *testing.T) {
+	began := time.Now()
+	for seed := *firstSeed; seed < *firstSeed+uint64(*walks); seed++ {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { walk(t, seed) }) && !*onward {
+			return
+		}
+	}
+	t.Logf("%d walks from seed %d, %.0f a second", *walks, *firstSeed, float64(*walks)/time.Since(began).Seconds())
+}
