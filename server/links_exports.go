@@ -7,23 +7,8 @@ import (
 	"banyan/follow"
 	"banyan/model"
 	"banyan/pki"
-	"banyan/proto"
 	"banyan/tree"
 )
-
-// selection is an export as package follow asks for it.
-type selection struct{ *access.Selection }
-
-// Schema is what the export shows of a schema.
-func (s selection) Schema(full *model.Schema) (*model.Schema, error) {
-	secret := make(map[string]bool)
-	for i := range full.Settings {
-		secret[full.Settings[i].Name] = full.Settings[i].Secret
-	}
-	return proto.DeriveSchema(full, func(sort model.EntrySort, entry string) bool {
-		return !s.HidesEntity(full.Kind, sort, entry, sort == model.EntrySetting && secret[entry])
-	})
-}
 
 // viewOf is the view of a provider's link. Exports of equal content share one.
 func (l *links) viewOf(link string) (*follow.View, bool) {
@@ -48,7 +33,7 @@ func (l *links) exported(at *tree.Context) (*follow.View, *access.Selection, err
 	if err != nil {
 		return nil, nil, err
 	}
-	made := follow.NewView(l.tree, root, selection{selected})
+	made := follow.NewView(l.tree, root, follow.Export(selected))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if known := l.views[made.ID]; known != nil {

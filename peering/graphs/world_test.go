@@ -13,7 +13,6 @@ import (
 	"banyan/follow"
 	"banyan/model"
 	"banyan/peering"
-	"banyan/proto"
 	"banyan/tree"
 )
 
@@ -114,23 +113,12 @@ func (n *node) viewOf(g *grant) *follow.View {
 	if err != nil {
 		n.world.fail("%v", err)
 	}
-	made := follow.NewView(n.tree, model.MustPath(g.root), selection{selected})
+	made := follow.NewView(n.tree, model.MustPath(g.root), follow.Export(selected))
 	if known := n.views[made.ID]; known != nil {
 		return known
 	}
 	n.views[made.ID] = made
 	return made
-}
-
-// selection is an export as package follow asks for it.
-type selection struct{ *access.Selection }
-
-func (s selection) Schema(full *model.Schema) (*model.Schema, error) {
-	secret := make(map[string]bool)
-	for i := range full.Settings {
-		secret[full.Settings[i].Name] = full.Settings[i].Secret
-	}
-	return proto.DeriveSchema(full, func(entry string) bool { return !s.HidesEntity(full.Kind, entry, secret[entry]) })
 }
 
 // put makes the tree, and the model, have things as they are now, in place of those at the paths that are removed.
