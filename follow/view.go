@@ -11,7 +11,8 @@ import (
 // Selection says what a view shows. It is asked once for each context when it comes or changes, never for a sample. It must not change:
 // another policy is another selection, and another view.
 type Selection interface {
-	// Key is equal for selections of equal content.
+	// Key is equal for selections of equal content. The view's ID, which readers are told, is made from it: where what is shown must not be guessed by the ID,
+	// the key must not be guessed either.
 	Key() string
 	// Selects says whether the context of this kind at path is shown.
 	Selects(path model.Path, kind string) bool

@@ -2,8 +2,11 @@ package pki
 
 import (
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 
@@ -14,7 +17,10 @@ import (
 
 // Sealer encrypts secret settings at rest with a key that lies beside the database: a copy of the database alone, as backups and support
 // bundles are, shows none of them. Whoever reads the whole directory reads them too. Safe for concurrent use.
-type Sealer struct{ aead cipher.AEAD }
+type Sealer struct {
+	aead   cipher.AEAD
+	naming []byte // the key of Name, which is not the one that seals
+}
 
 // CreateSealer makes the key in dir. It fails with model.KindExists where there is one already: a new key would make everything sealed
 // unreadable.
@@ -41,7 +47,16 @@ func LoadSealer(dir string) (*Sealer, error) {
 	if err != nil {
 		return nil, damaged(path, "it does not have 32 bytes")
 	}
-	return &Sealer{aead}, nil
+	return &Sealer{aead, keyed(key, "banyan names")}, nil
+}
+
+// Name is a name for something that this node alone can give: it stays the same as long as the key does, and nobody else can tell of which text it is.
+func (s *Sealer) Name(text string) string { return hex.EncodeToString(keyed(s.naming, text)) }
+
+func keyed(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	_, _ = h.Write([]byte(text))
+	return h.Sum(nil)
 }
 
 // sealVersion begins everything sealed. XChaCha20-Poly1305 has nonces long enough to be drawn at random, without a counter to be lost.

@@ -10,6 +10,16 @@ import (
 	"banyan/tree"
 )
 
+// ownNamed is what an export shows, under a name of this node.
+type ownNamed struct {
+	follow.Selection
+	key string
+}
+
+// Key is what the view is known by to the other node, also after a restart. It is a name that only this node can give: by a hash of the patterns whoever
+// guesses them would know when they are right.
+func (s ownNamed) Key() string { return s.key }
+
 // viewOf is the view of a provider's link. Exports of equal content share one.
 func (l *links) viewOf(link string) (*follow.View, bool) {
 	c, there := l.usedBy(exportsPath, KindExport, link)
@@ -33,7 +43,7 @@ func (l *links) exported(at *tree.Context) (*follow.View, *access.Selection, err
 	if err != nil {
 		return nil, nil, err
 	}
-	made := follow.NewView(l.tree, root, follow.Export(selected))
+	made := follow.NewView(l.tree, root, ownNamed{follow.Export(selected), l.node.sealer.Name(root.String() + "\n" + selected.Key())})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if known := l.views[made.ID]; known != nil {

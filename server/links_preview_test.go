@@ -149,3 +149,38 @@ func TestPreviewSaysWhatIsLeftOut(t *testing.T) {
 		}
 	}
 }
+
+// TestViewsHaveNamesOfTheirOwn: the same export of two nodes is known by two names, and by the same one after a restart.
+func TestViewsHaveNamesOfTheirOwn(t *testing.T) {
+	nameOf := func(n *linkedNode) uint64 {
+		t.Helper()
+		c, there := n.Tree().Lookup(model.MustPath("/exports/up"))
+		if !there {
+			t.Fatal("the export is gone")
+		}
+		view, _, err := n.peers.(*links).exported(&c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return view.ID
+	}
+	berlin, bonn := makeNode(t, "berlin"), makeNode(t, "bonn")
+	for _, n := range []*linkedNode{berlin, bonn} {
+		n.call("/links", "invite", textArgument("name", "up"), textArgument("role", "provider"))
+	}
+	first := nameOf(berlin)
+	if first == nameOf(bonn) {
+		t.Error("what is exported can be told by the name of the view")
+	}
+	berlin.stop()
+	berlin.start("berlin")
+	if nameOf(berlin) != first {
+		t.Error("after a restart the view has another name: whoever mirrors it compares everything")
+	}
+	if _, err := berlin.execute(Request{Op: OpSet, Path: model.MustPath("/exports/up"), Name: "root", Value: model.String("/devices")}); err != nil {
+		t.Fatal(err)
+	}
+	if nameOf(berlin) == first {
+		t.Error("another root has the same name")
+	}
+}

@@ -26,6 +26,7 @@ type Node struct {
 	log        hclog.Logger
 	started    time.Time
 	authority  *pki.Authority
+	sealer     *pki.Sealer
 	store      *store.Store
 	tree       *tree.Tree
 	solo       *failover.Solo
@@ -75,12 +76,11 @@ func (n *Node) openStore(ctx context.Context) error {
 	if n.authority, err = pki.Load(n.cfg.Data); err != nil {
 		return err
 	}
-	key, err := pki.LoadSealer(n.cfg.Data)
-	if err != nil {
+	if n.sealer, err = pki.LoadSealer(n.cfg.Data); err != nil {
 		return err
 	}
 	n.store, err = store.Open(ctx, store.Config{
-		Dir: n.cfg.Data, Node: n.authority.ID(), Name: n.cfg.Name, Sealer: key, Logger: n.log.Named("store"),
+		Dir: n.cfg.Data, Node: n.authority.ID(), Name: n.cfg.Name, Sealer: n.sealer, Logger: n.log.Named("store"),
 		Now: func() model.Time { return model.TimeOf(n.cfg.Now()) },
 	})
 	if err != nil {
