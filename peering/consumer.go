@@ -190,6 +190,9 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 			m.stale.restarted(m.place.Heard, w.GetName()+" was restarted")
 		}
 		m.place.Samples, m.exact = 0, false
+	} else if w.GetResume() == linkv1.Resume_RESUME_COMPARE || w.GetView() != m.place.View {
+		m.place.Samples, m.exact = 0, false // it tells the latest of all again, also what a restart behind it left unconfirmed
+		m.stale.again()
 	}
 	m.place.Epoch = epoch
 	if w.GetResume() == linkv1.Resume_RESUME_COMPARE {

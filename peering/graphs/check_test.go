@@ -163,7 +163,7 @@ func (w *world) checkEntry(n *node, c *tree.Context, want *copied, t *thing, e *
 			return
 		}
 		if good != (v != nil && v.confirmed) {
-			w.fail("%s has %s %v, %s; its owner has %+v", n.hop.Name, at, has, r.Sample.Quality, v)
+			w.fail("%s has %s %v, %s; its owner has %+v\n%s", n.hop.Name, at, has, r.Sample.Quality, v, w.trail(want, e))
 		}
 		if !good {
 			w.lingers(n, want, e, has)
@@ -180,6 +180,21 @@ func (w *world) checkEntry(n *node, c *tree.Context, want *copied, t *thing, e *
 	if !w.same(want.fact.links, v.Value, has) {
 		w.fail("%s has %s %v, its owner has %v", n.hop.Name, at, has, v.Value)
 	}
+}
+
+// trail is what each node on the way has of an entry.
+func (w *world) trail(want *copied, e *entry) string {
+	text := ""
+	path := want.fact.path
+	for _, i := range want.fact.links {
+		l := w.links[i]
+		r, _ := l.consumer.tree.Read(model.Address{Path: model.MustPath(path), Name: e.name})
+		stale, _, _, _ := l.consumer.tree.OverlaysSince(1 << 62)
+		text += fmt.Sprintf("%s has %v %s, with %+v over it\n", l.consumer.hop.Name, r.Sample.Value, r.Sample.Quality, stale)
+		rel, _ := below(l.edge.mount, path)
+		path = under(l.edge.grant.root, rel)
+	}
+	return text
 }
 
 // known is a fact at a node.

@@ -3,4 +3,4 @@
 package graphs
 
 // everyday is how many walks are taken where nobody says.
-const everyday = 400
+const everyday = 2_000

@@ -11,6 +11,8 @@ import (
 var (
 	firstSeed = flag.Uint64("graph.seed", 1, "first seed")
 	onward    = flag.Bool("graph.onward", false, "go on after a walk that fails")
+	frames    = flag.Bool("graph.frames", false, "show the frames of a walk that fails, too")
+	steps     = flag.Int("graph.steps", 60, "how many steps of a walk that fails are shown")
 	walks     = flag.Int("graph.walks", everyday, "how many seeds are tried")
 )
 

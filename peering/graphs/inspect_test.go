@@ -44,9 +44,7 @@ func (l *link) inspect(raw []byte) {
 
 func (l *link) leaks(raw []byte, format string, args ...any) {
 	l.world.t.Helper()
-	frame := &linkv1.ProviderFrame{}
-	_ = proto.Unmarshal(raw, frame)
-	l.world.fail("%s carries %s, which the consumer is not entitled to: %v", l, fmt.Sprintf(format, args...), frame)
+	l.world.fail("%s carries %s, which the consumer is not entitled to: %v", l, fmt.Sprintf(format, args...), readable(raw))
 }
 
 // tokensIn are all tokens in a frame.

@@ -174,6 +174,9 @@ func (l *link) produce() bool {
 	if out.Frame != nil {
 		raw = marshal(out.Frame)
 	}
+	if *frames {
+		l.world.note("%s: %v", l, readable(raw))
+	}
 	l.inspect(raw)
 	if out.Bulk {
 		l.waiting = raw
@@ -182,6 +185,12 @@ func (l *link) produce() bool {
 	}
 	l.urgent = append(l.urgent, raw)
 	return true
+}
+
+func readable(raw []byte) *linkv1.ProviderFrame {
+	frame := &linkv1.ProviderFrame{}
+	_ = pb.Unmarshal(raw, frame)
+	return frame
 }
 
 func (l *link) deliver(lane *[][]byte) bool {

@@ -46,15 +46,15 @@ type node struct {
 }
 
 func (w *world) note(format string, args ...any) {
-	if len(w.log) > 600 {
-		w.log = slices.Delete(w.log, 0, 300)
+	if len(w.log) > 6000 {
+		w.log = slices.Delete(w.log, 0, 3000)
 	}
 	w.log = append(w.log, fmt.Sprintf(format, args...))
 }
 
 func (w *world) fail(format string, args ...any) {
 	w.t.Helper()
-	w.t.Fatalf("%s\n%s\nlast steps:\n%s", fmt.Sprintf(format, args...), w, strings.Join(w.log[max(0, len(w.log)-60):], "\n"))
+	w.t.Fatalf("%s\n%s\nlast steps:\n%s", fmt.Sprintf(format, args...), w, strings.Join(w.log[max(0, len(w.log)-*steps):], "\n"))
 }
 
 // String is the graph as it is now.
