@@ -95,18 +95,18 @@ var (
 )
 
 // issue signs a leaf. Its names come from the arguments, which come from the node's own records; nobody hands in a certificate request.
-func (a *Authority) issue(public *ecdsa.PublicKey, names Identity, hosts []string, now time.Time, lifetime time.Duration) (*x509.Certificate, error) {
-	if now.Before(a.root.NotBefore) || now.After(a.root.NotAfter) {
+func (a *Authority) issue(by ring, public *ecdsa.PublicKey, names Identity, hosts []string, now time.Time, lifetime time.Duration) (*x509.Certificate, error) {
+	if now.Before(by.root.NotBefore) || now.After(by.root.NotAfter) {
 		return nil, &model.Error{Kind: model.KindInvalid, Op: "issue a certificate",
-			Detail: "this node's root is " + validity(a.root, now), Remedy: "set this machine's clock, or renew the root"}
+			Detail: "this node's root is " + validity(by.root, now), Remedy: "set this machine's clock, or renew the root"}
 	}
 	template := &x509.Certificate{
 		Subject:   pkix.Name{CommonName: "Banyan " + names.Class.String() + " of " + a.id.Short()},
 		NotBefore: now.Add(-backdate), NotAfter: now.Add(lifetime),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: bothEnds,
 	}
-	if template.NotAfter.After(a.root.NotAfter) {
-		template.NotAfter = a.root.NotAfter
+	if template.NotAfter.After(by.root.NotAfter) {
+		template.NotAfter = by.root.NotAfter
 	}
 	if names.Class == ClassAPI {
 		template.ExtKeyUsage = serverOnly
@@ -121,7 +121,10 @@ func (a *Authority) issue(public *ecdsa.PublicKey, names Identity, hosts []strin
 		names.Node = a.id
 		template.URIs = []*url.URL{names.uri()}
 	}
-	return sign(template, a.root, public, a.key)
+	if names.Class == ClassLink && len(by.successions) > 0 {
+		template.ExtraExtensions = []pkix.Extension{successionsExtension(by.successions)}
+	}
+	return sign(template, by.root, public, by.key)
 }
 
 // IssueMember signs a certificate for member number of this node's own cluster, for LinkLifetime. The member hands over the DER form of
@@ -136,7 +139,7 @@ func (a *Authority) IssueMember(publicKey []byte, number int, now time.Time) (*x
 	if err != nil || !ok || public.Curve != elliptic.P256() {
 		return nil, model.Errorf(model.KindInvalid, "a member's key must be ECDSA on P-256, in its DER form")
 	}
-	return a.issue(public, Identity{Class: ClassMember, Member: number}, nil, now, LinkLifetime)
+	return a.issue(a.ring(), public, Identity{Class: ClassMember, Member: number}, nil, now, LinkLifetime)
 }
 
 const maxPublicKey = 512 // bytes; one on P-256 has 91

@@ -129,7 +129,7 @@ func TestDamagedFiles(t *testing.T) {
 		}
 	}
 	mixed := newAuthority(t, "hq")
-	other, _ := encodePEM(mixed.key, newAuthority(t, "berlin").root)
+	other, _ := encodePEM(mixed.ring().key, newAuthority(t, "berlin").Root())
 	if err := replaceFile(filepath.Join(mixed.dir, RootFile), other, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestIdentity(t *testing.T) {
 		template := &x509.Certificate{NotBefore: testNow, NotAfter: testNow.Add(time.Hour), URIs: []*url.URL{u},
 			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: bothEnds}
 		change(template)
-		c, err := sign(template, a.root, &a.key.PublicKey, a.key)
+		c, err := sign(template, a.Root(), &a.held.key.PublicKey, a.held.key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +236,7 @@ func FuzzIdentity(f *testing.F) {
 	for _, class := range []Class{ClassLink, ClassAPI, ClassMember} {
 		f.Add(show(f, a, Identity{Class: class, Member: 1}, testNow)().Certificate[0])
 	}
-	f.Add(a.root.Raw)
+	f.Add(a.Root().Raw)
 	f.Fuzz(func(t *testing.T, der []byte) {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {

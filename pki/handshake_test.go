@@ -105,7 +105,7 @@ var faults = []fault{
 	{name: "the root itself", finds: "acceptor", refusal: WrongClass, text: "certificate of the class unknown",
 		put: func(s *scene) {
 			s.connect.Certificate = func() *tls.Certificate {
-				return &tls.Certificate{Certificate: [][]byte{s.dialler.root.Raw}, PrivateKey: s.dialler.key}
+				return &tls.Certificate{Certificate: [][]byte{s.dialler.Root().Raw}, PrivateKey: s.dialler.held.key}
 			}
 		}},
 	{name: "expired leaf", finds: "acceptor", refusal: ExpiredLeaf, known: true,
@@ -286,7 +286,7 @@ func TestOwnIDOnly(t *testing.T) {
 	pins := pin(nodes...)
 	for i, signer := range nodes {
 		for j, claimed := range nodes {
-			forger := &Authority{id: claimed.id, key: signer.key, root: signer.root}
+			forger := &Authority{id: claimed.id, held: signer.ring()}
 			s := newScene(t, "link")
 			s.accept.Pins = pins
 			s.connect.Certificate = show(t, forger, s.dialsAs, testNow)
@@ -441,7 +441,7 @@ func TestFlood(t *testing.T) {
 	s := newScene(t, "link")
 	huge := *s.connect.Certificate()
 	for range 200 {
-		huge.Certificate = append(huge.Certificate, s.dialler.root.Raw)
+		huge.Certificate = append(huge.Certificate, s.dialler.Root().Raw)
 	}
 	s.connect.Certificate = func() *tls.Certificate { return &huge }
 	if a, _ := s.meet(); model.KindOf(a.err) != model.KindExhausted {

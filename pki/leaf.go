@@ -106,7 +106,10 @@ func (a *Authority) APILeaf(hosts []string, config LeafConfig) (*Leaf, error) {
 		if err != nil {
 			return nil, err
 		}
-		return made, replaceFile(path, data, 0o600)
+		if err := replaceFile(path, data, 0o600); err != nil {
+			return nil, err
+		}
+		return made, a.writeCA() // the root before this one may be needed no more
 	}
 	kept, err := a.keptLeaf(path, hosts)
 	switch {
@@ -126,19 +129,26 @@ func (a *Authority) freshLeaf(names Identity, hosts []string, now time.Time, lif
 	if err != nil {
 		return nil, nil, err
 	}
-	made, err := a.issue(&key.PublicKey, names, hosts, now, lifetime)
+	by := a.ring()
+	made, err := a.issue(by, &key.PublicKey, names, hosts, now, lifetime)
 	if err != nil {
 		return nil, nil, err
 	}
-	return key, a.chain(key, made), nil
+	whole := chain(key, made, by.root)
+	if by.first != nil && names.Class == ClassLink {
+		whole.Certificate = append(whole.Certificate, by.first.Raw)
+	}
+	return key, whole, nil
 }
 
-// chain is a leaf with the root behind it: at enrolment the other end compares the root with the fingerprint in its token.
-func (a *Authority) chain(key *ecdsa.PrivateKey, leaf *x509.Certificate) *tls.Certificate {
-	return &tls.Certificate{Certificate: [][]byte{leaf.Raw, a.root.Raw}, PrivateKey: key, Leaf: leaf}
+// chain is a leaf with the root behind it: at enrolment the other end compares the root, or the first one from which successions lead to it, with the
+// fingerprint in its token.
+func chain(key *ecdsa.PrivateKey, leaf, root *x509.Certificate) *tls.Certificate {
+	return &tls.Certificate{Certificate: [][]byte{leaf.Raw, root.Raw}, PrivateKey: key, Leaf: leaf}
 }
 
-// keptLeaf reads the API's certificate; nil where it is not for these hosts or not of this root.
+// keptLeaf reads the API's certificate; nil where it is not for these hosts or not of this root. One of the root before stays until it is due, so that
+// people have some weeks for the new CAFile.
 func (a *Authority) keptLeaf(path string, hosts []string) (*tls.Certificate, error) {
 	data, err := readFile(path, othersMay)
 	if err != nil {
@@ -162,10 +172,15 @@ func (a *Authority) keptLeaf(path string, hosts []string) (*tls.Certificate, err
 	}
 	slices.Sort(named)
 	slices.Sort(wanted)
-	if identityOf(leaf).Class != ClassAPI || leaf.CheckSignatureFrom(a.root) != nil || !slices.Equal(named, wanted) {
+	if identityOf(leaf).Class != ClassAPI || !slices.Equal(named, wanted) {
 		return nil, nil
 	}
-	return a.chain(key, leaf), nil
+	for _, root := range a.ring().newest() {
+		if leaf.CheckSignatureFrom(root) == nil {
+			return chain(key, leaf, root), nil
+		}
+	}
+	return nil, nil
 }
 
 // renewAt is when two thirds of a certificate's life are over; the time that it reaches back does not count.

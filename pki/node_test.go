@@ -45,7 +45,8 @@ func pin(authorities ...*Authority) pinned {
 // impersonate is the authority of an attacker who signs in the name of victim.
 func impersonate(t testing.TB, victim *Authority) *Authority {
 	own := newAuthority(t, "mallory")
-	return &Authority{dir: own.dir, id: victim.id, key: own.key, root: own.root}
+	own.id = victim.id
+	return own
 }
 
 // show makes a certificate of any class and time, as Config.Certificate.

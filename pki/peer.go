@@ -72,10 +72,11 @@ type Peer struct {
 	Node     model.NodeID
 	Class    Class
 	Member   int               // the number of a cluster member, else 0
-	Pinned   bool              // Root was pinned for Node before
+	Pinned   bool              // Root was pinned for Node before, or succeeds one that was
 	Dialler  bool              // the peer dialled
 	Protocol string            // ALPN
 	Root     *x509.Certificate // the root that vouches for it
+	Succeeds *x509.Certificate // the pinned root that Root is to be pinned in place of, before anything else; nil where Root itself was pinned
 	Serial   string            // of its certificate, hexadecimal
 	NotAfter time.Time         // of its certificate
 	Address  string            // of the other end of the connection; proves nothing
@@ -123,7 +124,12 @@ func (c *Config) identify(state tls.ConnectionState) (peer Peer, known bool, err
 	if !c.Node.IsZero() && claimed.Node != c.Node {
 		return peer, false, Refuse(WrongFingerprint, fmt.Sprintf("the node that answers is %s, expected was %s", claimed.Node, c.Node))
 	}
-	peer.Root, peer.Pinned, err = c.vouching(claimed.Node, peer.Protocol, state.PeerCertificates)
+	if peer.Protocol == ProtocolJoin {
+		peer.Root, err = candidateRoot(claimed.Node, state.PeerCertificates)
+	} else {
+		peer.Root, peer.Succeeds, err = c.vouching(claimed.Node, state.PeerCertificates)
+		peer.Pinned = err == nil
+	}
 	if err != nil {
 		return peer, false, err
 	}
@@ -136,36 +142,50 @@ func (c *Config) identify(state tls.ConnectionState) (peer Peer, known bool, err
 }
 
 // vouching finds the root that signed the other end's leaf. A root vouches for its own ID only, so the pool is made of the roots of the one ID that
-// is claimed: a root pinned for another node is not in it.
-func (c *Config) vouching(node model.NodeID, protocol string, chain []*x509.Certificate) (root *x509.Certificate, pinned bool, err error) {
-	var pool []*x509.Certificate
-	if protocol == ProtocolJoin {
-		// Nothing is pinned yet. What is shown behind the leaf counts where its fingerprint is the ID itself: at the joining
-		// end that ID came with the token (Config.Node), at the inviting end it is all that is known of the candidate.
-		for _, shown := range chain[1:min(len(chain), 4)] {
-			if Fingerprint(shown) == node && checkRoot(shown) == nil {
-				pool = append(pool, shown)
-			}
-		}
-	} else {
-		pool, err = c.Pins.Roots(node)
-		if err != nil {
-			return nil, false, model.Errorf(model.KindInternal, "cannot look up the roots of node %s: %w", node.Short(), err)
-		}
-		if len(pool) == 0 {
-			return nil, false, Refuse(UnknownNode, fmt.Sprintf("node %s is not known here", node))
-		}
+// is claimed: a root pinned for another node is not in it. A root that none of them is may succeed one of them, by documents in the leaf.
+func (c *Config) vouching(node model.NodeID, chain []*x509.Certificate) (root, succeeds *x509.Certificate, err error) {
+	pool, err := c.Pins.Roots(node)
+	if err != nil {
+		return nil, nil, model.Errorf(model.KindInternal, "cannot look up the roots of node %s: %w", node.Short(), err)
+	}
+	if len(pool) == 0 {
+		return nil, nil, Refuse(UnknownNode, fmt.Sprintf("node %s is not known here", node))
 	}
 	for _, root := range pool {
 		if checkRoot(root) == nil && chain[0].CheckSignatureFrom(root) == nil {
-			return root, protocol != ProtocolJoin, nil
+			return root, nil, nil
 		}
 	}
+	if root, succeeds := successor(chain[0], node, pool, c.Clock()); root != nil {
+		return root, succeeds, nil
+	}
+	return nil, nil, refuseRoot(node, chain)
+}
+
+// candidateRoot finds the root of a node of which nothing is pinned yet. What is shown behind the leaf counts where its fingerprint is the ID itself,
+// or where documents in the leaf lead from such a root to it: at the joining end that ID came with the token (Config.Node), at the inviting end it is
+// all that is known of the candidate.
+func candidateRoot(node model.NodeID, chain []*x509.Certificate) (*x509.Certificate, error) {
+	for _, shown := range chain[1:min(len(chain), 4)] {
+		if Fingerprint(shown) != node || checkRoot(shown) != nil {
+			continue
+		}
+		if chain[0].CheckSignatureFrom(shown) == nil {
+			return shown, nil
+		}
+		if root := descendant(chain[0], node, shown); root != nil {
+			return root, nil
+		}
+	}
+	return nil, refuseRoot(node, chain)
+}
+
+func refuseRoot(node model.NodeID, chain []*x509.Certificate) error {
 	shown := "no root"
 	if len(chain) > 1 {
 		shown = "the root " + Fingerprint(chain[1]).String()
 	}
-	return nil, false, Refuse(WrongFingerprint, fmt.Sprintf("the other end says that it is node %s, and shows %s, which may not vouch for it", node, shown))
+	return Refuse(WrongFingerprint, fmt.Sprintf("the other end says that it is node %s, and shows %s, which may not vouch for it", node, shown))
 }
 
 // checkTime refuses what has expired or is not yet valid, naming the dates and what the clock says, and verifies the chain as a

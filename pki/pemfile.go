@@ -41,12 +41,19 @@ func encodeCertificates(certificates ...*x509.Certificate) []byte {
 
 // decodePEM reads what encodePEM wrote: exactly one key, which is the first certificate's.
 func decodePEM(path string, data []byte) (*ecdsa.PrivateKey, []*x509.Certificate, error) {
-	var key *ecdsa.PrivateKey
-	var certificates []*x509.Certificate
+	key, certificates, successions, err := decodeBlocks(path, data)
+	if err == nil && len(successions) > 0 {
+		err = damaged(path, "it holds an unknown block")
+	}
+	return key, certificates, err
+}
+
+// decodeBlocks is decodePEM, and takes succession documents as well.
+func decodeBlocks(path string, data []byte) (key *ecdsa.PrivateKey, certificates []*x509.Certificate, successions [][]byte, err error) {
 	for len(bytes.TrimSpace(data)) > 0 {
 		block, rest := pem.Decode(data)
 		if block == nil {
-			return nil, nil, damaged(path, "it holds something that is not PEM")
+			return nil, nil, nil, damaged(path, "it holds something that is not PEM")
 		}
 		data = rest
 		switch block.Type {
@@ -54,26 +61,28 @@ func decodePEM(path string, data []byte) (*ecdsa.PrivateKey, []*x509.Certificate
 			parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			ec, ok := parsed.(*ecdsa.PrivateKey)
 			if err != nil || !ok || ec.Curve != elliptic.P256() || key != nil {
-				return nil, nil, damaged(path, "its private key cannot be read")
+				return nil, nil, nil, damaged(path, "its private key cannot be read")
 			}
 			key = ec
 		case "CERTIFICATE":
 			c, err := x509.ParseCertificate(block.Bytes)
 			if err != nil {
-				return nil, nil, damaged(path, "a certificate in it cannot be read")
+				return nil, nil, nil, damaged(path, "a certificate in it cannot be read")
 			}
 			certificates = append(certificates, c)
+		case successionBlock:
+			successions = append(successions, block.Bytes)
 		default:
-			return nil, nil, damaged(path, "it holds an unknown block")
+			return nil, nil, nil, damaged(path, "it holds an unknown block")
 		}
 	}
 	if key == nil || len(certificates) == 0 {
-		return nil, nil, damaged(path, "it does not hold a private key and a certificate")
+		return nil, nil, nil, damaged(path, "it does not hold a private key and a certificate")
 	}
 	if !key.PublicKey.Equal(certificates[0].PublicKey) {
-		return nil, nil, damaged(path, "its certificate belongs to another key")
+		return nil, nil, nil, damaged(path, "its certificate belongs to another key")
 	}
-	return key, certificates, nil
+	return key, certificates, successions, nil
 }
 
 func damaged(path, detail string) error {

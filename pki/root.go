@@ -1,7 +1,6 @@
 package pki
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,6 +10,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"banyan/model"
@@ -22,12 +22,29 @@ const (
 	backdate     = 5 * time.Minute
 )
 
-// Authority is a node's own certificate authority: its root and what it signs. It is immutable and safe for concurrent use.
+// Authority is a node's own certificate authority: its root and what it signs. The ID is for life, the root may be succeeded by another. Safe for
+// concurrent use.
 type Authority struct {
-	dir  string
-	id   model.NodeID
-	key  *ecdsa.PrivateKey
-	root *x509.Certificate
+	dir string
+	id  model.NodeID
+
+	mu   sync.RWMutex // guards held
+	held ring
+}
+
+// ring is the root in use with its key, and how it came to be the root of this node.
+type ring struct {
+	key         *ecdsa.PrivateKey
+	root        *x509.Certificate
+	first       *x509.Certificate // whose fingerprint is the ID, nil where the root is the first one, or so many followed that it was let go
+	successions [][]byte          // documents that lead to the root, the newest last
+	provisional bool              // it is in memory only
+}
+
+func (a *Authority) ring() ring {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.held
 }
 
 // Create makes a node's root in dir, which is made if need be. It fails with model.KindExists where there is a root already, and
@@ -51,11 +68,11 @@ func Create(dir, name string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := selfSigned(key, "Banyan root of "+name, now)
+	root, err := selfSigned(key, "Banyan root of "+name, now, RootLifetime)
 	if err != nil {
 		return nil, err
 	}
-	data, err := encodePEM(key, root)
+	data, err := ring{key: key, root: root}.encode()
 	if err != nil {
 		return nil, err
 	}
@@ -65,10 +82,10 @@ func Create(dir, name string, now time.Time) (*Authority, error) {
 	return Load(dir)
 }
 
-func selfSigned(key *ecdsa.PrivateKey, name string, now time.Time) (*x509.Certificate, error) {
+func selfSigned(key *ecdsa.PrivateKey, name string, now time.Time, lifetime time.Duration) (*x509.Certificate, error) {
 	return sign(&x509.Certificate{
 		Subject:   pkix.Name{CommonName: name},
-		NotBefore: now.Add(-backdate), NotAfter: now.Add(RootLifetime),
+		NotBefore: now.Add(-backdate), NotAfter: now.Add(lifetime),
 		IsCA: true, MaxPathLenZero: true, // it signs leaves and no further authorities
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}, nil, &key.PublicKey, key)
@@ -76,50 +93,25 @@ func selfSigned(key *ecdsa.PrivateKey, name string, now time.Time) (*x509.Certif
 
 // Look reads the root's certificate and changes nothing.
 func Look(dir string) (*x509.Certificate, error) {
-	path := filepath.Join(dir, RootFile)
-	data, err := readFile(path, othersMay)
-	if err != nil {
-		return nil, err
-	}
-	_, certificates, err := decodePEM(path, data)
-	if err != nil {
-		return nil, err
-	}
-	return certificates[0], nil
+	held, _, err := readRing(filepath.Join(dir, RootFile))
+	return held.root, err
 }
 
-// Load reads the root that Create made. CAFile is made anew where it is lost or differs.
+// Load reads the root that Create made, or that succeeded it. CAFile is made anew where it is lost or differs.
 func Load(dir string) (*Authority, error) {
-	path := filepath.Join(dir, RootFile)
-	data, err := readFile(path, othersMay)
+	held, id, err := readRing(filepath.Join(dir, RootFile))
 	if err != nil {
 		return nil, err
 	}
-	key, certificates, err := decodePEM(path, data)
-	if err != nil {
-		return nil, err
-	}
-	if len(certificates) != 1 {
-		return nil, damaged(path, "it holds more than one certificate")
-	}
-	root := certificates[0]
-	if err := checkRoot(root); err != nil {
-		return nil, damaged(path, err.Error())
-	}
-	ca := filepath.Join(dir, CAFile)
-	if have, err := os.ReadFile(ca); err != nil || !bytes.Equal(have, encodeCertificates(root)) {
-		if err := replaceFile(ca, encodeCertificates(root), 0o644); err != nil {
-			return nil, err
-		}
-	}
-	return &Authority{dir: dir, id: Fingerprint(root), key: key, root: root}, nil
+	a := &Authority{dir: dir, id: id, held: held}
+	return a, a.writeCA()
 }
 
 // ID is the node's ID.
 func (a *Authority) ID() model.NodeID { return a.id }
 
-// Root is the node's root certificate.
-func (a *Authority) Root() *x509.Certificate { return a.root }
+// Root is the root certificate in use.
+func (a *Authority) Root() *x509.Certificate { return a.ring().root }
 
 // Fingerprint is the SHA-256 of a certificate. That of a node's first root is the node's ID.
 func Fingerprint(c *x509.Certificate) model.NodeID { return sha256.Sum256(c.Raw) }

@@ -30,15 +30,19 @@ const (
 
 // Succeed signs a succession from the node's root to the next one.
 func (a *Authority) Succeed(next *x509.Certificate, notBefore time.Time) ([]byte, error) {
+	return succeed(a.ring().key, a.id, next, notBefore)
+}
+
+func succeed(key *ecdsa.PrivateKey, id model.NodeID, next *x509.Certificate, notBefore time.Time) ([]byte, error) {
 	if err := checkRoot(next); err != nil {
 		return nil, model.Errorf(model.KindInvalid, "this cannot be a root: %w", err)
 	}
-	document := append([]byte(successionMagic), a.id[:]...)
+	document := append([]byte(successionMagic), id[:]...)
 	document = binary.BigEndian.AppendUint64(document, uint64(notBefore.Unix()))
 	document = binary.BigEndian.AppendUint16(document, uint16(len(next.Raw)))
 	document = append(document, next.Raw...)
 	digest := sha256.Sum256(document)
-	signature, err := ecdsa.SignASN1(rand.Reader, a.key, digest[:])
+	signature, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
 	if err != nil {
 		return nil, model.Errorf(model.KindInternal, "cannot sign a succession: %w", err)
 	}

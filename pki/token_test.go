@@ -228,8 +228,7 @@ func TestSuccession(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	foreign := *b
-	foreign.id = a.id
+	foreign := impersonate(t, a)
 	forged, _ := foreign.Succeed(next.Root(), testNow)
 	refused("signed by another node", WrongFingerprint, forged, a.ID(), testNow)
 	pins[b.ID()] = append(pins[b.ID()], a.Root())
