@@ -79,6 +79,11 @@ func (h *Hub) connectTo(ctx context.Context, to Destination, config pki.Config) 
 		}
 		secured, who, err := pki.Connect(ctx, dialled.Conn, config)
 		if err == nil {
+			if err = h.succeed(ctx, who); err != nil {
+				_ = secured.Close()
+			}
+		}
+		if err == nil {
 			who.Address = dialled.Address
 			return h.newProvenConn(secured, who), dialled.Route, nil
 		}

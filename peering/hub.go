@@ -44,6 +44,8 @@ type HubConfig struct {
 	// Meet judges the life that answers on a new connection of a consumer's link; every life is taken when nil. Restores are this node's own.
 	Meet     func(ctx context.Context, m Meeting) error
 	Restores []RestoreID
+	// Succeed pins the root of a peer in place of the one that it succeeds, at all links with that peer, and returns when that is durable.
+	Succeed func(ctx context.Context, who pki.Peer) error
 	// Shelf keeps backups of providers, Backups has those of this node; nil for none.
 	Shelf   Shelf
 	Backups BackupSource

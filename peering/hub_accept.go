@@ -45,7 +45,13 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 	config.Admit = h.admit
 	secured, who, err := pki.Accept(ctx, conn, config)
 	if err != nil {
-		return // it is in the log
+		h.knocked(who, err) // it is in the log
+		return
+	}
+	if err := h.succeed(ctx, who); err != nil {
+		h.log.Error("a connection was not taken", "error", err)
+		_ = secured.Close()
+		return
 	}
 	proven := h.newProvenConn(secured, who)
 	if who.Protocol == pki.ProtocolJoin {

@@ -75,7 +75,8 @@ func (c *Config) validate(dialled bool) error {
 }
 
 // Accept proves both ends of an accepted connection to each other and returns it when both accept. On an error, which is a *model.Error,
-// conn is closed and the other end was told as much as it may know. A refusal of ours is in the log with its incident number already.
+// conn is closed and the other end was told as much as it may know; the Peer is then what the other end claims, as far as it came to that. A refusal of
+// ours is in the log with its incident number already.
 func Accept(ctx context.Context, conn net.Conn, config Config) (*tls.Conn, Peer, error) {
 	return begin(ctx, conn, config, false)
 }
@@ -117,7 +118,7 @@ func begin(ctx context.Context, conn net.Conn, config Config, dialled bool) (*tl
 	}
 	if err != nil {
 		_ = conn.Close()
-		return nil, Peer{}, a.named(ctx, err)
+		return nil, a.peer, a.named(ctx, err)
 	}
 	a.raw.lifted.Store(true)
 	return secured, a.peer, nil

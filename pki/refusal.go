@@ -30,6 +30,9 @@ const (
 	Cloned                           // another life of the same node was taken, which this one did not come from
 )
 
+// renewed is how a node comes back that the other end does not take by its certificate any more.
+const renewed = "ask for `banyan invite --again LINK` at the other node, and `banyan join TOKEN` here: the link keeps everything that is set"
+
 // refusals gives each its wire name, its kind, and what to do about it: first at the end that refuses, then at the end that is refused.
 var refusals = [...]struct {
 	name           string
@@ -41,11 +44,13 @@ var refusals = [...]struct {
 		"connect with a node's link certificate"},
 	UnknownNode: {"unknown-node", model.KindUnauthenticated, "if it should be linked, make an invitation and let it join", ""},
 	WrongFingerprint: {"wrong-fingerprint", model.KindUnauthenticated,
-		"compare the fingerprints by another way; if the node was set up anew, make a new invitation", ""},
+		"if it is the node that this link is for, `banyan invite --again LINK` here and `banyan join TOKEN` there renew what each has pinned of the other; if it was set up anew, remove the link and invite it",
+		renewed},
 	WrongClass: {"wrong-class", model.KindUnauthenticated, "check which port and which certificate the other end uses",
 		"check which port and which certificate this node uses"},
-	ExpiredLeaf: {"expired", model.KindUnauthenticated, "compare the clocks of both nodes; a node with the right time renews its certificate by itself",
-		"compare the clocks of both nodes; a node with the right time renews its certificate by itself"},
+	ExpiredLeaf: {"expired", model.KindUnauthenticated,
+		"compare the clocks of both nodes; a node with the right time renews its certificate by itself, and one that was away too long comes back by `banyan invite --again LINK` here and `banyan join TOKEN` there",
+		"compare the clocks of both nodes; if this one is right, " + renewed},
 	NotYetValid: {"not-yet-valid", model.KindUnauthenticated, "compare the clocks of both nodes", "compare the clocks of both nodes"},
 	WrongProtocol: {"wrong-protocol", model.KindUnsupported, "check which port the other end means, and both versions",
 		"check that the address is that of the links' listener (port 7443 unless set otherwise), and both versions"},

@@ -61,10 +61,12 @@ func (a *Authority) IsProvisional() bool { return a.ring().provisional }
 // Successions is how many successions led to the root, as far as they are kept.
 func (a *Authority) Successions() int { return len(a.ring().successions) }
 
+// Born is when the root was made.
+func (a *Authority) Born() time.Time { return a.Root().NotBefore.Add(backdate) }
+
 // DueAt is when the root is to be succeeded: when two thirds of its life are over, or of lifetime where that is shorter.
 func (a *Authority) DueAt(lifetime time.Duration) time.Time {
-	root := a.Root()
-	born := root.NotBefore.Add(backdate)
+	root, born := a.Root(), a.Born()
 	return born.Add(min(root.NotAfter.Sub(born), lifetime) * 2 / 3)
 }
 

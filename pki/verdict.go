@@ -72,7 +72,7 @@ func (v verdict) told(by string) error {
 		err.Detail = by + " refused this connection: " + v.Detail
 	case v.Incident != "":
 		err.Detail = by + " refused this connection as " + v.Kind.String() + ", incident " + v.Incident
-		err.Remedy = "the log of the other node says why, under this incident number; a node that it does not know needs an invitation"
+		err.Remedy = "the log of the other node says why, under this incident number; a node that it does not know needs an invitation, and one that it does not know any more one of `banyan invite --again LINK`"
 	default:
 		err.Detail = by + " refused this connection without a reason"
 	}

@@ -64,6 +64,9 @@ func (b *backups) due(failed time.Time) (time.Time, bool) {
 		last = kept[len(kept)-1].made.Std()
 	}
 	due := last.Add(every)
+	if !last.IsZero() && b.rootSince(model.TimeOf(last)) {
+		due = last
+	}
 	if now := b.node.cfg.Now(); last.After(now) {
 		due = now.Add(every) // made while the clock was ahead
 	}
@@ -71,6 +74,12 @@ func (b *backups) due(failed time.Time) (time.Time, bool) {
 		due = later(due, failed.Add(min(every, retryBackup)))
 	}
 	return due, true
+}
+
+// rootSince reports whether the node's root was succeeded after a backup was made: a node that comes back with the older one is not taken by its peers.
+func (b *backups) rootSince(made model.Time) bool {
+	root := b.node.authority
+	return root.Successions() > 0 && !root.IsProvisional() && model.TimeOf(root.Born().Add(time.Second)) > made // certificates tell whole seconds
 }
 
 func later(a, b time.Time) time.Time {

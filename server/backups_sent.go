@@ -151,7 +151,7 @@ func (s *sent) due() bool {
 	}
 	age := s.backups.node.cfg.Now().Sub(header.Made.Std())
 	switch {
-	case !made, header.Recipient != recipient, age < 0, age > sendAnew:
+	case !made, header.Recipient != recipient, age < 0, age > sendAnew, s.backups.rootSince(header.Made):
 		return true
 	}
 	return age >= s.every() && s.backups.node.store.LastChange() != header.Change

@@ -10,6 +10,7 @@ import (
 
 	"banyan/devices"
 	"banyan/model"
+	"banyan/pki"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -22,7 +23,9 @@ type File struct {
 	API       APIFiles
 	Log       LogOptions
 	Ceilings  Ceilings
-	Source    string // the text that it was read from, for backups; empty where it was made otherwise
+	// Certificates say how long the node's own ones live.
+	Certificates Certificates
+	Source       string // the text that it was read from, for backups; empty where it was made otherwise
 }
 
 // Listeners are the addresses to listen on, HOST:PORT; the port 0 lets the system choose.
@@ -33,6 +36,29 @@ type Listeners struct {
 
 // APIFiles are PEM files of the administrator's own certificate; both or none. Without them the node's root signs one.
 type APIFiles struct{ Certificate, Key string }
+
+// Certificates are the lives of the node's root and of what it signs for links. Each is renewed at two thirds of its life. A root that lives too short
+// leaves peers behind that were away for longer than a third of it; a leaf that lives too short is refused where clocks differ by more.
+type Certificates struct {
+	Root time.Duration // default 10 years, at least three times Link
+	Link time.Duration // default 24 h, at least 2 s
+}
+
+func (c *Certificates) validate() error {
+	if c.Link == 0 {
+		c.Link = pki.LinkLifetime
+	}
+	if c.Root == 0 {
+		c.Root = pki.RootLifetime
+	}
+	if c.Link < 2*time.Second || c.Link > 366*24*time.Hour {
+		return model.Errorf(model.KindInvalid, "a certificate for links lives 2s to 8784h, not %s: set certificates.link", c.Link)
+	}
+	if c.Root < 3*c.Link || c.Root > 100*366*24*time.Hour {
+		return model.Errorf(model.KindInvalid, "the root lives three times as long as a certificate for links at least (%s), and 878400h at most, not %s: set certificates.root", 3*c.Link, c.Root)
+	}
+	return nil
+}
 
 // LogOptions say how much is logged and in which form.
 type LogOptions struct {
@@ -65,6 +91,9 @@ func (f *File) validate() error {
 		f.Log.Level = "info"
 	}
 	if err := f.Ceilings.validate(); err != nil {
+		return err
+	}
+	if err := f.Certificates.validate(); err != nil {
 		return err
 	}
 	return f.Log.validate()
@@ -113,10 +142,8 @@ type Config struct {
 	Now func() time.Time
 	// Listen opens the listeners; net.Listen for TCP when nil. A test puts a network of its own here.
 	Listen func(address string) (net.Listener, error)
-	// Beat is the time between heartbeats of links, default 2 s: a link counts as cut after two of them. LinkLeaf is how long the node's certificate
-	// for links is valid, default 24 h; it is renewed at two thirds.
-	Beat     time.Duration
-	LinkLeaf time.Duration
+	// Beat is the time between heartbeats of links, default 2 s: a link counts as cut after two of them.
+	Beat time.Duration
 	// Dial opens connections to other nodes; when nil they are dialled as package dialing does, through proxies where links have them.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Drivers are the kinds of devices that the node can run; those that come with the program when nil.

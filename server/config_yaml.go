@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"banyan/model"
 
@@ -36,7 +37,8 @@ func ParseFile(name string, raw []byte) (File, error) {
 			"memory": size(&f.Ceilings.Memory), "contexts": count(&f.Ceilings.Contexts), "devices": count(&f.Ceilings.Devices),
 			"connections": count(&f.Ceilings.Connections),
 		}),
-		"log": section("log", fields{"level": text(&f.Log.Level), "format": text(&f.Log.Format)}),
+		"certificates": section("certificates", fields{"root": span(&f.Certificates.Root), "link": span(&f.Certificates.Link)}),
+		"log":          section("log", fields{"level": text(&f.Log.Level), "format": text(&f.Log.Format)}),
 	})
 	if err == nil && f.Name == "" {
 		err = at(root, "name is missing: what people call the node")
@@ -82,6 +84,17 @@ func size(to *int64) func(*yaml.Node) error {
 			return at(n, "%s", err)
 		}
 		*to = bytes
+		return nil
+	}
+}
+
+func span(to *time.Duration) func(*yaml.Node) error {
+	return func(n *yaml.Node) error {
+		d, err := time.ParseDuration(n.Value)
+		if err != nil || n.Kind != yaml.ScalarNode || d <= 0 {
+			return at(n, "a duration like 24h is expected here")
+		}
+		*to = d
 		return nil
 	}
 }

@@ -32,8 +32,9 @@ const (
 	// reachWithin bounds a connection to the node's own listeners.
 	reachWithin = 2 * time.Second
 	// rootDue is how early people want to know that the node's root ends; leaves renew themselves at two thirds of their life.
-	rootDue = 180 * 24 * time.Hour
-	ownDue  = 14 * 24 * time.Hour
+	rootDue    = 180 * 24 * time.Hour
+	rootRemedy = "call `banyan identity rotate`; the node does it by itself while a linked node vouches for its clock"
+	ownDue     = 14 * 24 * time.Hour
 	// mostNamed is how many links or devices of one state are named.
 	mostNamed = 5
 )
@@ -73,12 +74,22 @@ func (n *Node) examine(ctx context.Context, by access.Principal) []doctor.Findin
 	if len(n.ownOf("ping")) > 0 {
 		found = append(found, doctor.Ping())
 	}
-	found = append(found, doctor.Certificate("root", n.authority.Root(), now, rootDue, "make a succession to a new root before that"))
+	found = append(found, n.rootFound(now))
 	found = append(found, n.apiCertificates(now)...)
 	found = append(found, n.reachable(ctx, "API", n.APIAddress()), n.reachable(ctx, "links", n.LinksAddress()))
 	found = append(found, n.backedUp(now)...)
 	found = append(found, n.linksFound(by)...)
 	return append(found, n.devicesFound(by)...)
+}
+
+// rootFound judges the node's root.
+func (n *Node) rootFound(now time.Time) doctor.Finding {
+	if n.authority.IsProvisional() {
+		return doctor.Found("root", doctor.Failed, "look at the clock; `banyan invite --again LINK` at each other node, and `banyan join TOKEN` here",
+			"it has expired, or the clock is wrong: other nodes do not take this one")
+	}
+	left := min(rootDue, n.authority.Root().NotAfter.Sub(n.authority.DueAt(n.cfg.Certificates.Root))/2)
+	return doctor.Certificate("root", n.authority.Root(), now, left, rootRemedy)
 }
 
 // nodeFiles are the files of a node that others must not read.

@@ -28,7 +28,7 @@ func Examine(ctx context.Context, f File) []doctor.Finding {
 	if authority, err := pki.Look(f.Data); err != nil {
 		found = append(found, doctor.Found("root", doctor.Failed, "restore it from a backup of this node", "%v", err))
 	} else {
-		found = append(found, doctor.Certificate("root", authority, time.Now(), rootDue, "make a succession to a new root before that"))
+		found = append(found, doctor.Certificate("root", authority, time.Now(), rootDue, rootRemedy))
 	}
 	for _, l := range []struct{ what, setting, address string }{{"API", "listeners.api", f.Listeners.API}, {"links", "listeners.links", f.Listeners.Links}} {
 		found = append(found, listenable(l.what, l.setting, l.address, examined.Running))

@@ -39,6 +39,7 @@ type links struct {
 	recoveries recoveries
 
 	redeeming sync.Mutex // held while an invitation is looked at and taken
+	pinning   sync.Mutex // held while a root takes the place of another
 
 	mu     sync.RWMutex // guards all below
 	mounts map[model.ContextID]*mount
@@ -59,7 +60,7 @@ var _ Peers = (*links)(nil)
 
 // newPeers makes the node's links.
 func (n *Node) newPeers() (Peers, error) {
-	leaf, err := n.authority.LinkLeaf(pki.LeafConfig{Lifetime: n.cfg.LinkLeaf, Clock: n.cfg.Now, Logger: n.log.Named("pki")})
+	leaf, err := n.authority.LinkLeaf(pki.LeafConfig{Lifetime: n.cfg.Certificates.Link, Clock: n.cfg.Now, Logger: n.log.Named("pki")})
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func (n *Node) newPeers() (Peers, error) {
 	l.hub = peering.NewHub(peering.HubConfig{
 		Self: l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
 		Logger: n.log, Beat: n.cfg.Beat, Dial: n.dialer(), Execute: l.serve, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
-		Recover: l.handOut, Meet: l.meet, Restores: restores, Shelf: l.shelf, Backups: l.sent,
+		Recover: l.handOut, Meet: l.meet, Succeed: l.succeed, Restores: restores, Shelf: l.shelf, Backups: l.sent,
 	})
 	return l, nil
 }

@@ -28,7 +28,8 @@ type linkedNode struct {
 	stop func()
 	log  safeBuffer
 
-	drivers []devices.Driver // nil for those of the program
+	drivers      []devices.Driver // nil for those of the program
+	certificates Certificates
 }
 
 // safeBuffer is what a node logs.
@@ -67,7 +68,7 @@ func (n *linkedNode) start(name string) { n.startAt(name, "127.0.0.1:0") }
 
 func (n *linkedNode) startAt(name, address string) {
 	n.t.Helper()
-	file := File{Name: name, Data: n.dir}
+	file := File{Name: name, Data: n.dir, Certificates: n.certificates}
 	file.Listeners.API, file.Listeners.Links = "127.0.0.1:0", address
 	made, err := New(context.Background(), Config{
 		Drivers: n.drivers, File: file, Beat: 300 * time.Millisecond, Logger: hclog.New(&hclog.LoggerOptions{Output: &n.log}),

@@ -76,6 +76,11 @@ func (n *Node) openStore(ctx context.Context) error {
 	if n.authority, err = pki.Load(n.cfg.Data); err != nil {
 		return err
 	}
+	if now := n.cfg.Now(); now.After(n.authority.Root().NotAfter) {
+		if err := n.rescueRoot(now); err != nil {
+			return err
+		}
+	}
 	if n.sealer, err = pki.LoadSealer(n.cfg.Data); err != nil {
 		return err
 	}
@@ -221,6 +226,7 @@ func (n *Node) serve(ctx, baseCtx context.Context) error {
 	services.start(servicesCtx, "links", n.peers.Run)
 	services.start(servicesCtx, "system", n.measureSelf)
 	services.start(servicesCtx, "audit", n.audit.Run)
+	services.start(servicesCtx, "root", n.keepRoot)
 	services.start(servicesCtx, "tokens", n.tokens.Run)
 	services.start(servicesCtx, "backups", n.backups.run)
 	services.start(servicesCtx, "api", n.serveAPI)

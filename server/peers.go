@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"banyan/access"
 	"banyan/model"
@@ -25,6 +26,11 @@ type Peers interface {
 	Run(ctx context.Context) error
 	// Explain asks the nodes on the way to a mounted context what they would decide.
 	Explain(ctx context.Context, who access.Principal, at model.Address, need model.Right, route tree.Route) []explainedHop
+	// Renewed shows peers certificates of the node's present root. LeafUntil is when the one in use ends.
+	Renewed() error
+	LeafUntil() time.Time
+	// ClocksAgree reports whether there are links, and whether on one of them the clock at the other end agrees with this node's.
+	ClocksAgree() (linked, agree bool)
 	// LinkStates counts links by state, for metrics.
 	LinkStates() map[string]int
 	// Traffic is what passed over links, for metrics.

@@ -20,7 +20,7 @@ var nodeSchema = model.Schema{
 		Name: settingHosts, Type: model.TypeString, Right: model.RightAdminister, Local: true, Default: model.String("localhost,127.0.0.1,::1"),
 		Description: "DNS names and IP addresses by which people reach the API, separated by commas: they stand in its certificate from the next start on.",
 	}}, auditSettings, backupSettings, sendSettings, limitSettings(), logSettings),
-	Functions: slices.Concat(auditFunctions, sessionFunctions, explainFunctions, backupFunctions, doctorFunctions),
+	Functions: slices.Concat(auditFunctions, sessionFunctions, explainFunctions, backupFunctions, doctorFunctions, identityFunctions),
 	Variables: slices.Concat([]model.Variable{
 		variableName:       {Name: "name", Type: model.TypeString, Description: "What people call the node."},
 		variableVersion:    {Name: "version", Type: model.TypeString, Description: "Of the program."},

@@ -18,13 +18,14 @@ func (n *Node) systemCalls() map[string]systemCall {
 	calls := map[string]systemCall{
 		functionAudit: n.audit.read, functionVerifyAudit: n.audit.verify, functionExplainRight: n.explainRight,
 		functionBackup: n.backups.now, functionSetRecovery: n.backups.setRecovery, functionDoctor: n.doctor,
+		functionIdentity: n.identity, functionRotateRoot: n.rotateRoot,
 	}
 	maps.Copy(calls, n.sessionCalls())
 	return calls
 }
 
 // systemShows are those of them that only show something.
-var systemShows = map[string]bool{functionAudit: true, functionVerifyAudit: true, functionSessions: true, functionLocks: true, functionExplainRight: true, functionDoctor: true}
+var systemShows = map[string]bool{functionAudit: true, functionVerifyAudit: true, functionSessions: true, functionLocks: true, functionExplainRight: true, functionDoctor: true, functionIdentity: true}
 
 // Call runs a function of the node itself.
 func (c *nodes) Call(ctx context.Context, _ *tree.Context, function string, arguments []model.Argument, by access.Principal) ([]model.Argument, error) {

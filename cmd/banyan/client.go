@@ -250,7 +250,7 @@ func (at *client) unreachable(err error) *model.Error {
 	switch {
 	case errors.As(err, &authority):
 		e.Detail = fmt.Sprintf("the certificate of %s is not signed by %s", at.target.url, at.trusted())
-		e.Remedy = "the node's directory holds its ca.pem; give it with `banyan login URL --ca FILE`"
+		e.Remedy = "the node's directory holds its ca.pem, which is another one some weeks after its root was succeeded; give it with `banyan login URL --ca FILE`"
 	case errors.As(err, &host):
 		e.Detail = fmt.Sprintf("the certificate of %s is for other names: %v", at.target.url, host)
 		e.Remedy = "the node's certificate is for the hosts in /system:api_hosts, and takes them at its next start"
