@@ -1,7 +1,6 @@
 package follow
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -23,23 +22,19 @@ func (p Pace) Live() bool { return p.Interval == 0 && p.Deadband == 0 }
 
 // Or is the pace that serves both.
 func (p Pace) Or(other Pace) Pace {
-	if other.slower() < p.slower() {
-		p.Interval = other.Interval
+	switch {
+	case p.Interval < 0:
+		return other
+	case other.Interval < 0:
+		return p
 	}
-	p.Deadband = min(p.Deadband, other.Deadband)
-	return p
-}
-
-// slower orders intervals: never comes after all others.
-func (p Pace) slower() time.Duration {
-	if p.Interval < 0 {
-		return math.MaxInt64
-	}
-	return p.Interval
+	return Pace{min(p.Interval, other.Interval), min(p.Deadband, other.Deadband)}
 }
 
 // more reports whether something is told at this pace that is not at another.
-func (p Pace) more(than Pace) bool { return p.slower() < than.slower() || p.Deadband < than.Deadband }
+func (p Pace) more(than Pace) bool {
+	return p.Interval >= 0 && (than.Interval < 0 || p.Interval < than.Interval || p.Deadband < than.Deadband)
+}
 
 // InterestRule is the pace at which what a pattern selects is wanted. Of several rules that match the last one holds, without one everything is live.
 type InterestRule struct {
@@ -55,8 +50,8 @@ func (f *Follower) SetInterest(rules []InterestRule, now model.Time) {
 		return
 	}
 	for _, p := range is.paces {
-		if f.reading {
-			p.told = now // what was told until now was told live, or at its old pace
+		if p.told = now; !f.reading {
+			p.told -= model.Time(p.Interval) // nothing was told yet, live or at another pace
 		}
 		if was != nil {
 			if i, there := was.find(p.Pace); there {

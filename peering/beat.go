@@ -37,6 +37,14 @@ type lane struct {
 	since   model.Time // when watching began, or the lane last moved
 }
 
+// mostBeat is how far apart heartbeats may be: a cut is noticed after two.
+const mostBeat = 5 * time.Minute
+
+// slow makes heartbeats at least as far apart as the other end wants them.
+func (b *beats) slow(milliseconds uint32) {
+	b.interval = max(b.interval, min(mostBeat, time.Duration(milliseconds)*time.Millisecond))
+}
+
 func newBeats(interval time.Duration) *beats {
 	return &beats{interval: interval, next: 1, lanes: make(map[linkv1.LaneKind]*lane)}
 }

@@ -1,8 +1,10 @@
 package peering
 
 import (
+	"slices"
 	"time"
 
+	"banyan/follow"
 	"banyan/model"
 	"banyan/proto"
 	"banyan/proto/linkv1"
@@ -28,6 +30,8 @@ type Consumer struct {
 	stalled  bool
 	peerName string
 	version  uint32 // that both ends speak, 0 before the welcome
+	wanted   []follow.InterestRule
+	asking   bool // what is wanted is to be told
 }
 
 // ackBytes is after how many bytes samples are acknowledged without waiting for a heartbeat.
@@ -45,12 +49,35 @@ func NewConsumer(m *Mirror, link string, session []byte, beat time.Duration) *Co
 		m.place.Samples = 0
 		m.stale.again()
 	}
+	m.paced = false
 	c.hello = &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Hello{Hello: &linkv1.Hello{
 		Version: protocolVersion, Link: link, Session: session, View: at.View, Epoch: proto.FromEpoch(at.Epoch),
 		Chain: proto.FromChain(at.Chain), Changes: m.settled, Samples: at.Samples, Bindings: at.Bindings, Newest: m.newest,
 	}}}
 	return c
 }
+
+// Beat says how far apart heartbeats are to be, before anything was sent. They are never closer together than the provider wants them.
+func (c *Consumer) Beat(interval time.Duration) {
+	c.beats.interval = min(mostBeat, interval)
+	c.hello.GetHello().BeatMilliseconds = uint32(c.beats.interval / time.Millisecond)
+}
+
+// Want says at which pace samples are wanted from now on. A provider of version 1 tells everything live.
+func (c *Consumer) Want(rules []follow.InterestRule) {
+	if slices.EqualFunc(rules, c.wanted, sameRule) {
+		return
+	}
+	c.wanted = rules
+	if c.hello != nil {
+		c.hello.GetHello().Interest = interestFrame(rules)
+		return
+	}
+	c.asking = true
+}
+
+// Paced reports whether samples come at another pace than live ones, since that was asked for.
+func (c *Consumer) Paced() bool { return len(c.wanted) > 0 && c.version >= 2 }
 
 // Next is the next frame to send, and false where there is none. However long nothing can be sent, not more than the newest of each sort waits.
 func (c *Consumer) Next() (*linkv1.ConsumerFrame, bool) {
@@ -67,6 +94,13 @@ func (c *Consumer) Next() (*linkv1.ConsumerFrame, bool) {
 		beat := c.echo
 		c.echo = nil
 		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Beat{Beat: beat}}, true
+	case c.asking && c.welcomed:
+		c.asking = false
+		if c.version < 2 {
+			return c.Next()
+		}
+		c.pace()
+		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Interest{Interest: interestFrame(c.wanted)}}, true
 	case c.ack:
 		c.ack, c.acked = false, c.bytes
 		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Ack{
@@ -80,7 +114,7 @@ func (c *Consumer) Next() (*linkv1.ConsumerFrame, bool) {
 
 // Pending reports whether Next has something.
 func (c *Consumer) Pending() bool {
-	return c.hello != nil || c.tick != nil || c.echo != nil || c.ack || c.known != nil
+	return c.asking && c.welcomed || c.hello != nil || c.tick != nil || c.echo != nil || c.ack || c.known != nil
 }
 
 // WantBulk reports, once, that the provider asked for the bulk connection.
@@ -179,6 +213,7 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 		return err
 	}
 	c.welcomed, c.peerName, c.version = true, w.GetName(), min(protocolVersion, w.GetVersion())
+	c.beats.slow(w.GetBeatMilliseconds())
 	m.cfg.Peer.Name = w.GetName()
 	epoch := proto.ToEpoch(w.GetEpoch())
 	if w.GetBindings() != m.place.Bindings || epoch != m.place.Epoch || w.GetView() != m.place.View {
@@ -195,6 +230,7 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 		m.stale.again()
 	}
 	m.place.Epoch = epoch
+	c.pace()
 	if w.GetResume() == linkv1.Resume_RESUME_COMPARE {
 		c.known = m.compare(w.GetView(), chain)
 	} else {
@@ -205,6 +241,13 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 	}
 	m.progress()
 	return nil
+}
+
+// pace notes that from now on not every sample comes: how far they have come says no longer what is here.
+func (c *Consumer) pace() {
+	if c.Paced() {
+		c.mirror.paced, c.mirror.exact = true, false
+	}
 }
 
 // knownContext is a context to be compared.

@@ -63,6 +63,7 @@ type Mirror struct {
 	applied     uint64 // every change up to this number was told by this session or is known to be here from before
 	settled     uint64 // up to this change number the latest samples are here as well: a session that follows goes on from here
 	exact       bool   // the mirror was up to date once since Samples began to count, so that Samples says all that it has
+	paced       bool   // the session tells less than every sample: the mirror is not exact until another one has told everything
 	newest      uint64 // greatest change number that something here was told with
 	contexts    map[model.ContextID]*mirrored
 	count       int

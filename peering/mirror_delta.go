@@ -86,7 +86,7 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 // progress says how far the mirror has come.
 func (m *Mirror) progress() {
 	m.stale.applied(m.settled, m.place.Samples)
-	m.exact = m.exact || m.stale.link == nil
+	m.exact = m.exact || m.stale.link == nil && !m.paced
 }
 
 // settle takes the provider's word that the latest samples of everything up to a change number were told.

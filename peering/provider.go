@@ -57,6 +57,8 @@ type Provider struct {
 	pass    bool           // how far they are told is to be said before any is
 	window  window
 	raw     []byte
+	wanted  []follow.InterestRule
+	asking  bool   // the consumer said anew what it wants
 	urged   uint64 // samples head told in the newest beat: an empty batch tells that it was reached
 }
 
@@ -100,7 +102,7 @@ func (p *Provider) Receive(frame *linkv1.ConsumerFrame, now model.Time) error {
 	case *linkv1.ConsumerFrame_Hello:
 		return p.welcome(body.Hello, now)
 	case *linkv1.ConsumerFrame_Known:
-		return p.compare(body.Known)
+		return p.compare(body.Known, now)
 	case *linkv1.ConsumerFrame_Ack:
 		if p.follower != nil {
 			p.follower.Acknowledge(body.Ack.GetChanges())
@@ -115,7 +117,7 @@ func (p *Provider) Receive(frame *linkv1.ConsumerFrame, now model.Time) error {
 			p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Beat{Beat: echo}})
 		}
 	case *linkv1.ConsumerFrame_Interest:
-		// Everything is told live: a longer interval is the consumer's wish, not its right.
+		return p.interest(body.Interest, now)
 	default:
 		return model.Errorf(model.KindUnsupported, "received a frame that this version does not know")
 	}
@@ -128,6 +130,10 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 		return model.Errorf(model.KindInvalid, "received a second hello")
 	}
 	p.hello, p.version = hello, min(protocolVersion, hello.GetVersion())
+	p.beats.slow(hello.GetBeatMilliseconds())
+	if err := p.interest(hello.GetInterest(), now); err != nil {
+		return err
+	}
 	chain, err := proto.ToChain(hello.GetChain())
 	if err != nil {
 		return err
@@ -155,20 +161,39 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 	p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Welcome{Welcome: &linkv1.Welcome{
 		Version: p.version, Node: p.cfg.Node[:], Name: p.cfg.Name, Epoch: proto.FromEpoch(p.cfg.Epoch),
 		View: p.cfg.View.ID, Chain: proto.FromChain(p.cfg.Chain), From: p.from, Resume: resume,
-		Bindings: uint32(p.bindings), BeatMilliseconds: uint32(p.cfg.Beat / time.Millisecond),
+		Bindings: uint32(p.bindings), BeatMilliseconds: uint32(p.beats.interval / time.Millisecond),
 	}}})
 	if resume == linkv1.Resume_RESUME_COMPARE {
 		p.known = make(map[model.Path]follow.Known)
 		return nil
 	}
-	p.begin()
+	p.begin(now)
 	return nil
+}
+
+// interest takes at which pace the consumer wants samples: a slower one is its wish, not its right.
+func (p *Provider) interest(wire *linkv1.Interest, now model.Time) error {
+	rules, err := readInterest(wire)
+	if err != nil {
+		return err
+	}
+	p.wanted, p.asking = rules, true
+	if p.follower != nil {
+		p.follower.SetInterest(rules, now)
+	}
+	return nil
+}
+
+// Wanted is at which pace the consumer wants samples of what it is shown, when that was said anew since the last call.
+func (p *Provider) Wanted() (rules []follow.InterestRule, anew bool) {
+	anew, p.asking = p.asking, false
+	return p.wanted, anew
 }
 
 // begin starts to follow. Within the same epoch samples go on where the consumer stopped; after a restart of ours it is told everything that was
 // published since. One that has contexts and does not know how far it has their samples is told the latest of each variable; one that has nothing is
 // told the latest of each context with its definition.
-func (p *Provider) begin() {
+func (p *Provider) begin(now model.Time) {
 	start := follow.Start{Changes: p.from, Known: p.known}
 	same := proto.ToEpoch(p.hello.GetEpoch()) == p.cfg.Epoch
 	switch {
@@ -180,6 +205,7 @@ func (p *Provider) begin() {
 		p.through = start.Samples
 	}
 	p.follower = p.cfg.View.NewFollower(start)
+	p.follower.SetInterest(p.wanted, now)
 	p.settled = p.follower.Settled()
 	p.listing = true
 }
@@ -188,7 +214,7 @@ func (p *Provider) begin() {
 const mostKnown = 5_000_000
 
 // compare takes what the consumer has beyond the common history.
-func (p *Provider) compare(known *linkv1.Known) error {
+func (p *Provider) compare(known *linkv1.Known, now model.Time) error {
 	if p.known == nil || p.follower != nil {
 		return model.Errorf(model.KindInvalid, "received a comparison that was not asked for")
 	}
@@ -215,7 +241,7 @@ func (p *Provider) compare(known *linkv1.Known) error {
 		return model.Errorf(model.KindExhausted, "the consumer has more than %d contexts to be compared", mostKnown)
 	}
 	if known.GetLast() {
-		p.begin()
+		p.begin(now)
 		p.known = nil
 	}
 	return nil
@@ -261,6 +287,7 @@ func (p *Provider) next(now model.Time) (Out, bool) {
 	if p.follower == nil || p.failed != nil {
 		return Out{}, false
 	}
+	p.follower.Advance(now)
 	if out, some := p.nextOverlays(); some {
 		return out, true
 	}

@@ -126,7 +126,7 @@ func (w *wire) settle() {
 		for frame, some := w.consumer.Next(); some; frame, some = w.consumer.Next() {
 			moved = true
 			if hello := frame.GetHello(); hello != nil && w.version1 != nil {
-				hello.Version, hello.Export, hello.BeatMilliseconds = 1, "", 0
+				hello.Version, hello.Export, hello.BeatMilliseconds, hello.Interest = 1, "", 0, nil
 			}
 			if err := w.provider.Receive(frame, w.now); err != nil {
 				w.t.Fatal(err)

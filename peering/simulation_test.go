@@ -138,6 +138,7 @@ type simLink struct {
 	owed         map[string]model.Time
 	definitions  int
 	removals     int
+	paces        []follow.InterestRule
 }
 
 type sim struct {
@@ -321,9 +322,31 @@ func (l *simLink) join() {
 	l.sim.note("%s joins %s from %d %d in %v; %v at %d, horizon %d", l.consumer.hop.Name, l.provider.hop.Name, l.mirror.place.Changes, l.mirror.place.Samples, l.mirror.place.Chain, l.provider.chain, l.provider.tree.ChangeHead(), l.provider.tree.Horizon())
 	p := l.provider
 	l.c = NewConsumer(l.mirror, "link", []byte("0123456789abcdef"), testBeat)
+	l.c.Want(l.paces)
 	l.p = NewProvider(ProviderConfig{Tree: p.tree, View: l.view(), Node: p.hop.Node, Name: p.hop.Name, Epoch: p.epoch, Chain: p.chain, Beat: testBeat})
 	l.deaf = l.sim.rand.IntN(4) == 0
 	l.owed, l.definitions, l.removals = nil, 0, 0
+}
+
+// want has the consumer ask for other paces.
+func (l *simLink) want(rules []follow.InterestRule) {
+	l.paces = rules
+	if l.c != nil {
+		l.c.Want(rules)
+	}
+}
+
+// somePaces are interests, most of them of what is there.
+func (s *sim) somePaces() []follow.InterestRule {
+	paces := []follow.Pace{{}, follow.Never, {Interval: time.Second}, {Interval: 20 * time.Second}, {Deadband: 50}, {Interval: 3 * time.Second, Deadband: 50}}
+	patterns := []string{"/**", "/own/**", "/a0/**", "/*/*", "/own/b1", "/berlin/**", "/north/berlin/**"}
+	var rules []follow.InterestRule
+	for range s.rand.IntN(4) {
+		rules = append(rules, follow.InterestRule{
+			Pattern: model.MustPattern(patterns[s.rand.IntN(len(patterns))]), Pace: paces[s.rand.IntN(len(paces))],
+		})
+	}
+	return rules
 }
 
 // cut ends the session: what is on its way is lost.
@@ -425,7 +448,7 @@ func (l *simLink) deliver(lane *[]Out) bool {
 	}
 	l.wanted = l.wanted || l.c.WantBulk()
 	l.consumer.drain()
-	if wasCut && l.mirror.stale.link == nil {
+	if wasCut && l.mirror.stale.link == nil && !l.mirror.paced {
 		l.caughtUp()
 	}
 	return true
@@ -732,6 +755,9 @@ func (s *sim) disturb() {
 		l.cut()
 		l.selection.only = [...]string{"", "narrow"}[s.rand.IntN(2)]
 		s.note("%s shows %s %q", l.provider.hop.Name, l.consumer.hop.Name, l.selection.only)
+	case kind < 90:
+		l.want(s.somePaces())
+		s.note("%s wants of %s %v", l.consumer.hop.Name, l.provider.hop.Name, l.paces)
 	default:
 		s.now += model.Time(s.rand.IntN(int(testBeat)))
 		for _, l := range s.links {
@@ -740,8 +766,11 @@ func (s *sim) disturb() {
 	}
 }
 
-// settle heals everything and lets everything arrive.
+// settle heals everything, wants everything live, and lets everything arrive.
 func (s *sim) settle() {
+	for _, l := range s.links {
+		l.want(nil)
+	}
 	for range 6 + 2*len(s.nodes) {
 		for _, l := range s.links {
 			l.join()

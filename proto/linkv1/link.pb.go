@@ -655,8 +655,9 @@ type Hello struct {
 	Bindings uint32                 `protobuf:"varint,9,opt,name=bindings,proto3" json:"bindings,omitempty"` // it has this many bindings, within the epoch and the view
 	Newest   uint64                 `protobuf:"varint,10,opt,name=newest,proto3" json:"newest,omitempty"`    // nothing that it has was told with a greater number: a part of what lies above changes may be there
 	// Which of the exports for this consumer: their sessions share the link's connections. Empty for the only one, which is what version 1 knows.
-	Export           string `protobuf:"bytes,11,opt,name=export,proto3" json:"export,omitempty"`
-	BeatMilliseconds uint32 `protobuf:"varint,12,opt,name=beat_milliseconds,json=beatMilliseconds,proto3" json:"beat_milliseconds,omitempty"` // how far apart it wants heartbeats to be; 0 leaves it to the provider
+	Export           string    `protobuf:"bytes,11,opt,name=export,proto3" json:"export,omitempty"`
+	BeatMilliseconds uint32    `protobuf:"varint,12,opt,name=beat_milliseconds,json=beatMilliseconds,proto3" json:"beat_milliseconds,omitempty"` // how far apart it wants heartbeats to be; 0 leaves it to the provider
+	Interest         *Interest `protobuf:"bytes,13,opt,name=interest,proto3" json:"interest,omitempty"`                                          // from the beginning; without it everything is live
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -775,6 +776,13 @@ func (x *Hello) GetBeatMilliseconds() uint32 {
 	return 0
 }
 
+func (x *Hello) GetInterest() *Interest {
+	if x != nil {
+		return x.Interest
+	}
+	return nil
+}
+
 // The provider's answer: what it has, and from where it will tell.
 type Welcome struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -786,8 +794,8 @@ type Welcome struct {
 	Chain            *modelv1.Chain         `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"`
 	From             uint64                 `protobuf:"varint,7,opt,name=from,proto3" json:"from,omitempty"` // the delta begins after this number
 	Resume           Resume                 `protobuf:"varint,8,opt,name=resume,proto3,enum=banyan.link.v1.Resume" json:"resume,omitempty"`
-	Bindings         uint32                 `protobuf:"varint,9,opt,name=bindings,proto3" json:"bindings,omitempty"` // bindings of an earlier session that hold
-	BeatMilliseconds uint32                 `protobuf:"varint,10,opt,name=beat_milliseconds,json=beatMilliseconds,proto3" json:"beat_milliseconds,omitempty"`
+	Bindings         uint32                 `protobuf:"varint,9,opt,name=bindings,proto3" json:"bindings,omitempty"`                                          // bindings of an earlier session that hold
+	BeatMilliseconds uint32                 `protobuf:"varint,10,opt,name=beat_milliseconds,json=beatMilliseconds,proto3" json:"beat_milliseconds,omitempty"` // how far apart heartbeats are both ways: what the one of the two wants who wants fewer
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1099,7 +1107,8 @@ func (x *Ack) GetBytes() uint64 {
 	return 0
 }
 
-// How often the consumer wants samples below a path: the least interval between two of one variable.
+// How often the consumer wants samples below a path, in place of what it said before: the least interval between two of one variable. A consumer
+// that was told less than everything says in its next hello that it has no position of samples.
 type Interest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rules         []*InterestRule        `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"` // the last one that matches holds
@@ -1622,7 +1631,7 @@ func (x *Farewell) GetError() *modelv1.Error {
 	return nil
 }
 
-// The heartbeat, both ways every two seconds.
+// The heartbeat, both ways.
 type Beat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"` // of this beat
@@ -4698,7 +4707,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x05paths\x18\a \x03(\v2\x1b.banyan.link.v1.BindingPathR\x05paths\"7\n" +
 	"\vBindingPath\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"\xec\x02\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\xa2\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04link\x18\x02 \x01(\tR\x04link\x12\x18\n" +
@@ -4712,7 +4721,8 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x06newest\x18\n" +
 	" \x01(\x04R\x06newest\x12\x16\n" +
 	"\x06export\x18\v \x01(\tR\x06export\x12+\n" +
-	"\x11beat_milliseconds\x18\f \x01(\rR\x10beatMilliseconds\"\xc8\x02\n" +
+	"\x11beat_milliseconds\x18\f \x01(\rR\x10beatMilliseconds\x124\n" +
+	"\binterest\x18\r \x01(\v2\x18.banyan.link.v1.InterestR\binterest\"\xc8\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\fR\x04node\x12\x12\n" +
@@ -5122,96 +5132,97 @@ var file_banyan_link_v1_link_proto_depIdxs = []int32{
 	5,  // 18: banyan.link.v1.Bindings.paths:type_name -> banyan.link.v1.BindingPath
 	61, // 19: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
 	62, // 20: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
-	61, // 21: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
-	62, // 22: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
-	0,  // 23: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
-	23, // 24: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
-	9,  // 25: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
-	12, // 26: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
-	15, // 27: banyan.link.v1.Freshness.hops:type_name -> banyan.link.v1.HopFreshness
-	24, // 28: banyan.link.v1.HopFreshness.from:type_name -> banyan.link.v1.Hop
-	24, // 29: banyan.link.v1.HopFreshness.to:type_name -> banyan.link.v1.Hop
-	16, // 30: banyan.link.v1.HopFreshness.lanes:type_name -> banyan.link.v1.LaneLag
-	1,  // 31: banyan.link.v1.LaneLag.kind:type_name -> banyan.link.v1.LaneKind
-	63, // 32: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
-	21, // 33: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
-	1,  // 34: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
-	61, // 35: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
-	24, // 36: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
-	23, // 37: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
-	25, // 38: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
-	27, // 39: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
-	29, // 40: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
-	28, // 41: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
-	64, // 42: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
-	65, // 43: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
-	32, // 44: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
-	34, // 45: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
-	35, // 46: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
-	36, // 47: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
-	37, // 48: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
-	38, // 49: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
-	39, // 50: banyan.link.v1.ExecuteRequest.apply:type_name -> banyan.link.v1.ApplyOperation
-	61, // 51: banyan.link.v1.ExecuteRequest.owner_epoch:type_name -> banyan.model.v1.Epoch
-	64, // 52: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
-	66, // 53: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
-	67, // 54: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
-	67, // 55: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
-	66, // 56: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
-	40, // 57: banyan.link.v1.ApplyOperation.edits:type_name -> banyan.link.v1.Edit
-	37, // 58: banyan.link.v1.Edit.create:type_name -> banyan.link.v1.CreateOperation
-	41, // 59: banyan.link.v1.Edit.change:type_name -> banyan.link.v1.ChangeOperation
-	38, // 60: banyan.link.v1.Edit.remove:type_name -> banyan.link.v1.RemoveOperation
-	67, // 61: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
-	66, // 62: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
-	63, // 63: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
-	66, // 64: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
-	67, // 65: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
-	44, // 66: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
-	68, // 67: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
-	63, // 68: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
-	44, // 69: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
-	63, // 70: banyan.link.v1.MeetRequest.refused:type_name -> banyan.model.v1.Error
-	62, // 71: banyan.link.v1.MeetRequest.chain:type_name -> banyan.model.v1.Chain
-	63, // 72: banyan.link.v1.MeetResponse.error:type_name -> banyan.model.v1.Error
-	62, // 73: banyan.link.v1.MeetResponse.chain:type_name -> banyan.model.v1.Chain
-	49, // 74: banyan.link.v1.KeepRequest.keeping:type_name -> banyan.link.v1.Keeping
-	50, // 75: banyan.link.v1.KeepRequest.answer:type_name -> banyan.link.v1.KeepAnswer
-	63, // 76: banyan.link.v1.KeepAnswer.refused:type_name -> banyan.model.v1.Error
-	52, // 77: banyan.link.v1.KeepResponse.offer:type_name -> banyan.link.v1.KeepOffer
-	52, // 78: banyan.link.v1.RecoverResponse.backup:type_name -> banyan.link.v1.KeepOffer
-	63, // 79: banyan.link.v1.RecoverResponse.error:type_name -> banyan.model.v1.Error
-	34, // 80: banyan.link.v1.ExplainRequest.principal:type_name -> banyan.link.v1.Principal
-	68, // 81: banyan.link.v1.ExplainRequest.right:type_name -> banyan.model.v1.Right
-	63, // 82: banyan.link.v1.ExplainResponse.error:type_name -> banyan.model.v1.Error
-	57, // 83: banyan.link.v1.ExplainResponse.hops:type_name -> banyan.link.v1.ExplainedHop
-	68, // 84: banyan.link.v1.ExplainedHop.has:type_name -> banyan.model.v1.Right
-	68, // 85: banyan.link.v1.ExplainedHop.need:type_name -> banyan.model.v1.Right
-	60, // 86: banyan.link.v1.InspectResponse.exports:type_name -> banyan.link.v1.InspectedExport
-	68, // 87: banyan.link.v1.InspectedExport.right:type_name -> banyan.model.v1.Right
-	2,  // 88: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
-	2,  // 89: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
-	33, // 90: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
-	46, // 91: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
-	55, // 92: banyan.link.v1.LinkService.Explain:input_type -> banyan.link.v1.ExplainRequest
-	58, // 93: banyan.link.v1.LinkService.Inspect:input_type -> banyan.link.v1.InspectRequest
-	48, // 94: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
-	43, // 95: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
-	53, // 96: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
-	3,  // 97: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
-	3,  // 98: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
-	42, // 99: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
-	47, // 100: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
-	56, // 101: banyan.link.v1.LinkService.Explain:output_type -> banyan.link.v1.ExplainResponse
-	59, // 102: banyan.link.v1.LinkService.Inspect:output_type -> banyan.link.v1.InspectResponse
-	51, // 103: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
-	45, // 104: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
-	54, // 105: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
-	97, // [97:106] is the sub-list for method output_type
-	88, // [88:97] is the sub-list for method input_type
-	88, // [88:88] is the sub-list for extension type_name
-	88, // [88:88] is the sub-list for extension extendee
-	0,  // [0:88] is the sub-list for field type_name
+	11, // 21: banyan.link.v1.Hello.interest:type_name -> banyan.link.v1.Interest
+	61, // 22: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
+	62, // 23: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
+	0,  // 24: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
+	23, // 25: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
+	9,  // 26: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
+	12, // 27: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
+	15, // 28: banyan.link.v1.Freshness.hops:type_name -> banyan.link.v1.HopFreshness
+	24, // 29: banyan.link.v1.HopFreshness.from:type_name -> banyan.link.v1.Hop
+	24, // 30: banyan.link.v1.HopFreshness.to:type_name -> banyan.link.v1.Hop
+	16, // 31: banyan.link.v1.HopFreshness.lanes:type_name -> banyan.link.v1.LaneLag
+	1,  // 32: banyan.link.v1.LaneLag.kind:type_name -> banyan.link.v1.LaneKind
+	63, // 33: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
+	21, // 34: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
+	1,  // 35: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
+	61, // 36: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
+	24, // 37: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
+	23, // 38: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
+	25, // 39: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
+	27, // 40: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
+	29, // 41: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
+	28, // 42: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
+	64, // 43: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
+	65, // 44: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
+	32, // 45: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
+	34, // 46: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
+	35, // 47: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
+	36, // 48: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
+	37, // 49: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
+	38, // 50: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
+	39, // 51: banyan.link.v1.ExecuteRequest.apply:type_name -> banyan.link.v1.ApplyOperation
+	61, // 52: banyan.link.v1.ExecuteRequest.owner_epoch:type_name -> banyan.model.v1.Epoch
+	64, // 53: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
+	66, // 54: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
+	67, // 55: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
+	67, // 56: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
+	66, // 57: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
+	40, // 58: banyan.link.v1.ApplyOperation.edits:type_name -> banyan.link.v1.Edit
+	37, // 59: banyan.link.v1.Edit.create:type_name -> banyan.link.v1.CreateOperation
+	41, // 60: banyan.link.v1.Edit.change:type_name -> banyan.link.v1.ChangeOperation
+	38, // 61: banyan.link.v1.Edit.remove:type_name -> banyan.link.v1.RemoveOperation
+	67, // 62: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
+	66, // 63: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
+	63, // 64: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
+	66, // 65: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
+	67, // 66: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
+	44, // 67: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
+	68, // 68: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
+	63, // 69: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
+	44, // 70: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
+	63, // 71: banyan.link.v1.MeetRequest.refused:type_name -> banyan.model.v1.Error
+	62, // 72: banyan.link.v1.MeetRequest.chain:type_name -> banyan.model.v1.Chain
+	63, // 73: banyan.link.v1.MeetResponse.error:type_name -> banyan.model.v1.Error
+	62, // 74: banyan.link.v1.MeetResponse.chain:type_name -> banyan.model.v1.Chain
+	49, // 75: banyan.link.v1.KeepRequest.keeping:type_name -> banyan.link.v1.Keeping
+	50, // 76: banyan.link.v1.KeepRequest.answer:type_name -> banyan.link.v1.KeepAnswer
+	63, // 77: banyan.link.v1.KeepAnswer.refused:type_name -> banyan.model.v1.Error
+	52, // 78: banyan.link.v1.KeepResponse.offer:type_name -> banyan.link.v1.KeepOffer
+	52, // 79: banyan.link.v1.RecoverResponse.backup:type_name -> banyan.link.v1.KeepOffer
+	63, // 80: banyan.link.v1.RecoverResponse.error:type_name -> banyan.model.v1.Error
+	34, // 81: banyan.link.v1.ExplainRequest.principal:type_name -> banyan.link.v1.Principal
+	68, // 82: banyan.link.v1.ExplainRequest.right:type_name -> banyan.model.v1.Right
+	63, // 83: banyan.link.v1.ExplainResponse.error:type_name -> banyan.model.v1.Error
+	57, // 84: banyan.link.v1.ExplainResponse.hops:type_name -> banyan.link.v1.ExplainedHop
+	68, // 85: banyan.link.v1.ExplainedHop.has:type_name -> banyan.model.v1.Right
+	68, // 86: banyan.link.v1.ExplainedHop.need:type_name -> banyan.model.v1.Right
+	60, // 87: banyan.link.v1.InspectResponse.exports:type_name -> banyan.link.v1.InspectedExport
+	68, // 88: banyan.link.v1.InspectedExport.right:type_name -> banyan.model.v1.Right
+	2,  // 89: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
+	2,  // 90: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
+	33, // 91: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
+	46, // 92: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
+	55, // 93: banyan.link.v1.LinkService.Explain:input_type -> banyan.link.v1.ExplainRequest
+	58, // 94: banyan.link.v1.LinkService.Inspect:input_type -> banyan.link.v1.InspectRequest
+	48, // 95: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
+	43, // 96: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
+	53, // 97: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
+	3,  // 98: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
+	3,  // 99: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
+	42, // 100: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
+	47, // 101: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
+	56, // 102: banyan.link.v1.LinkService.Explain:output_type -> banyan.link.v1.ExplainResponse
+	59, // 103: banyan.link.v1.LinkService.Inspect:output_type -> banyan.link.v1.InspectResponse
+	51, // 104: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
+	45, // 105: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
+	54, // 106: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
+	98, // [98:107] is the sub-list for method output_type
+	89, // [89:98] is the sub-list for method input_type
+	89, // [89:89] is the sub-list for extension type_name
+	89, // [89:89] is the sub-list for extension extendee
+	0,  // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_banyan_link_v1_link_proto_init() }
