@@ -14,6 +14,20 @@ const (
 	ResumeSkipsOne Name = "resume-skips-one"
 	// RemovalLost: a tombstone is not sent, so that a removed context lives on at every consumer.
 	RemovalLost Name = "removal-lost"
+	// ResumeAcrossViews: what a consumer has of another view is taken for right, so that it keeps what was withdrawn while it was cut off.
+	ResumeAcrossViews Name = "resume-across-views"
+	// HiddenRemovalTold: the removal of a context that an export hides is told with its path.
+	HiddenRemovalTold Name = "hidden-removal-told"
+	// ReboundShowsAll: a context that gets another schema is told with all of it, also with what the export hides.
+	ReboundShowsAll Name = "rebound-shows-all"
+	// SecretTold: the value of a secret setting leaves its owner where the export shows that there is one.
+	SecretTold Name = "secret-told"
+	// ReferenceTellsPath: a reference is told with its path whether or not the export shows what is there.
+	ReferenceTellsPath Name = "reference-tells-path"
+	// HiddenStalenessTold: what is stale is told with its path and its nodes where nothing of it is shown, too.
+	HiddenStalenessTold Name = "hidden-staleness-told"
+	// LoopComesBack: what comes back by a loop is mounted as if it were somebody else's.
+	LoopComesBack Name = "loop-comes-back"
 	// AnswerBeforeCommit: a write is confirmed before it is durable, so that kill -9 right after the answer loses it.
 	AnswerBeforeCommit Name = "answer-before-commit"
 	// StaleNeverSet: a dead link puts no overlay on its mount, so that old values go on being called good.
@@ -33,7 +47,8 @@ const (
 // Names are all faults, for whoever tries each of them.
 func Names() []Name {
 	return []Name{
-		RuleOrderReversed, ResumeFromZero, ResumeSkipsOne, RemovalLost, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
+		RuleOrderReversed, ResumeFromZero, ResumeSkipsOne, RemovalLost, ResumeAcrossViews, HiddenRemovalTold, ReboundShowsAll, SecretTold,
+		ReferenceTellsPath, HiddenStalenessTold, LoopComesBack, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
 		InvitationTwice, RevokedStaysOpen, BackupWithoutLog,
 	}
 }

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"banyan/fault"
 	"banyan/model"
 	"banyan/tree"
 )
@@ -45,7 +46,7 @@ func (v *View) entry(c *tree.Context) (Entry, bool) {
 	}
 	for i := range c.Settings {
 		definition := &m.full.Settings[i]
-		if c.Settings[i].IsNone() || definition.Secret {
+		if c.Settings[i].IsNone() || definition.Secret && !fault.Planted(fault.SecretTold) {
 			continue
 		}
 		if at := shownIndex(m, i); at >= 0 {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"banyan/fault"
 	"banyan/model"
 	"banyan/proto"
 	"banyan/tree"
@@ -141,7 +142,8 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 	}
 	for _, stone := range d.Tombstones {
 		below, inside := v.Root.Below(stone.Path)
-		if inside && v.selection.Selects(stone.Path, stone.Kind) && !(f.known != nil && f.coveredByComparison(&stone, below)) {
+		selected := v.selection.Selects(stone.Path, stone.Kind) || fault.Planted(fault.HiddenRemovalTold)
+		if inside && selected && !(f.known != nil && f.coveredByComparison(&stone, below)) {
 			changes.Gone = append(changes.Gone, Gone{stone.ID, below, stone.Change})
 		}
 	}
@@ -275,7 +277,7 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 			continue
 		case !inside:
 			below = model.Root
-		case !f.view.mayShow(o.Path):
+		case !f.view.mayShow(o.Path) && !fault.Planted(fault.HiddenStalenessTold):
 			f.omitted = append(f.omitted, o.Path)
 			continue
 		}

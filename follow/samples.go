@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"banyan/fault"
 	"banyan/model"
 	"banyan/proto"
 	"banyan/tree"
@@ -308,7 +309,7 @@ func (v *View) Relative(value model.Value) model.Value {
 func (v *View) relativeRef(value model.Value) model.Value {
 	to, inside := value.Ref()
 	below, contained := v.Root.Below(to.Path)
-	if !inside || !contained || !v.mayName(to) {
+	if !inside || !contained || !v.mayName(to) && !fault.Planted(fault.ReferenceTellsPath) {
 		return model.RefOutside()
 	}
 	return model.Ref(model.Address{Path: below, Name: to.Name})

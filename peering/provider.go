@@ -144,7 +144,7 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 	p.from = hello.GetChanges()
 	switch {
 	case newest == 0:
-	case hello.GetView() != p.cfg.View.ID || p.from+1 < p.cfg.Tree.Horizon() || common < newest:
+	case hello.GetView() != p.cfg.View.ID && !fault.Planted(fault.ResumeAcrossViews) || p.from+1 < p.cfg.Tree.Horizon() || common < newest:
 		// Beyond a fork also what the two have in common is compared: the consumer may have forgotten some of it on the way that was given up.
 		p.from, resume = 0, linkv1.Resume_RESUME_COMPARE
 	}

@@ -3,6 +3,7 @@ package graphs
 import (
 	"flag"
 	"fmt"
+	"runtime/debug"
 	"testing"
 	"time"
 )
@@ -17,6 +18,7 @@ var (
 )
 
 func TestGraphs(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(1000)) // a walk leaves little behind and makes much
 	began := time.Now()
 	for seed := *firstSeed; seed < *firstSeed+uint64(*walks); seed++ {
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { walk(t, seed) }) && !*onward {

@@ -92,17 +92,17 @@ func (e *edge) pass(f *fact) (fact, bool) {
 // holding is what one node may know.
 type holding struct {
 	all  map[fact]bool
-	by   index
-	ever index // and what it may have known since the beginning, where that counts
+	by   index // nil where nothing is looked for
+	ever index // and what it may have known since the beginning
 }
 
 // index finds facts by token, and by what else is looked for: see keysOf.
-type index map[string][]fact
+type index map[string][]*fact
 
 func newHoldings(nodes int) []holding {
 	list := make([]holding, nodes)
 	for i := range list {
-		list[i] = holding{all: make(map[fact]bool), by: make(index)}
+		list[i].all = make(map[fact]bool)
 	}
 	return list
 }
@@ -118,7 +118,7 @@ func newNetwork(nodes int) *network {
 	n := &network{may: newHoldings(nodes)}
 	for i := range nodes {
 		n.owned = append(n.owned, make(map[fact]bool))
-		n.may[i].ever = make(index)
+		n.may[i].by, n.may[i].ever = make(index), make(index)
 	}
 	return n
 }
@@ -128,11 +128,12 @@ func (h *holding) add(f fact) bool {
 		return false
 	}
 	h.all[f] = true
+	if h.by == nil {
+		return true
+	}
 	for _, key := range keysOf(&f) {
-		h.by[key] = append(h.by[key], f)
-		if h.ever != nil {
-			h.ever[key] = append(h.ever[key], f)
-		}
+		h.by[key] = append(h.by[key], &f)
+		h.ever[key] = append(h.ever[key], &f)
 	}
 	return true
 }
@@ -200,18 +201,20 @@ func (n *network) entitled() []holding {
 
 // forget says that everything was told: no node has anything beyond what it is entitled to.
 func (n *network) forget(entitled []holding) {
-	for i := range entitled {
-		entitled[i].ever = n.may[i].ever
+	for i := range n.may {
+		n.may[i].all, n.may[i].by = make(map[fact]bool), make(index)
+		for f := range entitled[i].all {
+			n.may[i].add(f)
+		}
 	}
-	n.may = entitled
 }
 
 // mayTell reports whether something that is found by key may go over a link: its provider may know it, and the grant shows it.
 func (n *network) mayTell(e *edge, key string) bool {
-	return e.grant != nil && slices.ContainsFunc(n.may[e.provider].by[key], func(f fact) bool { return e.grant.shows(&f) })
+	return e.grant != nil && slices.ContainsFunc(n.may[e.provider].by[key], e.grant.shows)
 }
 
 // everShown is mayTell for what may be long gone.
 func (n *network) everShown(e *edge, key string) bool {
-	return e.grant != nil && slices.ContainsFunc(n.may[e.provider].ever[key], func(f fact) bool { return e.grant.shows(&f) })
+	return e.grant != nil && slices.ContainsFunc(n.may[e.provider].ever[key], e.grant.shows)
 }

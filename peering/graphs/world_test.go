@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,9 +78,16 @@ func (w *world) count() uint64 {
 func (w *world) token() string { return fmt.Sprintf("tk%06d", w.count()) }
 
 // nodeKey is a node's name.
-func nodeKey(index int) string { return fmt.Sprintf("tk8%05d", index) }
+func nodeKey(index int) string { return names[index] }
 
-func idKey(id uint64, path string) string { return fmt.Sprint("id ", id, path) }
+var names = func() (list [24]string) {
+	for i := range list {
+		list[i] = fmt.Sprintf("tk8%05d", i)
+	}
+	return list
+}()
+
+func idKey(id uint64, path string) string { return strconv.FormatUint(id, 10) + path }
 
 func (w *world) addNode() *node {
 	n := &node{world: w, index: len(w.nodes), own: make(map[string]*thing)}
