@@ -59,14 +59,14 @@ type Jumps struct {
 	count      int
 }
 
-// Look is called every few seconds, with time.Now.
-func (j *Jumps) Look(now time.Time) {
+// Look is called every few seconds, with what the clock shows and with time.Now.
+func (j *Jumps) Look(shown, runs time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.runs.IsZero() {
-		j.look(now, now.Round(0).Sub(j.wall), now.Sub(j.runs))
+		j.look(shown, shown.Round(0).Sub(j.wall), runs.Sub(j.runs))
 	}
-	j.wall, j.runs = now.Round(0), now
+	j.wall, j.runs = shown.Round(0), runs
 }
 
 func (j *Jumps) look(now time.Time, wall, runs time.Duration) {

@@ -80,14 +80,14 @@ func TestClocks(t *testing.T) {
 	}
 	var j Jumps
 	now := time.Now()
-	j.Look(now)
-	j.Look(now.Add(5 * time.Second))
+	j.Look(now, now)
+	j.Look(now.Add(5*time.Second), now.Add(5*time.Second))
 	if found := j.Findings(now); len(found) > 0 {
 		t.Error(found)
 	}
-	j.look(now, 3605*time.Second, 5*time.Second)
+	j.Look(now.Add(3610*time.Second), now.Add(10*time.Second))
 	want(t, "jumped", j.Findings(now)[0], Warning, "by 1h0m0s")
-	if found := j.Findings(now.Add(25 * time.Hour)); len(found) > 0 {
+	if found := j.Findings(now.Add(26 * time.Hour)); len(found) > 0 {
 		t.Error("it is told for ever")
 	}
 }

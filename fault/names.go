@@ -39,6 +39,8 @@ const (
 	InvitationTwice Name = "invitation-twice"
 	// RevokedStaysOpen: a revocation refuses new connections only, so that the streams of a revoked node run on.
 	RevokedStaysOpen Name = "revoked-stays-open"
+	// LeafNotRenewed: the node's certificate is never renewed, so that peers refuse it once it has expired.
+	LeafNotRenewed Name = "leaf-not-renewed"
 	// BackupWithoutLog: a backup takes the file of the database as it lies there and not what stands in its write-ahead log, so that the newest
 	// confirmed commits are missing in it.
 	BackupWithoutLog Name = "backup-without-log"
@@ -49,6 +51,6 @@ func Names() []Name {
 	return []Name{
 		RuleOrderReversed, ResumeFromZero, ResumeSkipsOne, RemovalLost, ResumeAcrossViews, HiddenRemovalTold, ReboundShowsAll, SecretTold,
 		ReferenceTellsPath, HiddenStalenessTold, LoopComesBack, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
-		InvitationTwice, RevokedStaysOpen, BackupWithoutLog,
+		InvitationTwice, RevokedStaysOpen, LeafNotRenewed, BackupWithoutLog,
 	}
 }

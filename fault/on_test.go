@@ -2,7 +2,12 @@
 
 package fault
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
 
 func TestChosenFaultIsTheOnlyOne(t *testing.T) {
 	before := active
@@ -27,4 +32,21 @@ func TestMisspeltFaultStopsTheProgram(t *testing.T) {
 		}
 	}()
 	choose("rule-order-reverse")
+}
+
+func TestClockIsOffByWhatItsFileSays(t *testing.T) {
+	defer func(before string) { clockFile = before }(clockFile)
+	clockFile = filepath.Join(t.TempDir(), "clock")
+	for _, c := range []struct {
+		text string
+		want time.Duration
+	}{{"", 0}, {"1h\n", time.Hour}, {"-90s", -90 * time.Second}} {
+		if err := os.WriteFile(clockFile, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		off.looked = time.Time{}
+		if by := time.Until(Now()) - c.want; by.Abs() > 10*time.Second {
+			t.Errorf("%q moves the clock by %s more than it says", c.text, by)
+		}
+	}
 }

@@ -76,8 +76,8 @@ func (s *scene) bare(config *tls.Config) {
 	}
 }
 
-// fault is what is wrong, who finds it, and whether the end that did it is known to the one that finds it.
-type fault struct {
+// defect is what is wrong, who finds it, and whether the end that did it is known to the one that finds it.
+type defect struct {
 	name    string
 	put     func(*scene)
 	refusal Refusal
@@ -88,7 +88,7 @@ type fault struct {
 	except  string // a listener at which it is no fault
 }
 
-var faults = []fault{
+var faults = []defect{
 	{name: "unknown node", finds: "acceptor", refusal: UnknownNode, text: "is not known here", except: "join",
 		put: func(s *scene) {
 			s.dialler = newAuthority(s.t, "stranger")
@@ -153,8 +153,8 @@ var faults = []fault{
 }
 
 // plaintext sends what is no handshake, and expects not one byte.
-func plaintext(name, sent string) fault {
-	return fault{name: name, finds: "acceptor", refusal: Plaintext, text: "sent plaintext, not TLS", alert: "0 bytes came back",
+func plaintext(name, sent string) defect {
+	return defect{name: name, finds: "acceptor", refusal: Plaintext, text: "sent plaintext, not TLS", alert: "0 bytes came back",
 		put: func(s *scene) {
 			s.dial = func(c net.Conn) end {
 				_, _ = io.WriteString(c, sent)
@@ -165,9 +165,9 @@ func plaintext(name, sent string) fault {
 }
 
 // admission is a policy refusal of the acceptor.
-func admission(r Refusal) fault {
+func admission(r Refusal) defect {
 	text := "by alice on Monday: " + r.String()
-	return fault{name: r.String(), finds: "acceptor", refusal: r, text: text, known: true,
+	return defect{name: r.String(), finds: "acceptor", refusal: r, text: text, known: true,
 		put: func(s *scene) { s.accept.Admit = func(Peer) error { return Refuse(r, text) } }}
 }
 
@@ -218,7 +218,7 @@ func (s *scene) meet() (acceptor, dialler end) {
 }
 
 // checkRefused: a known peer is told the reason, a stranger an incident that the other end's log explains.
-func checkRefused(t *testing.T, f fault, known bool, err error, log string) {
+func checkRefused(t *testing.T, f defect, known bool, err error, log string) {
 	t.Helper()
 	text := fmt.Sprint(err)
 	reason, _ := RefusalOf(err)

@@ -65,8 +65,8 @@ func (n *Node) examine(ctx context.Context, by access.Principal) []doctor.Findin
 		found = append(found, doctor.Found("disk", doctor.Failed, "make room on it: everything goes on by itself then", "it is full since %s: nothing is kept", since))
 	}
 	found = append(found, doctor.Files(nodeFiles(n.cfg.Data), os.Geteuid())...)
-	found = append(found, doctor.Clock(time.Now())...)
-	found = append(found, n.jumps.Findings(time.Now())...)
+	found = append(found, doctor.Clock(now)...)
+	found = append(found, n.jumps.Findings(now)...)
 	found = append(found, n.versions()...)
 	found = append(found, n.database(ctx))
 	found = append(found, doctor.OpenFiles(), doctor.Memory())

@@ -70,7 +70,7 @@ func (n *Node) measureSelf(ctx context.Context) error {
 	ticker := time.NewTicker(systemEvery)
 	defer ticker.Stop()
 	for {
-		n.jumps.Look(time.Now())
+		n.jumps.Look(n.cfg.Now(), time.Now())
 		if c, there := n.tree.Lookup(systemPath); there && c.Schema.Hash == n.kinds[KindNode].Schema.Hash {
 			n.publishSelf(&c)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"banyan/devices"
+	"banyan/fault"
 	"banyan/model"
 )
 
@@ -121,7 +122,7 @@ func (d *device) Poll(ctx context.Context, publish devices.Publisher) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	publish.Publish(d.own(model.TimeOf(time.Now())))
+	publish.Publish(d.own(model.TimeOf(fault.Now())))
 	return nil
 }
 
@@ -171,7 +172,7 @@ func (d *device) Write(ctx context.Context, variable int, value model.Value, pub
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.setpoint = value.Float64()
-	publish.Publish([]devices.Update{{Variable: variableSetpoint, Value: value, Source: model.TimeOf(time.Now())}})
+	publish.Publish([]devices.Update{{Variable: variableSetpoint, Value: value, Source: model.TimeOf(fault.Now())}})
 	return nil
 }
 
