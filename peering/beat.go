@@ -12,11 +12,12 @@ import (
 // proves only one.
 type beats struct {
 	interval time.Duration
-	next     uint64        // number of the next beat
-	sent     []sentBeat    // not yet echoed, oldest first
-	echoed   model.Time    // when the newest echoed beat was sent; 0 before the first
-	lag      time.Duration // of the newest echo
-	heard    uint64        // newest number of the other end's beats
+	clock    func() model.Time // what this node's clock shows, which can be set; nil where it is the time that is measured by
+	next     uint64            // number of the next beat
+	sent     []sentBeat        // not yet echoed, oldest first
+	echoed   model.Time        // when the newest echoed beat was sent; 0 before the first
+	lag      time.Duration     // of the newest echo
+	heard    uint64            // newest number of the other end's beats
 	heardAt  model.Time
 	skew     time.Duration // how far the other end's clock is ahead of this one's, as of the newest beat
 	due      model.Time
@@ -49,6 +50,15 @@ func newBeats(interval time.Duration) *beats {
 	return &beats{interval: interval, next: 1, lanes: make(map[linkv1.LaneKind]*lane)}
 }
 
+// shown is what this node's clock shows. All else goes by the time that is measured by, which runs on evenly when the clock is set: otherwise a link
+// would go down, or stay up, because of that.
+func (b *beats) shown(now model.Time) model.Time {
+	if b.clock == nil {
+		return now
+	}
+	return b.clock()
+}
+
 // up reports whether the link is proved to work both ways.
 func (b *beats) up(now model.Time) bool {
 	return b.echoed != 0 && time.Duration(now-b.echoed) < 2*b.interval
@@ -63,7 +73,7 @@ func (b *beats) tick(now model.Time) *linkv1.Beat {
 		return nil
 	}
 	b.due = now + model.Time(b.interval)
-	beat := &linkv1.Beat{Number: b.next, Echo: b.heard, Clock: int64(now)}
+	beat := &linkv1.Beat{Number: b.next, Echo: b.heard, Clock: int64(b.shown(now))}
 	b.sent = append(b.sent, sentBeat{b.next, now})
 	if len(b.sent) > 64 {
 		b.sent = b.sent[1:]
@@ -84,11 +94,11 @@ func (b *beats) receive(beat *linkv1.Beat, now model.Time) *linkv1.Beat {
 	if beat.GetNumber() <= b.heard {
 		return nil
 	}
-	b.heard, b.heardAt = beat.GetNumber(), now
+	b.heard, b.heardAt = beat.GetNumber(), b.shown(now)
 	if beat.GetClock() != 0 {
-		b.skew = time.Duration(model.Time(beat.GetClock())-now) + b.lag/2 // it was on its way for half of a round, more or less
+		b.skew = time.Duration(model.Time(beat.GetClock())-b.shown(now)) + b.lag/2 // it was on its way for half of a round, more or less
 	}
-	return &linkv1.Beat{Echo: b.heard, Clock: int64(now)}
+	return &linkv1.Beat{Echo: b.heard, Clock: int64(b.shown(now))}
 }
 
 // told notes a head that a lane is to reach.

@@ -320,7 +320,7 @@ func (c *Consumer) proved(now model.Time) {
 	if !c.beats.up(now) {
 		return
 	}
-	c.mirror.place.Heard = now
+	c.mirror.place.Heard = c.beats.shown(now)
 	if c.toReach != nil {
 		c.mirror.stale.heal(*c.toReach)
 		c.toReach = nil

@@ -51,6 +51,7 @@ func (l *link) consume(ctx context.Context, conn *provenConn) error {
 		link: l, conn: conn, began: l.hub.now(), client: linkv1.NewLinkServiceClient(clientConn), wake: make(chan struct{}, 1),
 		machine: NewConsumer(l.cfg.Mirror, l.cfg.Name, session, l.hub.cfg.Beat),
 	}
+	s.machine.beats.clock = l.hub.clock
 	stream, err := s.client.Follow(ctx)
 	if err != nil {
 		return proto.FromStatus(err)

@@ -30,6 +30,10 @@ type HubConfig struct {
 	// Beat is the time between heartbeats, default 2 s. A link counts as cut after two of them; shorter ones notice earlier and mistake a busy
 	// machine for a cut.
 	Beat time.Duration
+	// Reconnect is the longest pause between two tries to connect, default 10 s. A longer one leaves a link down for as long after its cause has ended.
+	Reconnect time.Duration
+	// Now is the clock that people and peers are told, time.Now when nil. It may be set at any time: beats and pauses go by one that only ever runs.
+	Now func() time.Time
 	// Dial opens connections; a plain one when nil, without proxies.
 	Dial Dialer
 	// Execute does what a consumer asks for over the link of this name.
@@ -58,6 +62,7 @@ type Hub struct {
 	linkv1.UnimplementedLinkServiceServer
 	linkv1.UnimplementedJoinServiceServer
 	cfg  HubConfig
+	made time.Time
 	log  hclog.Logger
 	feed *feed
 
@@ -93,8 +98,14 @@ func NewHub(cfg HubConfig) *Hub {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		})
 	}
+	if cfg.Reconnect == 0 {
+		cfg.Reconnect = 10 * time.Second
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	h := &Hub{
-		cfg: cfg, log: cfg.Logger.Named("peering"), feed: newFeed(), server: newServer(),
+		cfg: cfg, made: time.Now(), log: cfg.Logger.Named("peering"), feed: newFeed(), server: newServer(),
 		links: make(map[string]*running), refusals: make(map[string]pki.Refusal),
 	}
 	linkv1.RegisterLinkServiceServer(h.server, h)
@@ -102,7 +113,11 @@ func NewHub(cfg HubConfig) *Hub {
 	return h
 }
 
-func (h *Hub) now() model.Time { return model.TimeOf(time.Now()) }
+// now is for measuring how long something takes: it runs on evenly when the machine's clock is set.
+func (h *Hub) now() model.Time { return model.TimeOf(h.made.Add(time.Since(h.made))) }
+
+// clock is what the node's clock shows.
+func (h *Hub) clock() model.Time { return model.TimeOf(h.cfg.Now()) }
 
 func (h *Hub) changed(name string, status Status) {
 	if h.cfg.Changed != nil {
@@ -273,6 +288,6 @@ func (h *Hub) AskWhy(ctx context.Context, name string, request *linkv1.ExplainRe
 
 func (h *Hub) providerConfig(view *follow.View) ProviderConfig {
 	return ProviderConfig{
-		Tree: h.cfg.Tree, View: view, Node: h.cfg.Self.Node, Name: h.cfg.Self.Name, Epoch: h.cfg.Epoch, Chain: h.cfg.Chain, Beat: h.cfg.Beat,
+		Tree: h.cfg.Tree, View: view, Node: h.cfg.Self.Node, Name: h.cfg.Self.Name, Epoch: h.cfg.Epoch, Chain: h.cfg.Chain, Beat: h.cfg.Beat, Clock: h.clock,
 	}
 }

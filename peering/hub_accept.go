@@ -67,7 +67,7 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 }
 
 func (h *Hub) pkiConfig(protocols ...string) pki.Config {
-	return pki.Config{Certificate: h.cfg.Certificate, Protocols: protocols, Pins: h.cfg.Pins, Logger: h.log}
+	return pki.Config{Certificate: h.cfg.Certificate, Protocols: protocols, Pins: h.cfg.Pins, Clock: h.cfg.Now, Logger: h.log}
 }
 
 // admit decides on a peer that dialled: it needs a link that is agreed this way round.

@@ -93,7 +93,7 @@ func newLink(hub *Hub, cfg LinkConfig) *link {
 		at := cfg.Mirror.Place()
 		l.known, l.heard = at.Chain, at.Heard
 	}
-	l.status = Status{State: StateConnecting, Since: hub.now()}
+	l.status = Status{State: StateConnecting, Since: hub.clock()}
 	if cfg.Refused {
 		l.status.State, l.status.Detail = StateDisabled, cfg.Refusal.String()
 	}
@@ -123,7 +123,7 @@ func (l *link) run(ctx context.Context) {
 			attempt = 0
 		}
 		if l.cfg.Dials {
-			sleep(ctx, backoff(attempt))
+			sleep(ctx, backoff(attempt, l.hub.cfg.Reconnect))
 			attempt++
 		}
 	}
@@ -207,13 +207,12 @@ func (l *link) finish() {
 // Times of reconnecting: the first try comes at once, the next ones at growing distances, each by chance between half and all of it.
 const (
 	firstPause = 250 * time.Millisecond
-	mostPause  = 10 * time.Second
 	steadyTime = 10 * time.Second
 	dialTime   = 5 * time.Second
 )
 
-func backoff(attempt int) time.Duration {
-	pause := min(mostPause, firstPause<<min(attempt, 8))
+func backoff(attempt int, most time.Duration) time.Duration {
+	pause := min(most, firstPause<<min(attempt, 8))
 	return pause/2 + rand.N(pause/2)
 }
 
@@ -291,7 +290,7 @@ func (l *link) set(state State, detail, address string) {
 	l.mu.Lock()
 	changed := l.status.State != state || l.status.Detail != detail
 	if l.status.State != state {
-		l.status.Since = l.hub.now()
+		l.status.Since = l.hub.clock()
 		if state == StateUp {
 			l.hub.traffic.ups.Add(1)
 		}
@@ -319,7 +318,7 @@ func (l *link) lost(err error) {
 			state = StateRefused
 		}
 		l.mu.Lock()
-		l.status.Problem, l.status.Failed = detail, l.hub.now()
+		l.status.Problem, l.status.Failed = detail, l.hub.clock()
 		l.hub.traffic.failures.Add(1)
 		l.mu.Unlock()
 	}

@@ -22,8 +22,9 @@ type ProviderConfig struct {
 	Node  model.NodeID
 	Name  string
 	Epoch model.Epoch
-	Chain model.Chain   // of this node's change numbers
-	Beat  time.Duration // between heartbeats; the consumer is told
+	Chain model.Chain       // of this node's change numbers
+	Beat  time.Duration     // between heartbeats; the consumer is told
+	Clock func() model.Time // what this node's clock shows, which can be set; nil where it is the time that is handed in
 }
 
 // Provider is the provider's end of one session as a state machine: Receive and Tick take what happens, Next gives what is to be sent. It starts no
@@ -71,11 +72,13 @@ type Out struct {
 
 // NewProvider makes a session that waits for the consumer's hello.
 func NewProvider(cfg ProviderConfig) *Provider {
-	return &Provider{
+	p := &Provider{
 		cfg: cfg, beats: newBeats(cfg.Beat),
 		schemas: [2]map[model.SchemaHash]bool{make(map[model.SchemaHash]bool), make(map[model.SchemaHash]bool)},
 		window:  newWindow(),
 	}
+	p.beats.clock = cfg.Clock
+	return p
 }
 
 // Close ends the session.

@@ -47,7 +47,7 @@ func (h *Hub) knocked(who pki.Peer, err error) {
 		}
 		l.mu.Lock()
 		waits := l.status.State == StateConnecting || l.status.State == StateRefused
-		l.status.Problem, l.status.Failed = err.Error(), l.hub.now()
+		l.status.Problem, l.status.Failed = err.Error(), l.hub.clock()
 		l.mu.Unlock()
 		if waits {
 			l.set(StateRefused, err.Error(), who.Address)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"banyan/devices"
+	"banyan/fault"
 	"banyan/model"
 	"banyan/pki"
 
@@ -144,6 +145,8 @@ type Config struct {
 	Listen func(address string) (net.Listener, error)
 	// Beat is the time between heartbeats of links, default 2 s: a link counts as cut after two of them.
 	Beat time.Duration
+	// Reconnect is the longest pause between two tries of a link to come back, default 10 s.
+	Reconnect time.Duration
 	// Dial opens connections to other nodes; when nil they are dialled as package dialing does, through proxies where links have them.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Drivers are the kinds of devices that the node can run; those that come with the program when nil.
@@ -157,7 +160,7 @@ func (c *Config) validate() error {
 		c.Logger = hclog.NewNullLogger()
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = fault.Now
 	}
 	if c.Listen == nil {
 		c.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }

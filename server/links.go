@@ -78,7 +78,7 @@ func (n *Node) newPeers() (Peers, error) {
 	}
 	l.hub = peering.NewHub(peering.HubConfig{
 		Self: l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
-		Logger: n.log, Beat: n.cfg.Beat, Dial: n.dialer(), Execute: l.serve, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
+		Logger: n.log, Beat: n.cfg.Beat, Reconnect: n.cfg.Reconnect, Now: n.cfg.Now, Dial: n.dialer(), Execute: l.serve, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
 		Recover: l.handOut, Meet: l.meet, Succeed: l.succeed, Restores: restores, Shelf: l.shelf, Backups: l.sent,
 	})
 	return l, nil
