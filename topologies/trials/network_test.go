@@ -2,7 +2,9 @@ package trials
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -19,14 +21,31 @@ import (
 
 // TestMain runs a node where the test's program was started as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "serve" {
-		if err := serve(os.Args[2]); err != nil {
+	run := map[string]func(string) error{"serve": serve, "hang": hang}
+	if len(os.Args) == 3 && run[os.Args[1]] != nil {
+		if err := run[os.Args[1]](os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// hang accepts connections and says nothing.
+func hang(address string) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	var held []net.Conn
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return errors.Join(err, fmt.Errorf("after %d connections", len(held)))
+		}
+		held = append(held, conn)
+	}
 }
 
 func serve(config string) error {
@@ -40,7 +59,15 @@ func serve(config string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	node, err := server.New(ctx, server.Config{File: file, Logger: server.NewLogger(file.Log, file.Name)})
+	cfg := server.Config{File: file, Logger: server.NewLogger(file.Log, file.Name)}
+	for name, field := range map[string]*time.Duration{"TRIAL_RECONNECT": &cfg.Reconnect, "TRIAL_LEAF": &cfg.Certificates.Link} {
+		if text := os.Getenv(name); text != "" {
+			if *field, err = time.ParseDuration(text); err != nil {
+				return err
+			}
+		}
+	}
+	node, err := server.New(ctx, cfg)
 	if err != nil {
 		return err
 	}
