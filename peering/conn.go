@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banyan/pki"
@@ -35,6 +36,7 @@ type provenConn struct {
 	client   *grpc.ClientConn
 
 	traffic *traffic
+	heard   atomic.Int64 // when a call came over it, as model.Time
 }
 
 func (h *Hub) newProvenConn(conn *tls.Conn, peer pki.Peer) *provenConn {
@@ -110,16 +112,16 @@ func (handed) Info() credentials.ProtocolInfo {
 func (handed) Clone() credentials.TransportCredentials { return handed{} }
 func (handed) OverrideServerName(string) error         { return nil }
 
-// feed is a listener whose connections are handed in.
-type feed struct {
+// inlet is a listener whose connections are handed in.
+type inlet struct {
 	conns chan net.Conn
 	done  chan struct{}
 	once  sync.Once
 }
 
-func newFeed() *feed { return &feed{conns: make(chan net.Conn), done: make(chan struct{})} }
+func newInlet() *inlet { return &inlet{conns: make(chan net.Conn), done: make(chan struct{})} }
 
-func (f *feed) Accept() (net.Conn, error) {
+func (f *inlet) Accept() (net.Conn, error) {
 	select {
 	case conn := <-f.conns:
 		return conn, nil
@@ -128,15 +130,15 @@ func (f *feed) Accept() (net.Conn, error) {
 	}
 }
 
-func (f *feed) Close() error {
+func (f *inlet) Close() error {
 	f.once.Do(func() { close(f.done) })
 	return nil
 }
 
-func (f *feed) Addr() net.Addr { return &net.TCPAddr{} }
+func (f *inlet) Addr() net.Addr { return &net.TCPAddr{} }
 
 // hand gives a connection to whoever accepts, and closes it when nobody does any more.
-func (f *feed) hand(conn net.Conn) {
+func (f *inlet) hand(conn net.Conn) {
 	select {
 	case f.conns <- conn:
 	case <-f.done:

@@ -79,6 +79,9 @@ func (c *Consumer) Want(rules []follow.InterestRule) {
 // Paced reports whether samples come at another pace than live ones, since that was asked for.
 func (c *Consumer) Paced() bool { return len(c.wanted) > 0 && c.version >= 2 }
 
+// Export says which of the provider's exports is wanted, before anything was sent.
+func (c *Consumer) Export(name string) { c.hello.GetHello().Export = name }
+
 // Next is the next frame to send, and false where there is none. However long nothing can be sent, not more than the newest of each sort waits.
 func (c *Consumer) Next() (*linkv1.ConsumerFrame, bool) {
 	switch {
@@ -188,7 +191,7 @@ func (c *Consumer) receive(frame *linkv1.ProviderFrame, size int, now model.Time
 	case *linkv1.ProviderFrame_WantBulk:
 		c.wantBulk = true
 	case *linkv1.ProviderFrame_Farewell:
-		return proto.ToError(body.Farewell.GetError())
+		return readFarewell(body.Farewell)
 	default:
 		return model.Errorf(model.KindUnsupported, "received a frame that this version does not know")
 	}
@@ -215,6 +218,10 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 	c.welcomed, c.peerName, c.version = true, w.GetName(), min(protocolVersion, w.GetVersion())
 	c.beats.slow(w.GetBeatMilliseconds())
 	m.cfg.Peer.Name = w.GetName()
+	if m.purged {
+		m.purged = false
+		m.cutNow() // as at the start: good when all has arrived
+	}
 	epoch := proto.ToEpoch(w.GetEpoch())
 	if w.GetBindings() != m.place.Bindings || epoch != m.place.Epoch || w.GetView() != m.place.View {
 		m.unbindAll()

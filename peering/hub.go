@@ -61,10 +61,11 @@ type HubConfig struct {
 type Hub struct {
 	linkv1.UnimplementedLinkServiceServer
 	linkv1.UnimplementedJoinServiceServer
-	cfg  HubConfig
-	made time.Time
-	log  hclog.Logger
-	feed *feed
+	cfg   HubConfig
+	made  time.Time
+	speak uint32 // version of the protocol; lower in tests
+	log   hclog.Logger
+	inlet *inlet
 
 	traffic traffic
 	server  *grpc.Server
@@ -105,7 +106,7 @@ func NewHub(cfg HubConfig) *Hub {
 		cfg.Now = time.Now
 	}
 	h := &Hub{
-		cfg: cfg, made: time.Now(), log: cfg.Logger.Named("peering"), feed: newFeed(), server: newServer(),
+		cfg: cfg, speak: protocolVersion, made: time.Now(), log: cfg.Logger.Named("peering"), inlet: newInlet(), server: newServer(),
 		links: make(map[string]*running), refusals: make(map[string]pki.Refusal),
 	}
 	linkv1.RegisterLinkServiceServer(h.server, h)
@@ -136,7 +137,7 @@ func (h *Hub) Run(ctx context.Context, listener net.Listener) error {
 	}
 	h.mu.Unlock()
 	var work sync.WaitGroup
-	work.Go(func() { _ = h.server.Serve(h.feed) })
+	work.Go(func() { _ = h.server.Serve(h.inlet) })
 	work.Go(func() { h.watch(ctx) })
 	if listener != nil {
 		work.Go(func() { h.accept(ctx, listener) })
@@ -145,7 +146,7 @@ func (h *Hub) Run(ctx context.Context, listener net.Listener) error {
 	<-ctx.Done()
 	h.Reconcile(nil)
 	h.server.Stop()
-	_ = h.feed.Close()
+	_ = h.inlet.Close()
 	work.Wait()
 	return nil
 }
@@ -184,12 +185,12 @@ func (h *Hub) Reconcile(wanted []LinkConfig) {
 	for _, cfg := range wanted {
 		byName[cfg.Name] = cfg
 	}
-	var ended []*running
+	var work sync.WaitGroup
 	h.mu.Lock()
 	for name, r := range h.links {
 		cfg, keep := byName[name]
-		if keep && cfg.equal(&r.link.cfg) {
-			delete(byName, name)
+		if keep && cfg.sameLink(&r.link.cfg) {
+			work.Go(func() { r.link.drop(&cfg) })
 			continue
 		}
 		h.refusals[name] = pki.Revoked
@@ -200,22 +201,27 @@ func (h *Hub) Reconcile(wanted []LinkConfig) {
 			}
 		}
 		delete(h.links, name)
-		ended = append(ended, r)
-	}
-	h.mu.Unlock()
-	var work sync.WaitGroup
-	for _, r := range ended {
 		work.Go(r.stop)
 	}
+	h.mu.Unlock()
 	work.Wait()
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	var kept []*running
 	for name, cfg := range byName {
+		if r := h.links[name]; r != nil {
+			kept = append(kept, r)
+			continue
+		}
 		r := &running{link: newLink(h, cfg)}
 		h.links[name] = r
 		if h.ctx != nil && h.ctx.Err() == nil {
 			h.start(r)
 		}
+	}
+	h.mu.Unlock()
+	for _, r := range kept {
+		cfg := byName[r.link.cfg.Name]
+		r.link.carry(&cfg)
 	}
 }
 
@@ -237,13 +243,13 @@ func (r *running) stop() {
 }
 
 // reason is why a link of that name was ended.
-func (h *Hub) reason(name string) *model.Error {
+func (h *Hub) reason(name string) *linkv1.Farewell {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ctx.Err() != nil {
-		return model.Errorf(model.KindUnavailable, "%s stops", h.cfg.Self.Name)
+		return &linkv1.Farewell{Link: true, Error: proto.FromError(model.Errorf(model.KindUnavailable, "%s stops", h.cfg.Self.Name))}
 	}
-	return refuse(h.refusals[name])
+	return &linkv1.Farewell{Link: true, Error: proto.FromError(refuse(h.refusals[name])), Refusal: h.refusals[name].String()}
 }
 
 // Status is how a link is, and whether there is one of that name.
@@ -254,12 +260,10 @@ func (h *Hub) Status(name string) (Status, bool) {
 	if r == nil {
 		return Status{}, false
 	}
-	r.link.mu.Lock()
-	defer r.link.mu.Unlock()
-	return r.link.status, true
+	return r.link.statusNow(), true
 }
 
-// Ask hands a request to the provider at the other end of a link and returns when its fate is known.
+// Ask hands a request for what an export shows to the provider at the other end of a link, and returns when its fate is known.
 func (h *Hub) Ask(ctx context.Context, name string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
 	h.mu.Lock()
 	r := h.links[name]
@@ -278,7 +282,7 @@ func (h *Hub) AskWhy(ctx context.Context, name string, request *linkv1.ExplainRe
 	if r == nil {
 		return nil, model.Errorf(model.KindNotFound, "there is no link called %s", name)
 	}
-	client, err := r.link.client()
+	client, err := r.link.clientFor(request.GetExport())
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 	}
 	proven := h.newProvenConn(secured, who)
 	if who.Protocol == pki.ProtocolJoin {
-		h.feed.hand(proven)
+		h.inlet.hand(proven)
 		return
 	}
 	l := h.linkOf(who)

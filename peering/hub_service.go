@@ -21,14 +21,22 @@ func (h *Hub) caller(ctx context.Context) (*link, *provenConn, error) {
 		return nil, nil, model.Errorf(model.KindUnauthenticated, "the connection is not one of a link")
 	}
 	who := proven.conn.peer
+	proven.conn.heard.Store(int64(h.now()))
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	refused := pki.Refuse(pki.WrongRole, "nothing is provided over this link")
 	for _, r := range h.links {
-		if cfg := r.link.cfg; cfg.Peer == who.Node && cfg.Role == pki.RoleProvider && !cfg.Refused {
+		cfg := &r.link.cfg
+		switch {
+		case cfg.Peer != who.Node || cfg.Role != pki.RoleProvider:
+		case !cfg.Refused:
 			return r.link, proven.conn, nil
+		default:
+			refused = refuse(cfg.Refusal) // unless another link with this node holds
+			r.link.hasTold()
 		}
 	}
-	return nil, nil, pki.Refuse(pki.WrongRole, "nothing is provided over this link")
+	return nil, nil, refused
 }
 
 // Follow is the urgent stream of a consumer.

@@ -95,14 +95,20 @@ func (n *linked) reads(address, expected string) func() bool {
 }
 
 func provide(from, to *linked, dials bool, addresses ...string) LinkConfig {
-	return LinkConfig{Name: "up", Peer: to.hop.Node, Role: pki.RoleProvider, Dials: dials, Addresses: addresses, View: from.view}
+	return LinkConfig{Name: "up", Peer: to.hop.Node, Role: pki.RoleProvider, Dials: dials, Addresses: addresses, Exports: []Export{{Name: "up", View: from.view}}}
+}
+
+// off is a link that is switched off.
+func off(cfg LinkConfig) LinkConfig {
+	cfg.Refused, cfg.Refusal = true, pki.Disabled
+	return cfg
 }
 
 func consume(at, from *linked, dials bool, addresses ...string) LinkConfig {
 	m := NewMirror(MirrorConfig{
 		Tree: at.tree, Mount: model.MustPath("/m"), Self: at.hop, Peer: tree.Hop{Node: from.hop.Node, Name: from.hop.Name}, Keeper: noKeeper{},
 	}, nil, Place{})
-	return LinkConfig{Name: "down", Peer: from.hop.Node, Role: pki.RoleConsumer, Dials: dials, Addresses: addresses, Mirror: m}
+	return LinkConfig{Name: "down", Peer: from.hop.Node, Role: pki.RoleConsumer, Dials: dials, Addresses: addresses, Mounts: []Mount{{Name: "down", Mirror: m}}}
 }
 
 func TestEitherEndDials(t *testing.T) {
@@ -147,7 +153,7 @@ func TestRevokingEndsTheStreamAndTellsWhy(t *testing.T) {
 		s, _ := hq.hub.Status("down")
 		return s.State == StateRefused && strings.Contains(s.Detail, "revoked")
 	})
-	until(t, "the values are stale", hq.reads("/m/a:interval", "1s uncertain/stale"))
+	until(t, "what was granted is gone", func() bool { contexts, _ := hq.tree.Count(); return contexts == 0 })
 }
 
 func TestRefusedStrangers(t *testing.T) {
@@ -172,7 +178,7 @@ func TestRestartOfEitherEnd(t *testing.T) {
 	hq.hub.Reconcile([]LinkConfig{consume(hq, berlin, false)})
 	berlin.hub.Reconcile([]LinkConfig{provide(berlin, hq, true, hq.address)})
 	until(t, "the value is there", hq.reads("/m/a:load", "1 good"))
-	berlin.hub.Reconcile(nil)
+	berlin.hub.Reconcile([]LinkConfig{off(provide(berlin, hq, true, hq.address))})
 	until(t, "it is stale", hq.reads("/m/a:load", "1 uncertain/stale"))
 	berlin.publish("/a", 2, "two", 2)
 	berlin.hub.Reconcile([]LinkConfig{provide(berlin, hq, true, hq.address)})

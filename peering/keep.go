@@ -52,8 +52,8 @@ const (
 )
 
 // keep takes the provider's backups as long as the bulk connection stands.
-func (s *consumerSession) keep(ctx context.Context, client linkv1.LinkServiceClient) {
-	shelf, name := s.link.hub.cfg.Shelf, s.link.cfg.Name
+func (ln *line) keep(ctx context.Context, client linkv1.LinkServiceClient) {
+	shelf, name := ln.link.hub.cfg.Shelf, ln.link.cfg.Name
 	if shelf == nil {
 		return
 	}
@@ -82,7 +82,7 @@ func (s *consumerSession) keep(ctx context.Context, client linkv1.LinkServiceCli
 		case errors.Is(err, errStream):
 			return
 		case err != nil:
-			s.link.hub.log.Warn("a backup of the provider is not kept", "link", name, "error", err)
+			ln.link.hub.log.Warn("a backup of the provider is not kept", "link", name, "error", err)
 			answer.Refused = proto.FromError(err)
 		default:
 			answer.Kept = true
@@ -138,15 +138,12 @@ func (h *Hub) Keep(stream linkv1.LinkService_KeepServer) error {
 	if err != nil {
 		return proto.Status(err)
 	}
-	l.mu.Lock()
-	session := l.provider
-	l.mu.Unlock()
-	if session == nil || h.cfg.Backups == nil {
+	if h.cfg.Backups == nil {
 		return proto.Status(model.Errorf(model.KindUnavailable, "there is nothing to keep"))
 	}
-	session.keeping.Store(true)
-	defer session.keeping.Store(false)
-	k := &keeping{link: l, stream: stream, source: h.cfg.Backups, in: make(chan *linkv1.KeepRequest), ended: session.done}
+	l.keeps(1)
+	defer l.keeps(-1)
+	k := &keeping{link: l, stream: stream, source: h.cfg.Backups, in: make(chan *linkv1.KeepRequest)}
 	go k.receive() // it ends with the stream, which ends when this returns
 	return proto.Status(k.run())
 }
@@ -157,7 +154,12 @@ type keeping struct {
 	stream linkv1.LinkService_KeepServer
 	source BackupSource
 	in     chan *linkv1.KeepRequest
-	ended  <-chan struct{}
+}
+
+func (l *link) keeps(more int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keeping += more
 }
 
 func (k *keeping) receive() {
@@ -177,12 +179,7 @@ func (k *keeping) receive() {
 
 // next is the consumer's next message, nil when there will be none.
 func (k *keeping) next() *linkv1.KeepRequest {
-	select {
-	case request := <-k.in:
-		return request
-	case <-k.ended:
-		return nil
-	}
+	return <-k.in
 }
 
 func (k *keeping) run() error {
@@ -210,8 +207,6 @@ func (k *keeping) run() error {
 		}
 		select {
 		case <-k.link.backups:
-		case <-k.ended:
-			return nil
 		case <-k.stream.Context().Done():
 			return nil
 		}
@@ -289,7 +284,7 @@ func (h *Hub) BackupReady(name string) {
 	signal(r.link.backups)
 	r.link.mu.Lock()
 	defer r.link.mu.Unlock()
-	if s := r.link.provider; s != nil && !s.keeping.Load() {
-		signal(s.offered)
+	if r.link.keeping == 0 && len(r.link.sessions) > 0 {
+		signal(r.link.sessions[0].offered)
 	}
 }

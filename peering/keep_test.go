@@ -299,7 +299,7 @@ func TestMeetRefuses(t *testing.T) {
 		t.Errorf("it met %+v", m)
 	}
 	mu.Unlock()
-	berlin.hub.Reconcile(nil)
+	berlin.hub.Reconcile([]LinkConfig{off(provide(berlin, hq, true, hq.address))})
 	until(t, "it is stale", hq.reads("/m/a:interval", "1s uncertain/stale"))
 	berlin.hub.Reconcile([]LinkConfig{provide(berlin, hq, true, hq.address)})
 	until(t, "the provider shows why", func() bool {

@@ -7,15 +7,12 @@ import (
 	"sync"
 	"time"
 
-	"banyan/fault"
 	"banyan/follow"
 	"banyan/model"
 	"banyan/pki"
-	"banyan/proto"
-	"banyan/proto/linkv1"
 )
 
-// LinkConfig says what a link is. A link whose config changes is started anew.
+// LinkConfig says what a link is. A link whose config changes is started anew, unless only its exports or mounts did: they come and go one by one.
 type LinkConfig struct {
 	Name      string
 	Peer      model.NodeID
@@ -26,84 +23,114 @@ type LinkConfig struct {
 	Refusal   pki.Refusal
 	Refused   bool // the link may not be used now, for the reason Refusal
 
-	View   *follow.View // what is exported; of a provider
-	Mirror *Mirror      // where it is mounted; of a consumer
+	Exports []Export // what is shown; of a provider
+	Mounts  []Mount  // what is mounted, and where; of a consumer
 }
 
-func (c *LinkConfig) equal(other *LinkConfig) bool {
+// Export is one of the selections that a provider shows over a link.
+type Export struct {
+	Name string
+	View *follow.View // nil where it cannot be used now
+}
+
+// Mount is one of the places where a consumer hangs what it gets over a link.
+type Mount struct {
+	Name   string
+	Export string // its name at the provider; empty for the only one
+	Mirror *Mirror
+}
+
+// mostFeeds bounds the exports that go over one link at a time.
+const mostFeeds = 64
+
+// ExportFor is which of the exports of a link a consumer means by a name, and whether there is one. The empty name, which is all that version 1 knows,
+// is the export that the link was made with, which has the link's name, or else the first.
+func ExportFor(link, name string, exports []string) (at int, found bool) {
+	for i, e := range exports {
+		if e == name || name == "" && (!found || e == link || e < exports[at] && exports[at] != link) {
+			at, found = i, true
+		}
+	}
+	return at, found
+}
+
+// sameLink reports whether two are the same but for what they carry.
+func (c *LinkConfig) sameLink(other *LinkConfig) bool {
 	return c.Name == other.Name && c.Peer == other.Peer && c.Role == other.Role && c.Dials == other.Dials &&
-		slices.Equal(c.Addresses, other.Addresses) && c.Proxy == other.Proxy && c.Refused == other.Refused && c.Refusal == other.Refusal &&
-		c.View == other.View && c.Mirror == other.Mirror
+		slices.Equal(c.Addresses, other.Addresses) && c.Proxy == other.Proxy && c.Refused == other.Refused && c.Refusal == other.Refusal
 }
 
-// State is how a link is.
-type State string
-
-// The states of a link.
-const (
-	StateConnecting State = "connecting" // no connection yet, or not any more
-	StateStarting   State = "starting"   // connected, and not proved to work both ways yet
-	StateUp         State = "up"
-	StateStalled    State = "stalled" // beats pass, and something that was told does not arrive
-	StateStale      State = "stale"   // beats do not pass
-	StateRefused    State = "refused"
-	StateDisabled   State = "disabled"
-)
-
-// Status is the state of a link with everything that explains it.
-type Status struct {
-	State    State
-	Since    model.Time
-	Skew     time.Duration // how far the clock of the peer is ahead of this node's, negative for behind
-	Lag      time.Duration // round trip of the newest heartbeat
-	Detail   string
-	Address  string     // of the other end
-	Route    string     // how it was dialled, by name, address and proxy; empty where the peer dials
-	Problem  string     // why there was no connection the last time that there was none, also when there is one again
-	Failed   model.Time // when that was
-	PeerName string
-	Heard    model.Time // when the peer was last proved to be there
-	Stale    bool       // what is mirrored is stale since the link was cut, of a consumer: until all has been applied that was told after it
-	Contexts int        // that are mirrored, of a consumer
-	Loop     string     // route by which something of this node came back to it and was refused
-}
-
-// link is one running link.
+// link is one running link: one proven connection with what it carries, which are feeds at a consumer and sessions of exports at a provider.
 type link struct {
-	cfg LinkConfig
+	cfg LinkConfig // but for exports and mounts, which change while it runs
 	hub *Hub
 
 	// mu guards all below.
-	mu       sync.Mutex
-	status   Status
-	conns    []*provenConn // that gRPC serves, of a provider
-	ended    error         // why the newest session ended, where its own end knows
-	consumer *consumerSession
-	provider *providerSession
-	over     bool             // no connection is taken any more
-	known    model.Chain      // of the life that was taken last, of a consumer
-	heard    model.Time       // when the peer was last proved to be there, before this start
-	extra    chan *provenConn // connections that the peer dialled
-	backups  chan struct{}    // capacity 1: there is a newer backup to be kept by the peer
+	mu      sync.Mutex
+	status  Status
+	over    bool             // no connection is taken any more
+	known   model.Chain      // of the life that was taken last, of a consumer
+	heard   model.Time       // when the peer was last proved to be there, before this start
+	extra   chan *provenConn // connections that the peer dialled
+	backups chan struct{}    // capacity 1: there is a newer backup to be kept by the peer
+
+	// Of a consumer.
+	feeds []*feed // in the order of their names
+	line  *line   // nil while there is no connection
+
+	// Of a provider.
+	exports  []Export
+	sessions []*providerSession
+	conns    []*provenConn // that gRPC serves
+	current  *provenConn   // of conns: the one that sessions are on, or will be
+	bulk     *provenConn   // of conns: the newest that this node dialled for listings
+	dialling bool          // it is about to be another one
+	ended    error         // why the connection ended, where its own end knows
+	keeping  int           // streams for backups that stand
+	told     chan struct{} // closed when the consumer heard that the link is revoked
 }
 
 func newLink(hub *Hub, cfg LinkConfig) *link {
-	l := &link{cfg: cfg, hub: hub, extra: make(chan *provenConn, 2), backups: make(chan struct{}, 1)}
-	if cfg.Mirror != nil {
-		at := cfg.Mirror.Place()
-		l.known, l.heard = at.Chain, at.Heard
+	l := &link{
+		cfg: cfg, hub: hub, extra: make(chan *provenConn, 2), backups: make(chan struct{}, 1), told: make(chan struct{}),
+		status: Status{State: StateConnecting, Since: hub.clock()},
 	}
-	l.status = Status{State: StateConnecting, Since: hub.clock()}
 	if cfg.Refused {
 		l.status.State, l.status.Detail = StateDisabled, cfg.Refusal.String()
 	}
+	l.begin(&cfg)
 	return l
+}
+
+// drop ends what the link is not to carry any more, and returns when none of it is in use.
+func (l *link) drop(cfg *LinkConfig) {
+	l.dropExports(cfg.Exports)
+	l.dropMounts(cfg.Mounts)
+}
+
+// carry begins what the link is to carry. What it is not to carry any more was dropped.
+func (l *link) carry(cfg *LinkConfig) {
+	l.begin(cfg)
+	l.report()
+}
+
+func (l *link) begin(cfg *LinkConfig) {
+	l.mu.Lock()
+	l.exports = slices.Clone(cfg.Exports)
+	l.mu.Unlock()
+	for _, m := range cfg.Mounts {
+		l.addMount(m)
+	}
 }
 
 // run keeps the link up until ctx ends, and tells the peer then.
 func (l *link) run(ctx context.Context) {
 	defer l.finish()
-	if l.cfg.Refused || l.cfg.Role == pki.RoleProvider && !l.cfg.Dials {
+	switch {
+	case l.cfg.Refused && l.cfg.Refusal == pki.Revoked && l.cfg.Role == pki.RoleProvider && l.cfg.Dials:
+		l.tellRevoked(ctx)
+		return
+	case l.cfg.Refused, l.cfg.Role == pki.RoleProvider && !l.cfg.Dials:
 		<-ctx.Done() // the peer comes to us
 		return
 	}
@@ -129,62 +156,9 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-// provide serves the connection that this node dialled until it ends.
-func (l *link) provide(ctx context.Context, conn *provenConn) error {
-	l.mu.Lock()
-	l.ended = nil
-	l.mu.Unlock()
-	l.adopt(conn)
-	ticker := time.NewTicker(startTime)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-conn.done:
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			return l.ended
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-		l.mu.Lock()
-		used := l.provider != nil && l.provider.conn == conn
-		l.mu.Unlock()
-		if !used {
-			_ = conn.Close()
-			return model.Errorf(model.KindTimeout, "the consumer has no session on the connection")
-		}
-	}
-}
-
-// adopt hands a connection to gRPC, and remembers it so that it ends with the link.
-func (l *link) adopt(conn *provenConn) {
-	l.mu.Lock()
-	if l.over {
-		l.mu.Unlock()
-		_ = conn.Close()
-		return
-	}
-	kept := l.conns[:0]
-	for _, other := range l.conns {
-		if !closed(other) {
-			kept = append(kept, other)
-		}
-	}
-	l.conns = append(kept, conn)
-	l.mu.Unlock()
-	l.hub.feed.hand(conn)
-}
-
-// finish ends the session, telling a consumer why, and closes all connections.
+// finish ends the sessions, telling a consumer why, and closes all connections.
 func (l *link) finish() {
-	l.mu.Lock()
-	session := l.provider
-	l.mu.Unlock()
-	if session != nil && !fault.Planted(fault.RevokedStaysOpen) {
-		session.farewell(l.hub.reason(l.cfg.Name))
-	}
-	if fault.Planted(fault.RevokedStaysOpen) {
+	if !l.sayFarewell() {
 		return
 	}
 	l.mu.Lock()
@@ -258,8 +232,8 @@ func (l *link) dial(ctx context.Context) (*provenConn, error) {
 	return conn, err
 }
 
-// offer takes a connection that the peer dialled: a consumer's opens its streams on it, urgent or bulk; a provider's is the session's, or its bulk
-// connection, or a new session of a peer that has given up the old one.
+// offer takes a connection that the peer dialled: a consumer's opens its streams on it, urgent or bulk; a provider's is the line of the feeds, or the bulk
+// connection beside it, or a new line of a peer that has given up the old one.
 func (l *link) offer(conn *provenConn) {
 	if l.cfg.Role == pki.RoleProvider {
 		l.adopt(conn)
@@ -286,115 +260,15 @@ func closed(conn *provenConn) bool {
 	}
 }
 
-func (l *link) set(state State, detail, address string) {
-	l.mu.Lock()
-	changed := l.status.State != state || l.status.Detail != detail
-	if l.status.State != state {
-		l.status.Since = l.hub.clock()
-		if state == StateUp {
-			l.hub.traffic.ups.Add(1)
-		}
-	}
-	l.status.State, l.status.Detail = state, detail
-	if address != "" {
-		l.status.Address = address
-	}
-	status := l.status
-	l.mu.Unlock()
-	if changed {
-		l.hub.changed(l.cfg.Name, status)
-	}
-}
-
-// lost notes why there is no connection.
-func (l *link) lost(err error) {
-	if l.cfg.Mirror != nil {
-		l.cfg.Mirror.cutNow()
-	}
-	state, detail := StateConnecting, ""
-	if err != nil {
-		detail = err.Error()
-		if _, refused := pki.RefusalOf(err); refused {
-			state = StateRefused
-		}
-		l.mu.Lock()
-		l.status.Problem, l.status.Failed = detail, l.hub.clock()
-		l.hub.traffic.failures.Add(1)
-		l.mu.Unlock()
-	}
-	l.set(state, detail, "")
-}
-
-// tick lets the sessions send heartbeats, notices when they do not pass, and ends the session then.
-func (l *link) tick(now model.Time) {
-	l.mu.Lock()
-	consumer, provider := l.consumer, l.provider
-	l.mu.Unlock()
-	state, turned := State(""), false // turned: what is mounted is told differently, though the link may be as it was
-	switch {
-	case consumer != nil:
-		state = consumer.tick(now)
-		l.mu.Lock()
-		stale, loop := l.status.Stale, l.status.Loop
-		consumer.tell(&l.status)
-		turned = stale != l.status.Stale || loop != l.status.Loop
-		l.mu.Unlock()
-		if state == StateStale {
-			_ = consumer.conn.Close()
-		}
-	case provider != nil:
-		state = provider.tick(now)
-		l.mu.Lock()
-		l.status.Lag, l.status.Skew, l.status.Heard = provider.lag()
-		l.mu.Unlock()
-		if state == StateStale {
-			_ = provider.conn.Close()
-			provider.end()
-		}
-	}
-	if state == "" {
-		return // there is no session, or it has just ended
-	}
-	detail := ""
-	switch state {
-	case StateStale:
-		detail = "no heartbeat passes both ways"
-	case StateStalled:
-		detail = "something that was told does not arrive"
-	}
-	l.set(state, detail, "")
-	if turned {
-		l.mu.Lock()
-		status := l.status
-		l.mu.Unlock()
-		l.hub.changed(l.cfg.Name, status)
-	}
-}
-
 // startTime is how long a session may take until its first heartbeat has passed both ways.
 const startTime = 10 * time.Second
 
-// execute hands a request to the provider.
-func (l *link) execute(ctx context.Context, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
-	client, err := l.client()
-	if err != nil {
-		return nil, err
+// tick lets the sessions send heartbeats, notices when they do not pass, and ends then what they do not pass over.
+func (l *link) tick(now model.Time) {
+	if l.cfg.Role == pki.RoleConsumer {
+		l.tickFeeds(now)
+	} else {
+		l.tickSessions(now)
 	}
-	response, err := client.Execute(ctx, request)
-	return response, proto.FromStatus(err)
-}
-
-// client speaks to the provider while the link stands.
-func (l *link) client() (linkv1.LinkServiceClient, error) {
-	l.mu.Lock()
-	session := l.consumer
-	status := l.status
-	l.mu.Unlock()
-	if session == nil || status.State != StateUp && status.State != StateStarting && status.State != StateStalled {
-		return nil, &model.Error{
-			Kind: model.KindUnavailable, Detail: "link " + l.cfg.Name + " is " + string(status.State) + " since " + status.Since.String(),
-			Remedy: "try again when the link is up",
-		}
-	}
-	return session.client, nil
+	l.report()
 }

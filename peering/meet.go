@@ -2,6 +2,7 @@ package peering
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"banyan/model"
@@ -37,40 +38,53 @@ const (
 	mostRestores = 1024
 )
 
-// meet asks which life is at the other end of a connection, and has it judged before anything else is said. A refusal is told to the other end.
-func (l *link) meet(ctx context.Context, conn *provenConn, live bool) error {
-	if l.hub.cfg.Meet == nil {
-		return nil
-	}
+// meet asks which life is at the other end of a connection and which version it speaks, and has it judged before anything else is said. A refusal is
+// told to the other end.
+func (l *link) meet(ctx context.Context, conn *provenConn, live bool) (version uint32, err error) {
 	clientConn, err := conn.grpc()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	client := linkv1.NewLinkServiceClient(clientConn)
 	ctx, cancel := context.WithTimeout(ctx, meetTime)
 	defer cancel()
-	response, err := client.Meet(ctx, &linkv1.MeetRequest{})
-	if status.Code(err) == codes.Unimplemented {
-		return nil // of a version that cannot be restored
-	}
+	response, err := l.ask(ctx, client)
 	if err != nil {
-		return proto.FromStatus(err)
+		return 0, err
+	}
+	version = min(protocolVersion, max(1, response.GetVersion()))
+	if l.hub.cfg.Meet == nil || response == nil {
+		return version, nil
 	}
 	told, err := readLife(response)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	l.mu.Lock()
 	m := Meeting{Link: l.cfg.Name, Address: conn.peer.Address, Told: told, Known: l.known, Heard: max(l.heard, l.status.Heard), Live: live}
 	l.mu.Unlock()
 	if err := l.hub.cfg.Meet(ctx, m); err != nil {
 		_, _ = client.Meet(ctx, &linkv1.MeetRequest{Refused: proto.FromError(err)}) // it is refused, whether or not it hears why
-		return err
+		return 0, err
 	}
 	l.mu.Lock()
 	l.known = told.Chain
 	l.mu.Unlock()
-	return nil
+	return version, nil
+}
+
+// ask asks the provider who it is. There is no answer from a version that cannot be restored.
+func (l *link) ask(ctx context.Context, client linkv1.LinkServiceClient) (*linkv1.MeetResponse, error) {
+	response, err := client.Meet(ctx, &linkv1.MeetRequest{Version: protocolVersion})
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return nil, nil //nolint:nilnil // so it is
+	case err != nil:
+		return nil, proto.FromStatus(err)
+	case response.GetRefusal() != "":
+		return nil, pki.Told(response.GetRefusal(), proto.ToError(response.GetError()))
+	}
+	return response, nil
 }
 
 func readLife(response *linkv1.MeetResponse) (Life, error) {
@@ -92,9 +106,12 @@ func readLife(response *linkv1.MeetResponse) (Life, error) {
 	return life, nil
 }
 
-// Meet tells which life this is, and hears that it is refused.
+// Meet tells which life this is, and hears that it is refused. The consumer of a link that may not be used is told so here.
 func (h *Hub) Meet(ctx context.Context, request *linkv1.MeetRequest) (*linkv1.MeetResponse, error) {
 	l, conn, err := h.caller(ctx)
+	if reason, refused := pki.RefusalOf(err); refused && request.GetVersion() >= 2 {
+		return &linkv1.MeetResponse{Version: protocolVersion, Error: proto.FromError(err), Refusal: reason.String()}, nil
+	}
 	if err != nil {
 		return nil, proto.Status(err)
 	}
@@ -106,7 +123,7 @@ func (h *Hub) Meet(ctx context.Context, request *linkv1.MeetRequest) (*linkv1.Me
 		l.refused(conn, reason.Detail)
 		return &linkv1.MeetResponse{}, nil
 	}
-	response := &linkv1.MeetResponse{Chain: proto.FromChain(h.cfg.Chain)}
+	response := &linkv1.MeetResponse{Version: h.speak, Chain: proto.FromChain(h.cfg.Chain)}
 	for _, id := range h.cfg.Restores {
 		response.Restores = append(response.Restores, id[:])
 	}
@@ -121,6 +138,10 @@ func (l *link) refused(conn *provenConn, reason string) {
 	err := pki.Refuse(pki.Cloned, pki.Printable(reason, mostReason))
 	l.mu.Lock()
 	l.ended = err
+	l.conns = slices.DeleteFunc(l.conns, func(other *provenConn) bool { return other == conn })
+	if l.current == conn {
+		l.current = nil
+	}
 	l.mu.Unlock()
 	if !l.cfg.Dials {
 		l.lost(err)

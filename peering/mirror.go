@@ -36,6 +36,8 @@ type Row struct {
 type Keeper interface {
 	// Keep takes contexts that went, then those that came or changed, and the place that they make true.
 	Keep(gone []Gone, rows []Row, at Place)
+	// Forget gives up everything that is kept.
+	Forget()
 }
 
 // Gone is a context that is mirrored no longer.
@@ -72,6 +74,7 @@ type Mirror struct {
 	keys        keyTable
 	waiting     waitingBindings
 	comparison  *comparison // under way
+	purged      bool        // everything was forgotten, staleness too, since the last session
 	loop        string      // route of the last context that was refused since it passes through here
 	batch       tree.Batch
 	columns     proto.Samples
@@ -190,7 +193,9 @@ func (m *Mirror) Purge() {
 	m.remove(r)
 	m.contexts, m.count = make(map[model.ContextID]*mirrored), 0
 	m.keys, m.waiting, m.place, m.comparison = keyTable{}, nil, Place{}, nil
-	m.applied, m.settled, m.newest = 0, 0, 0
+	m.applied, m.settled, m.newest, m.exact, m.loop = 0, 0, 0, false, ""
+	m.schemas, m.schemaBytes = make(map[model.SchemaHash]*model.Schema), 0
 	m.stale.clear()
-	m.cfg.Keeper.Keep(r.gone, nil, m.place)
+	m.purged = true
+	m.cfg.Keeper.Forget()
 }

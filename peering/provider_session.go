@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"banyan/model"
@@ -15,70 +14,66 @@ import (
 	"google.golang.org/grpc"
 )
 
-// providerSession runs a Provider over the streams that a consumer opened.
+// providerSession runs a Provider of one export over the streams that a consumer opened.
 type providerSession struct {
 	link   *link
 	conn   *provenConn
+	asked  string // which export the consumer asked for; empty for the only one
+	export Export // which it gets
 	began  model.Time
 	cancel context.CancelFunc
 	in     chan *linkv1.ConsumerFrame
 	ticks  chan model.Time
-	leave  chan *model.Error
+	leave  chan *linkv1.Farewell
 	done   chan struct{}
+	token  string     // session, as the bulk stream names it
+	status FeedStatus // link.mu guards it
 
 	// mu guards what tick and the bulk stream read beside the machine's own goroutine.
 	mu        sync.Mutex
 	downAt    model.Time
+	interval  time.Duration // of heartbeats
+	echoed    model.Time
 	ever      bool
 	stalled   bool
 	roundTrip time.Duration
 	skew      time.Duration
 	heard     model.Time
-	token     string // session, as the bulk stream names it
 
 	bulk    chan *linkv1.ProviderFrame // unbuffered: the bulk stream takes when it has room
 	broken  chan struct{}              // capacity 1: the bulk stream has ended
-	dialled bool                       // the bulk connection; for the session's own goroutine
 	offered chan struct{}              // capacity 1: there is a backup that no stream carries yet
-	asked   bool                       // the bulk connection was asked for a backup; for the session's own goroutine
-	keeping atomic.Bool                // a stream for backups stands
+	calling bool                       // the bulk connection was asked for a backup; for the session's own goroutine
 }
 
 // follow runs a session with a consumer over its stream until it ends.
 func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	s := &providerSession{
-		link: l, conn: conn, began: l.hub.now(), cancel: cancel, in: make(chan *linkv1.ConsumerFrame, 16), ticks: make(chan model.Time, 1), leave: make(chan *model.Error, 1),
-		done: make(chan struct{}), bulk: make(chan *linkv1.ProviderFrame), broken: make(chan struct{}, 1),
-		offered: make(chan struct{}, 1),
+	early := time.AfterFunc(startTime, func() { _ = conn.Close() })
+	first, err := stream.Recv()
+	early.Stop()
+	if err != nil {
+		return proto.FromStatus(err)
 	}
-	defer close(s.done)
-	l.mu.Lock()
-	old := l.provider
-	l.provider = s
-	l.mu.Unlock()
-	if old != nil {
-		old.end()
+	s, refused := l.enter(first.GetHello(), conn, cancel)
+	if refused != nil {
+		_ = stream.Send(&linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Farewell{Farewell: refused}})
+		return proto.Status(proto.ToError(refused.GetError()))
 	}
-	defer func() {
-		l.mu.Lock()
-		if l.provider == s {
-			l.provider = nil
-		}
-		l.mu.Unlock()
-		if !l.cfg.Dials {
-			l.lost(nil)
-		}
-	}()
-	machine := NewProvider(l.hub.providerConfig(l.cfg.View))
+	defer l.leave(s)
+	machine := NewProvider(l.hub.providerConfig(s.export.View))
 	defer machine.Close()
+	if err := machine.Receive(first, s.began); err != nil {
+		return proto.Status(err)
+	}
+	s.note(machine)
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer cancel()
 	failed := make(chan error, 1)
 	work.Go(func() { failed <- s.receive(ctx, stream) })
-	err := s.loop(ctx, machine, stream, &work, failed)
+	err = s.loop(ctx, machine, stream, &work, failed)
 	l.mu.Lock()
 	l.ended = err
 	l.mu.Unlock()
@@ -141,7 +136,7 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 			if err := machine.Receive(frame, s.link.hub.now()); err != nil {
 				return proto.Status(err)
 			}
-			s.note(machine, frame)
+			s.note(machine)
 		case bulkOut <- waiting:
 			waiting, bulkOut = nil, nil
 			machine.HoldBulk(false, s.link.hub.now())
@@ -154,18 +149,21 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 				waiting, bulkOut = nil, nil
 				machine.GiveUpBulk()
 			}
-			s.note(machine, nil)
+			s.note(machine)
 		case <-s.broken:
 			machine.BulkEnded()
-			s.dialled, s.asked = false, false
+			s.calling = false
 		case <-s.offered:
-			if !s.asked && machine.AskBulk() {
-				s.asked = true
+			if !s.calling && machine.AskBulk() {
+				s.calling = true
 				s.dialBulk(ctx, work)
 			}
 		case <-wake:
-		case reason := <-s.leave:
-			return proto.Status(reason)
+		case farewell := <-s.leave:
+			if err := stream.Send(&linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Farewell{Farewell: farewell}}); err != nil {
+				return err
+			}
+			return proto.Status(proto.ToError(farewell.GetError()))
 		case err := <-failed:
 			return err
 		case <-ctx.Done():
@@ -174,19 +172,30 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 	}
 }
 
-// dialBulk opens the bulk connection where this node is the one that dials. The consumer, which has been told to expect it, opens its stream on it.
+// dialBulk opens the bulk connection where this node is the one that dials and there is none. The consumer, which has been told to expect it, opens
+// its streams on it.
 func (s *providerSession) dialBulk(ctx context.Context, work *sync.WaitGroup) {
-	if s.dialled || !s.link.cfg.Dials {
+	l := s.link
+	l.mu.Lock()
+	needed := l.cfg.Dials && !l.dialling && (l.bulk == nil || closed(l.bulk))
+	l.dialling = l.dialling || needed
+	l.mu.Unlock()
+	if !needed {
 		return
 	}
-	s.dialled = true
 	work.Go(func() {
-		conn, err := s.link.dial(ctx)
+		conn, err := l.dial(ctx)
+		l.mu.Lock()
+		l.dialling = false
+		if err == nil {
+			l.bulk = conn
+		}
+		l.mu.Unlock()
 		if err != nil {
 			signal(s.broken) // another time
 			return
 		}
-		s.link.adopt(conn)
+		l.adopt(conn)
 	})
 }
 
@@ -205,59 +214,59 @@ func sendOut(stream grpc.ServerStream, out Out) error {
 }
 
 // note keeps what others ask of the machine.
-func (s *providerSession) note(machine *Provider, frame *linkv1.ConsumerFrame) {
+func (s *providerSession) note(machine *Provider) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ever = machine.beats.echoed != 0
+	s.echoed, s.interval = machine.beats.echoed, machine.beats.interval
+	s.ever = s.echoed != 0
 	s.downAt = machine.beats.downAt()
 	s.roundTrip, s.skew = machine.beats.lag, machine.beats.skew
 	if s.ever {
 		s.heard = machine.beats.heardAt
 	}
 	_, s.stalled = machine.beats.stalled(s.link.hub.now())
-	if hello := frame.GetHello(); hello != nil {
-		s.token = string(hello.GetSession())
-	}
 }
 
-// tick lets the machine send heartbeats and says how the session is.
-func (s *providerSession) tick(now model.Time) State {
+// tick lets the machine send heartbeats and says how the session is, and when the newest beat was sent that came back.
+func (s *providerSession) tick(now model.Time, status *FeedStatus) (State, model.Time) {
 	select {
 	case s.ticks <- now:
 	default: // it is busy sending: its heartbeat waits like everything else
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	status.Lag, status.Skew, status.Heard = s.roundTrip, s.skew, s.heard
 	switch {
 	case !s.ever && time.Duration(now-s.began) < startTime:
-		return StateStarting
+		return StateStarting, s.echoed
 	case now >= s.downAt:
-		return StateStale
+		return StateStale, s.echoed
 	case s.stalled:
-		return StateStalled
+		return StateStalled, s.echoed
 	default:
-		return StateUp
+		return StateUp, s.echoed
 	}
 }
 
-func (s *providerSession) lag() (lag, skew time.Duration, heard model.Time) {
+// silentAlone reports whether heartbeats of another session on the connection went and came back after this one's had stopped to.
+func (s *providerSession) silentAlone(newest model.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.roundTrip, s.skew, s.heard
+	return newest > max(s.began, s.echoed)+model.Time(s.interval)
 }
 
 func (s *providerSession) end() { s.cancel() }
 
-// farewell ends the session with a reason that the consumer is told: it closes the connection when it has read it.
-func (s *providerSession) farewell(reason *model.Error) {
+// farewell ends the session with a reason that the consumer is told.
+func (s *providerSession) farewell(f *linkv1.Farewell) {
 	select {
-	case s.leave <- reason:
+	case s.leave <- f:
 	default:
 	}
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	select {
-	case <-s.conn.done:
+	case <-s.done:
 	case <-timer.C:
 		s.cancel()
 	}
@@ -269,10 +278,8 @@ func (l *link) serveBulk(stream linkv1.LinkService_BulkServer) error {
 	if err != nil {
 		return proto.FromStatus(err)
 	}
-	l.mu.Lock()
-	s := l.provider
-	l.mu.Unlock()
-	if s == nil || frame.GetJoinBulk() == nil || !s.is(string(frame.GetJoinBulk().GetSession())) {
+	s := l.sessionOf(string(frame.GetJoinBulk().GetSession()))
+	if s == nil {
 		return proto.Status(model.Errorf(model.KindNotFound, "there is no such session"))
 	}
 	defer signal(s.broken)
@@ -290,8 +297,14 @@ func (l *link) serveBulk(stream linkv1.LinkService_BulkServer) error {
 	}
 }
 
-func (s *providerSession) is(token string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return token != "" && token == s.token
+// sessionOf is the session of a name, nil where there is none.
+func (l *link) sessionOf(token string) *providerSession {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.sessions {
+		if token != "" && s.token == token {
+			return s
+		}
+	}
+	return nil
 }

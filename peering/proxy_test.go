@@ -300,8 +300,7 @@ func TestSecondConnectionTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.adopt(conn)
-	session := func() *providerSession { l.mu.Lock(); defer l.mu.Unlock(); return l.provider }
-	until(t, "the second connection is in use", func() bool { s := session(); return s != nil && s.conn == conn })
+	until(t, "the second connection is in use", func() bool { return l.uses(conn) })
 	berlin.publish("/a", 2, "two", 2)
 	until(t, "values come over it", hq.reads("/m/a:load", "2 good"))
 }

@@ -79,6 +79,8 @@ type noKeeper struct{}
 
 func (noKeeper) Keep([]Gone, []Row, Place) {}
 
+func (noKeeper) Forget() {}
+
 // wire joins a provider and a mirror by a session without a network, and counts what crosses.
 type wire struct {
 	t           *testing.T

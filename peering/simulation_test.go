@@ -114,6 +114,8 @@ type simBatch struct {
 	at   Place
 }
 
+func (k *simKeeper) Forget() { k.batches = nil }
+
 func (k *simKeeper) Keep(gone []Gone, rows []Row, at Place) {
 	k.batches = append(k.batches, simBatch{gone, rows, at})
 }

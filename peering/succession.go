@@ -24,13 +24,16 @@ func (h *Hub) succeed(ctx context.Context, who pki.Peer) error {
 func (h *Hub) Reconnect() {
 	for _, r := range h.all() {
 		r.link.mu.Lock()
-		consumer, provider := r.link.consumer, r.link.provider
-		r.link.mu.Unlock()
-		if consumer != nil {
-			_ = consumer.conn.Close()
+		var conns []*provenConn
+		if r.link.line != nil {
+			conns = append(conns, r.link.line.conn)
 		}
-		if provider != nil {
-			_ = provider.conn.Close()
+		if r.link.current != nil {
+			conns = append(conns, r.link.current)
+		}
+		r.link.mu.Unlock()
+		for _, conn := range conns {
+			_ = conn.Close()
 		}
 	}
 }

@@ -21,12 +21,13 @@ type traffic struct{ received, sent, ups, failures atomic.Uint64 }
 func (h *Hub) Traffic() Traffic {
 	t := Traffic{Received: h.traffic.received.Load(), Sent: h.traffic.sent.Load(), Ups: h.traffic.ups.Load(), Failures: h.traffic.failures.Load()}
 	for _, r := range h.all() {
-		r.link.mu.Lock()
-		if r.link.status.State == StateUp {
-			t.Lag = max(t.Lag, r.link.status.Lag)
+		status := r.link.statusNow()
+		for i := range status.Feeds {
+			if status.Feeds[i].State == StateUp {
+				t.Lag = max(t.Lag, status.Feeds[i].Lag)
+			}
 		}
-		t.Contexts += r.link.status.Contexts
-		r.link.mu.Unlock()
+		t.Contexts += status.Contexts
 	}
 	return t
 }

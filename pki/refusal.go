@@ -28,6 +28,7 @@ const (
 	InvitationExpired                // its time is over
 	InvitationForeign                // not made here, or withdrawn
 	Cloned                           // another life of the same node was taken, which this one did not come from
+	Withdrawn                        // what is asked for is not shown over the link, or not any more
 )
 
 // renewed is how a node comes back that the other end does not take by its certificate any more.
@@ -64,6 +65,7 @@ var refusals = [...]struct {
 	InvitationForeign: {"invitation-unknown", model.KindDenied, "make a new invitation", "check that the token is of the node that you join, or ask for a new one"},
 	Cloned: {"clone", model.KindDenied, "stop the node that is not wanted; `banyan call /links/NAME:readmit` takes the one that comes next",
 		"stop this node, or the other one with its ID; whoever administers the consumer says which of the two is taken"},
+	Withdrawn: {"withdrawn", model.KindDenied, "", "ask the other node's administrator to show it over this link, or remove the mount"},
 }
 
 // String is the refusal's stable name.
@@ -87,6 +89,17 @@ func RefusalOf(err error) (Refusal, bool) {
 	var cause refusalCause
 	ok := errors.As(err, &cause)
 	return cause.reason, ok
+}
+
+// Told is the error of a refusal that a proven peer told by its stable name, with its words and what to do about it at the end that is refused.
+func Told(name string, words error) error {
+	reason := refusalNamed(name)
+	told := &model.Error{Kind: refusals[reason].kind, Remedy: refusals[reason].foreign, Err: refusalCause{reason}, Detail: "refused"}
+	var known *model.Error
+	if errors.As(words, &known) && known.Detail != "" {
+		told.Detail = Printable(known.Detail, maxDetailBytes)
+	}
+	return told
 }
 
 // refusalCause carries the reason without adding to the text.

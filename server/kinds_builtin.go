@@ -90,6 +90,9 @@ func (n *Node) upgrade(ctx context.Context) error {
 				put[now] = true
 			}
 			changes = append(changes, store.Rebind{Target: target(&c), Schema: schema.Hash})
+			if one := c.SettingNamed(settingLink); now == KindExport && one.Text() != "" {
+				changes = append(changes, store.Set{Target: target(&c), Settings: []store.Setting{{Name: settingLinks, Value: one}}})
+			}
 		}
 	}
 	for len(changes) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banyan/follow"
@@ -34,6 +35,8 @@ type links struct {
 	// kept are the rows of mirrors that were loaded, until their mounts are made. For Mounts and the first reconcile.
 	kept map[model.ContextID][]peering.Row
 
+	forgot atomic.Bool // a mirror was purged, and its removals are forgotten with it
+
 	shelf      *keptShelf // backups of providers
 	sent       *sent      // backups for consumers
 	recoveries recoveries
@@ -52,8 +55,9 @@ type links struct {
 
 // mountPoint is where requests for a path go.
 type mountPoint struct {
-	path model.Path
-	link string
+	path   model.Path
+	link   string
+	export string
 }
 
 var _ Peers = (*links)(nil)
@@ -163,26 +167,27 @@ func (l *links) settle(ctx context.Context) {
 
 // reconcile makes what runs what is set. Rights were told before; here connections follow.
 func (l *links) reconcile(ctx context.Context) {
+	if l.forgot.Swap(false) {
+		l.trim(ctx)
+	}
 	var wanted []peering.LinkConfig
 	roots := make(map[model.NodeID][]*x509.Certificate)
 	used := make(map[model.ContextID]bool)
+	views := make(map[uint64]*follow.View)
 	for _, c := range directlyBelow(l.tree, linksPath) {
 		cfg, ok := l.configOf(ctx, &c, roots)
 		if !ok {
 			continue
 		}
-		ready := false
 		if cfg.Role == pki.RoleConsumer {
-			cfg.Mirror, ready = l.mirrorOf(ctx, &cfg, c.SettingNamed(settingPeerName).Text(), used)
+			cfg.Mounts = l.mountsFor(ctx, &cfg, c.SettingNamed(settingPeerName).Text(), used)
 		} else {
-			cfg.View, ready = l.viewOf(cfg.Name)
+			cfg.Exports = l.exportsFor(cfg.Name, views)
 		}
-		if ready || cfg.Refused {
-			wanted = append(wanted, cfg)
-		}
+		wanted = append(wanted, cfg)
 	}
 	l.mu.Lock()
-	l.roots = roots
+	l.roots, l.views = roots, views // a view that is in use no more is forgotten
 	l.mu.Unlock()
 	l.hub.Reconcile(wanted)
 	l.dropMounts(ctx, used)
@@ -224,16 +229,6 @@ func (l *links) Roots(node model.NodeID) ([]*x509.Certificate, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.roots[node], nil
-}
-
-// usedBy is the export or the mount of a link.
-func (l *links) usedBy(folder model.Path, kind, link string) (tree.Context, bool) {
-	for _, c := range directlyBelow(l.tree, folder) {
-		if c.Schema.Kind == kind && c.SettingNamed(settingLink).Text() == link {
-			return c, true
-		}
-	}
-	return tree.Context{}, false
 }
 
 // revoke ends a link for good.

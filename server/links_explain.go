@@ -45,7 +45,7 @@ func (l *links) askWhy(ctx context.Context, who access.Principal, at model.Addre
 	}
 	below, _ := p.path.Below(at.Path)
 	answer, err := l.hub.AskWhy(ctx, p.link, &linkv1.ExplainRequest{
-		Principal: l.principalOf(who), Path: below.String(), Name: at.Name, Right: modelv1.Right(need),
+		Principal: l.principalOf(who), Export: p.export, Path: below.String(), Name: at.Name, Right: modelv1.Right(need),
 	})
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (l *links) askWhy(ctx context.Context, who access.Principal, at model.Addre
 
 // explainTo answers a consumer. Of what it may not see it hears the same as of what is not there.
 func (l *links) explainTo(ctx context.Context, link string, request *linkv1.ExplainRequest) (*linkv1.ExplainResponse, error) {
-	who, root, err := l.consumerOf(link, request.GetPrincipal())
+	who, root, err := l.consumerOf(link, request.GetExport(), request.GetPrincipal())
 	if err != nil {
 		return nil, err
 	}

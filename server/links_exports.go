@@ -2,10 +2,13 @@ package server
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"banyan/access"
 	"banyan/follow"
 	"banyan/model"
+	"banyan/peering"
 	"banyan/pki"
 	"banyan/tree"
 )
@@ -20,17 +23,19 @@ type ownNamed struct {
 // guesses them would know when they are right.
 func (s ownNamed) Key() string { return s.key }
 
-// viewOf is the view of a provider's link. Exports of equal content share one.
-func (l *links) viewOf(link string) (*follow.View, bool) {
-	c, there := l.usedBy(exportsPath, KindExport, link)
-	if !there {
-		return nil, false
+// exportsFor are the exports that are shown over a provider's link. used takes their views.
+func (l *links) exportsFor(link string, used map[uint64]*follow.View) []peering.Export {
+	var exports []peering.Export
+	for _, c := range exportsOf(l.tree, link) {
+		view, _, err := l.exported(&c)
+		if err != nil {
+			l.log.Error("an export cannot be used", "export", c.Path, "error", err)
+		} else {
+			used[view.ID] = view
+		}
+		exports = append(exports, peering.Export{Name: c.Path.Base(), View: view})
 	}
-	view, _, err := l.exported(&c)
-	if err != nil {
-		l.log.Error("an export cannot be used", "export", c.Path, "error", err)
-	}
-	return view, err == nil
+	return exports
 }
 
 // exported is the view of an export, the same for all exports of equal content, and what it shows.
@@ -55,17 +60,22 @@ func (l *links) exported(at *tree.Context) (*follow.View, *access.Selection, err
 
 // linkOfExport is the link of an export: the one that is named, which must be one of its, or the first.
 func (l *links) linkOfExport(at *tree.Context, name string) (tree.Context, error) {
-	of := at.SettingNamed(settingLink).Text()
-	if name != "" && name != of {
-		return tree.Context{}, &model.Error{Kind: model.KindInvalid, Detail: fmt.Sprintf("%s is not an export for link %.64q", at.Path.Base(), name), Remedy: "it is for " + of}
+	of := exportedTo(at.SettingNamed)
+	switch {
+	case len(of) == 0:
+		return tree.Context{}, &model.Error{Kind: model.KindInvalid, Detail: at.Path.Base() + " is an export for no link", Remedy: "set its links"}
+	case name == "":
+		name = of[0]
+	case !slices.Contains(of, name):
+		return tree.Context{}, &model.Error{Kind: model.KindInvalid, Detail: fmt.Sprintf("%s is not an export for link %.64q", at.Path.Base(), name), Remedy: "it is for " + strings.Join(of, ", ")}
 	}
-	path, err := linksPath.Child(of)
+	path, err := linksPath.Child(name)
 	if err != nil {
 		return tree.Context{}, err
 	}
 	c, there := l.tree.Lookup(path)
 	if !there {
-		return c, model.Errorf(model.KindNotFound, "there is no link called %s", of)
+		return c, model.Errorf(model.KindNotFound, "there is no link called %s", name)
 	}
 	return c, nil
 }
@@ -84,10 +94,11 @@ func (l *links) Grants() map[string]*access.Grant {
 			l.log.Error("the other node of a link has no name that can be used, nothing is granted to it", "link", c.Path)
 			continue // one link must not take everybody's rights with it
 		}
-		if e, there := l.usedBy(exportsPath, KindExport, c.Path.Base()); there {
+		exports := exportsOf(l.tree, c.Path.Base())
+		for _, e := range exports[:min(len(exports), access.MaxExports)] {
 			if export, _, err := readExport(e.Path.Base(), e.SettingNamed); err == nil {
 				if selected, err := access.NewSelection(export, access.Areas{}); err == nil {
-					grant.Exports = []*access.Selection{selected}
+					grant.Exports = append(grant.Exports, selected)
 				}
 			}
 		}

@@ -134,7 +134,7 @@ func (l *links) addSide(commit *store.Commit, role, name string, g given) error 
 		return nil
 	}
 	settings := map[string]model.Value{
-		settingLink: model.String(name), settingPaths: model.String(g.text("paths", "/**")), settingRight: model.String(g.text("right", "view")),
+		settingLinks: model.String(name), settingPaths: model.String(g.text("paths", "/**")), settingRight: model.String(g.text("right", "view")),
 	}
 	schema := l.kinds[KindExport].Schema
 	_, _, err := readExport(name, func(setting string) model.Value {
@@ -157,13 +157,13 @@ func (l *links) addSide(commit *store.Commit, role, name string, g given) error 
 
 // checkLeft refuses a name for which an earlier link left its export or its mount: that would hold for the new link as well.
 func (l *links) checkLeft(role, name string) error {
-	folder, kind := exportsPath, KindExport
+	left := exportsOf(l.tree, name)
 	if role == roleConsumer {
-		folder, kind = mountsPath, KindMount
+		left = mountsOf(l.tree, name)
 	}
-	if left, there := l.usedBy(folder, kind, name); there {
+	if len(left) > 0 {
 		return &model.Error{
-			Kind: model.KindExists, Detail: left.Path.String() + " is of a link called " + name + " already",
+			Kind: model.KindExists, Detail: left[0].Path.String() + " is of a link called " + name + " already",
 			Remedy: "remove it first, or give another name",
 		}
 	}
@@ -320,7 +320,7 @@ func (l *links) redeemedBefore(ctx context.Context, c *tree.Context, used string
 
 func (l *links) redeemed(c *tree.Context) *linkv1.RedeemResponse {
 	response := &linkv1.RedeemResponse{Link: c.Path.Base(), Name: l.self.Name, Roots: [][]byte{l.node.authority.Root().Raw}}
-	if e, there := l.usedBy(exportsPath, KindExport, c.Path.Base()); there {
+	if e, there := exportFor(l.tree, c.Path.Base(), ""); there {
 		if export, root, err := readExport(e.Path.Base(), e.SettingNamed); err == nil {
 			response.Terms = &linkv1.ExportTerms{Right: modelv1.Right(export.Right), Root: root.String()}
 			for _, p := range export.Paths {

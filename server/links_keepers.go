@@ -89,12 +89,12 @@ func (k linkKeeper) Call(ctx context.Context, at *tree.Context, function string,
 // exportKeeper is the controller of exports.
 type exportKeeper struct{ *links }
 
-// Check refuses what could not be compiled, and a second export of one link.
+// Check refuses what could not be compiled, or shown over the links that it is for.
 func (exportKeeper) Check(_ context.Context, p *Proposal) error {
 	if p.Op == OpRemove {
 		return nil
 	}
-	if err := checkUsed(p, roleProvider); err != nil {
+	if err := checkExported(p); err != nil {
 		return err
 	}
 	_, _, err := readExport(p.Path.Base(), p.After)
@@ -122,7 +122,7 @@ func (mountKeeper) Check(_ context.Context, p *Proposal) error {
 	if p.Op == OpRemove {
 		return nil
 	}
-	if err := checkUsed(p, roleConsumer); err != nil {
+	if err := checkMounted(p); err != nil {
 		return err
 	}
 	if _, given := p.Given(settingPath); !given && p.Op == OpSet {
@@ -139,28 +139,6 @@ func (mountKeeper) Write(ctx context.Context, at *tree.Context, name string, v m
 // Call has nothing to call.
 func (mountKeeper) Call(ctx context.Context, at *tree.Context, f string, a []model.Argument, by access.Principal) ([]model.Argument, error) {
 	return passive{}.Call(ctx, at, f, a, by)
-}
-
-// checkUsed refuses an export or a mount of a link that is not there, is agreed the other way round, or has one already.
-func checkUsed(p *Proposal, role string) error {
-	name := p.After(settingLink).Text()
-	at, err := linksPath.Child(name)
-	if err != nil {
-		return model.Errorf(model.KindInvalid, "setting link: %w", err)
-	}
-	c, there := p.Tree.Lookup(at)
-	if !there || c.Schema.Kind != KindLink {
-		return &model.Error{Kind: model.KindInvalid, Name: settingLink, Detail: "there is no link called " + name, Remedy: "invite the other node or join it first"}
-	}
-	if c.SettingNamed(settingRole).Text() != role {
-		return model.Errorf(model.KindInvalid, "on link %s this node is the %s", name, c.SettingNamed(settingRole).Text())
-	}
-	for _, other := range directlyBelow(p.Tree, p.Path.Parent()) {
-		if other.Path != p.Path && other.SettingNamed(settingLink).Text() == name {
-			return model.Errorf(model.KindExists, "link %s has %s already", name, other.Path)
-		}
-	}
-	return nil
 }
 
 // checkMount refuses a mount point that is not free in a tree. except is the mount that is asked for.

@@ -27,6 +27,8 @@ const (
 	settingInvitedTill = "invitation_expires"
 	settingAttempt     = "invitation_attempt"
 	settingLink        = "link"
+	settingLinks       = "links"
+	settingExport      = "export"
 	settingPaths       = "paths"
 	settingRight       = "right"
 	settingRoot        = "root"
@@ -114,7 +116,7 @@ var linkSchema = model.Schema{
 		{Name: settingAttempt, Type: model.TypeBytes, Secret: true, Right: model.RightAdminister, Local: true, Description: "By which attempt the invitation was redeemed."},
 	}, keepSettings, lifeSettings),
 	Variables: slices.Concat([]model.Variable{
-		{Name: variableState, Type: model.TypeString, Description: "invited, connecting, starting, up, stalled, stale, refused, disabled, revoked."},
+		{Name: variableState, Type: model.TypeString, Description: "invited, connecting, starting, up, partial (some of what it carries is not up), idle (it carries nothing), stalled, stale, refused, withdrawn, disabled, revoked."},
 		{Name: variableSince, Type: model.TypeTime, Description: "Since when it is in this state."},
 		{Name: variableLag, Type: model.TypeDuration, Description: "How long the newest heartbeat took both ways."},
 		{Name: variableSkew, Type: model.TypeDuration, Description: "How far the other node's clock is ahead of this one's, negative for behind."},
@@ -132,7 +134,7 @@ var linkSchema = model.Schema{
 var exportSchema = model.Schema{
 	Kind: KindExport, Description: "What is shown over a link, and up to which right it may be acted on.",
 	Settings: slices.Concat([]model.Setting{
-		{Name: settingLink, Type: model.TypeString, Right: model.RightAdminister, Description: "Name of the link."},
+		{Name: settingLinks, Type: model.TypeString, Right: model.RightAdminister, Description: "Names of the links over which it is shown, separated by commas."},
 		{Name: settingPaths, Type: model.TypeString, Default: model.String("/**"), Right: model.RightAdminister, Description: "Patterns, separated by commas."},
 		{Name: settingRight, Type: model.TypeString, Default: model.String("view"), Right: model.RightAdminister, Description: "view, operate, configure or administer."},
 		{Name: settingRoot, Type: model.TypeString, Default: model.String("/"), Right: model.RightAdminister, Description: "The path that the other node sees as the root."},
@@ -148,10 +150,11 @@ var mountSchema = model.Schema{
 	Kind: KindMount, Description: "Where the tree of another node hangs in this one.",
 	Settings: []model.Setting{
 		{Name: settingLink, Type: model.TypeString, Right: model.RightAdminister, Description: "Name of the link."},
+		{Name: settingExport, Type: model.TypeString, Right: model.RightAdminister, Description: "Name of what the other node shows; empty is the only one, or the one that the link was made with."},
 		{Name: settingPath, Type: model.TypeString, Right: model.RightAdminister, Description: "The path; nothing of this node may lie there."},
 	},
 	Variables: []model.Variable{
-		{Name: variableState, Type: model.TypeString, Description: "good, stale, or loop where something was refused since it came from here."},
+		{Name: variableState, Type: model.TypeString, Description: "good, stale, withdrawn where the other node shows it no more, refused, or loop where something was refused since it came from here."},
 		{Name: variableSince, Type: model.TypeTime, Description: "Since when it is in this state."},
 		{Name: variableMounted, Type: model.TypeInt64, Description: "How many contexts are mounted."},
 		{Name: variableDetail, Type: model.TypeString, Description: "Why it is in this state; of a loop its route."},

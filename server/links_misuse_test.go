@@ -60,7 +60,7 @@ func TestNothingIsInherited(t *testing.T) {
 	steps := []Request{
 		{Op: OpRemove, Path: model.MustPath("/exports/up")},
 		{Op: OpCreate, Path: model.MustPath("/exports/all"), Kind: KindExport, Arguments: []model.Argument{
-			textArgument("link", "up"), textArgument("right", "administer"), {Name: "people", Value: model.Bool(true)},
+			textArgument("links", "up"), textArgument("right", "administer"), {Name: "people", Value: model.Bool(true)},
 		}},
 		{Op: OpRemove, Path: model.MustPath("/links/up")},
 	}

@@ -11,8 +11,7 @@ import (
 
 // mount is a mirror in use.
 type mount struct {
-	path   model.Path
-	link   string
+	mountPoint
 	peer   model.NodeID
 	mirror *peering.Mirror
 	store  *store.Mirror
@@ -43,65 +42,67 @@ func (l *links) Mounts(puts []tree.Put) []store.Mount {
 	return mounts
 }
 
-// mirrorOf is the mirror of a consumer's link, made where there is none.
-func (l *links) mirrorOf(ctx context.Context, cfg *peering.LinkConfig, peerName string, used map[model.ContextID]bool) (*peering.Mirror, bool) {
-	c, there := l.usedBy(mountsPath, KindMount, cfg.Name)
-	if !there {
-		return nil, false
-	}
-	path, err := model.ParsePath(c.SettingNamed(settingPath).Text())
-	if err != nil {
-		return nil, false
-	}
-	l.mu.RLock()
-	m := l.mounts[c.ID]
-	l.mu.RUnlock()
-	if m != nil && m.path == path && m.link == cfg.Name && m.peer == cfg.Peer {
+// mountsFor are the mounts of a consumer's link with their mirrors, made where there are none. One that was moved is left out until the mirror
+// that it had is gone.
+func (l *links) mountsFor(ctx context.Context, cfg *peering.LinkConfig, peerName string, used map[model.ContextID]bool) []peering.Mount {
+	var mounts []peering.Mount
+	for _, c := range mountsOf(l.tree, cfg.Name) {
+		path, err := model.ParsePath(c.SettingNamed(settingPath).Text())
+		if err != nil {
+			continue
+		}
+		export := c.SettingNamed(settingExport).Text()
+		l.mu.RLock()
+		m := l.mounts[c.ID]
+		l.mu.RUnlock()
+		switch {
+		case m != nil && !m.is(path, cfg.Name, export, cfg.Peer):
+			signal(l.wake)
+			continue
+		case m == nil:
+			if m, err = l.newMount(ctx, c.ID, mountPoint{path, cfg.Name, export}, cfg.Peer, peerName); err != nil {
+				l.log.Error("a mount cannot be kept", "mount", c.Path, "error", err)
+				continue
+			}
+		}
 		used[c.ID] = true
-		return m.mirror, true
+		mounts = append(mounts, peering.Mount{Name: c.Path.Base(), Export: export, Mirror: m.mirror})
 	}
-	if m != nil {
-		l.hub.Reconcile(nil) // the mirror must not be in use when it is purged; every link starts anew right after
-		l.dropMounts(ctx, map[model.ContextID]bool{})
-		signal(l.wake)
-		return nil, false
-	}
-	m, err = l.newMount(ctx, c.ID, path, cfg, peerName)
-	if err != nil {
-		l.log.Error("a mount cannot be kept", "mount", c.Path, "error", err)
-		return nil, false
-	}
-	used[c.ID] = true
-	return m.mirror, true
+	return mounts
 }
 
-func (l *links) newMount(ctx context.Context, id model.ContextID, path model.Path, cfg *peering.LinkConfig, peerName string) (*mount, error) {
-	kept, err := l.store.Mirror(ctx, id, path)
+// is reports whether a mount is still what is set. What is asked for as the only export may have been another one.
+func (m *mount) is(path model.Path, link, export string, peer model.NodeID) bool {
+	return m.path == path && m.link == link && m.export == export && m.peer == peer
+}
+
+func (l *links) newMount(ctx context.Context, id model.ContextID, at mountPoint, peer model.NodeID, peerName string) (*mount, error) {
+	kept, err := l.store.Mirror(ctx, id, at.path)
 	if err != nil {
 		return nil, err
 	}
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	m := &mount{path: path, link: cfg.Name, peer: cfg.Peer, store: kept, cancel: cancel, done: make(chan struct{})}
+	m := &mount{mountPoint: at, peer: peer, store: kept, cancel: cancel, done: make(chan struct{})}
 	state := kept.State()
-	at := peering.Place{View: state.View, Epoch: state.Epoch, Chain: state.Chain, Changes: state.Position, Heard: state.Heard}
+	place := peering.Place{View: state.View, Epoch: state.Epoch, Chain: state.Chain, Changes: state.Position, Heard: state.Heard}
 	rows := l.kept[id]
 	delete(l.kept, id)
 	if len(rows) == 0 {
-		at = peering.Place{Heard: state.Heard}
+		place = peering.Place{Heard: state.Heard}
 	}
 	m.mirror = peering.NewMirror(peering.MirrorConfig{
-		Tree: l.tree, Mount: path, Self: l.self, Peer: tree.Hop{Node: cfg.Peer, Name: peerName}, Keeper: keeper{kept},
-	}, rows, at)
+		Tree: l.tree, Mount: at.path, Self: l.self, Peer: tree.Hop{Node: peer, Name: peerName}, Keeper: keeper{kept, l},
+	}, rows, place)
 	go func() {
 		defer close(m.done)
 		if err := kept.Run(runCtx); err != nil {
-			l.log.Warn("a mirror is not kept any more", "mount", path, "error", err)
+			l.log.Warn("a mirror is not kept any more", "mount", at.path, "error", err)
 		}
 	}()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mounts[id] = m
-	l.points = append(l.points, mountPoint{path, cfg.Name})
+	l.points = append(l.points, at)
 	return m, nil
 }
 
@@ -117,7 +118,7 @@ func (l *links) dropMounts(ctx context.Context, used map[model.ContextID]bool) {
 	}
 	l.points = nil
 	for _, m := range l.mounts {
-		l.points = append(l.points, mountPoint{m.path, m.link})
+		l.points = append(l.points, m.mountPoint)
 	}
 	l.mu.Unlock()
 	if len(dropped) == 0 {
@@ -131,6 +132,11 @@ func (l *links) dropMounts(ctx context.Context, used map[model.ContextID]bool) {
 			l.log.Warn("a mirror was not deleted", "error", err)
 		}
 	}
+	l.trim(ctx)
+}
+
+// trim says that removals were forgotten with what was mounted: whoever comes back compares.
+func (l *links) trim(ctx context.Context) {
 	trim := store.Commit{Class: store.ClassSettings, Changes: []store.Change{store.Trim{Horizon: l.tree.ChangeHead() + 1}}}
 	if _, err := l.commits.Do(ctx, trim); err != nil {
 		l.log.Warn("what was forgotten with a mount was not noted", "error", err)
@@ -140,7 +146,8 @@ func (l *links) dropMounts(ctx context.Context, used map[model.ContextID]bool) {
 // rests reports whether a mount is as it is set, and only its link is not in use now: what it mirrors stays, stale.
 func (l *links) rests(id model.ContextID, m *mount) bool {
 	c := l.contextOf(id)
-	return c != nil && c.SettingNamed(settingLink).Text() == m.link && c.SettingNamed(settingPath).Text() == m.path.String() && l.hasLink(m.link)
+	return c != nil && c.SettingNamed(settingLink).Text() == m.link && c.SettingNamed(settingExport).Text() == m.export &&
+		c.SettingNamed(settingPath).Text() == m.path.String() && l.hasLink(m.link)
 }
 
 func (l *links) contextOf(id model.ContextID) *tree.Context {
@@ -162,7 +169,17 @@ func (l *links) hasLink(name string) bool {
 }
 
 // keeper hands what a mirror learns to the store.
-type keeper struct{ to *store.Mirror }
+type keeper struct {
+	to    *store.Mirror
+	links *links
+}
+
+// Forget gives up what is kept, and the removals that were kept with it.
+func (k keeper) Forget() {
+	k.to.Forget()
+	k.links.forgot.Store(true)
+	signal(k.links.wake)
+}
 
 // Keep hands over.
 func (k keeper) Keep(gone []peering.Gone, rows []peering.Row, at peering.Place) {

@@ -34,26 +34,38 @@ func (l *links) publish(name string, status peering.Status) {
 	maps.Copy(values, l.shelf.values(&c))
 	maps.Copy(values, l.sent.values(name))
 	l.publishValues(&c, values)
-	if m, mounted := l.usedBy(mountsPath, KindMount, name); mounted && roleOf(&c) == pki.RoleConsumer {
-		l.publishMount(&m, status)
+	if roleOf(&c) != pki.RoleConsumer {
+		return
+	}
+	feeds := make(map[string]*peering.FeedStatus)
+	for i := range status.Feeds {
+		feeds[status.Feeds[i].Mount] = &status.Feeds[i]
+	}
+	for _, m := range mountsOf(l.tree, name) {
+		if feed := feeds[m.Path.Base()]; feed != nil {
+			l.publishMount(&m, feed)
+		}
 	}
 }
 
-func (l *links) publishMount(c *tree.Context, status peering.Status) {
+func (l *links) publishMount(c *tree.Context, feed *peering.FeedStatus) {
 	path, err := model.ParsePath(c.SettingNamed(settingPath).Text())
 	if err != nil {
 		return
 	}
-	state, detail, since := "good", "", status.Since
+	state, detail, since := "good", "", feed.Since
 	if o, stale := l.tree.Staleness(path); stale && o.Before == 0 {
 		state, detail, since = "stale", o.Hop, o.Since
 	}
-	if status.Loop != "" {
-		state, detail = "loop", "loop: "+status.Loop
+	switch {
+	case feed.State == peering.StateWithdrawn, feed.State == peering.StateRefused:
+		state, detail, since = string(feed.State), feed.Detail, feed.Since
+	case feed.Loop != "":
+		state, detail = "loop", "loop: "+feed.Loop
 	}
 	l.publishValues(c, map[string]model.Value{
 		variableState: model.String(state), variableSince: model.Instant(since),
-		variableMounted: model.Int64(int64(status.Contexts)), variableDetail: model.String(detail),
+		variableMounted: model.Int64(int64(feed.Contexts)), variableDetail: model.String(detail),
 	})
 }
 
@@ -88,7 +100,7 @@ func (l *links) publishAll() {
 		}
 		state, detail := "invited", "nobody has joined yet"
 		if c.SettingNamed(settingPeer).Text() != "" {
-			state, detail = "incomplete", "the link has neither an export nor a mount"
+			state, detail = "incomplete", "the link cannot be used as it is set; the log says why"
 		}
 		l.publishValues(&c, map[string]model.Value{variableState: model.String(state), variableDetail: model.String(detail)})
 	}

@@ -40,7 +40,7 @@ func (l *links) Forward(ctx context.Context, who access.Principal, q Request) (R
 		return Response{}, model.Errorf(model.KindUnavailable, "there is no link to the owner")
 	}
 	below, _ := p.path.Below(q.Path)
-	request := &linkv1.ExecuteRequest{Id: q.ID[:], Path: below.String(), Principal: l.principalOf(who)}
+	request := &linkv1.ExecuteRequest{Id: q.ID[:], Path: below.String(), Principal: l.principalOf(who), Export: p.export}
 	outward := func(v model.Value) model.Value {
 		return relocate(v, func(path model.Path) (model.Path, bool) { return p.path.Below(path) })
 	}
@@ -104,7 +104,7 @@ func (l *links) principalOf(who access.Principal) *linkv1.Principal {
 
 // serve does what a neighbour asks for over a link.
 func (l *links) serve(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
-	who, root, err := l.consumerOf(link, request.GetPrincipal())
+	who, root, err := l.consumerOf(link, request.GetExport(), request.GetPrincipal())
 	if err != nil {
 		return nil, err
 	}
@@ -131,14 +131,15 @@ func (l *links) serve(ctx context.Context, link string, request *linkv1.ExecuteR
 	return answer, nil
 }
 
-// consumerOf is who asks over a provider's link, and which path here is the root that they know.
-func (l *links) consumerOf(link string, p *linkv1.Principal) (access.Principal, model.Path, error) {
+// consumerOf is who asks over a provider's link, and which path here is the root that they know of an export.
+// What they may do there is decided by all that is granted over the link.
+func (l *links) consumerOf(link, name string, p *linkv1.Principal) (access.Principal, model.Path, error) {
 	at, err := linksPath.Child(link)
 	if err != nil {
 		return access.Principal{}, model.Root, err
 	}
 	c, there := l.tree.Lookup(at)
-	export, exported := l.usedBy(exportsPath, KindExport, link)
+	export, exported := exportFor(l.tree, link, name)
 	if !there || !exported {
 		return access.Principal{}, model.Root, model.Errorf(model.KindDenied, "nothing is provided over this link")
 	}

@@ -64,7 +64,7 @@ func (p *policies) relied(ctx context.Context, who access.Principal, to ...model
 	}
 	for _, folder := range []model.Path{exportsPath, usersPath} {
 		for _, c := range directlyBelow(p.tree, folder) {
-			granted := c.Schema.Kind == KindExport && c.SettingNamed(settingLink).Text() == who.Link
+			granted := c.Schema.Kind == KindExport && slices.Contains(exportedTo(c.SettingNamed), who.Link)
 			narrowed := c.Schema.Kind == KindForeign && c.SettingNamed(settingPerson).Text() == who.Chain.Person.String()
 			if granted || narrowed {
 				add(&c)

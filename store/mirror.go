@@ -171,7 +171,11 @@ func (s *Store) DropMirror(mount model.ContextID) error {
 	if m == nil {
 		return nil
 	}
-	err := m.close(0)
+	return errors.Join(m.close(0), m.remove())
+}
+
+// remove deletes the file, which nobody has open.
+func (m *Mirror) remove() (err error) {
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if problem := os.Remove(m.file + suffix); problem != nil && !errors.Is(problem, os.ErrNotExist) {
 			err = errors.Join(err, problem)

@@ -31,6 +31,7 @@ type mirrorBatch struct {
 	removals []MirrorRemoval
 	rows     map[model.Path]MirrorRow
 	state    *MirrorState
+	forget   bool // first of all, everything in the file is forgotten
 }
 
 func (b *mirrorBatch) reset() { *b = mirrorBatch{rows: map[model.Path]MirrorRow{}} }
@@ -57,6 +58,17 @@ func (m *Mirror) Keep(removals []MirrorRemoval, rows []MirrorRow, state MirrorSt
 		m.pending.rows[rows[i].Path] = rows[i]
 	}
 	m.pending.state = &state
+	signal(m.wake)
+}
+
+// Forget gives up everything: the file is deleted, and begun anew with what is handed over from now on. Removals are forgotten with it, as with
+// DropMirror. It never waits.
+func (m *Mirror) Forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.givenUp = false
+	m.pending.reset()
+	m.pending.forget, m.pending.state = true, &MirrorState{}
 	signal(m.wake)
 }
 
@@ -119,6 +131,9 @@ func (m *Mirror) flush() {
 	batch := m.pending
 	m.pending.reset()
 	m.mu.Unlock()
+	if batch.forget {
+		m.beginAnew()
+	}
 	if m.session == nil || batch.state == nil {
 		return
 	}
@@ -136,6 +151,25 @@ func (m *Mirror) flush() {
 	}
 	if err != nil {
 		m.giveUp(err)
+	}
+}
+
+// beginAnew deletes the file and begins another. io is held.
+func (m *Mirror) beginAnew() {
+	var err error
+	if m.session != nil {
+		err = m.session.close()
+		m.session = nil
+	}
+	if err = errors.Join(err, m.remove()); err == nil {
+		m.begun = true
+		m.session, _, err = openCache(context.Background(), m.file, "mirror", m.log, m.load)
+	}
+	if err != nil {
+		m.log.Warn("mirror could not be begun anew; after the next start its provider is asked for everything", "error", err)
+		m.mu.Lock()
+		m.stopKeeping()
+		m.mu.Unlock()
 	}
 }
 

@@ -55,7 +55,7 @@ func newRevoke(c *cli) *cobra.Command {
 
 func newExports(c *cli) *cobra.Command {
 	list := listing{exportsPath, []string{server.KindExport}, "EXPORT", []column{
-		{head: "LINK", name: "link"}, {head: "PATHS", name: "paths"}, {head: "RIGHT", name: "right"}, {head: "ROOT", name: "root"},
+		{head: "LINKS", name: "links"}, {head: "PATHS", name: "paths"}, {head: "RIGHT", name: "right"}, {head: "ROOT", name: "root"},
 		{head: "KINDS", name: "kinds"}, {head: "EXCEPT", name: "except_kinds"}, {head: "SECRETS", name: "secrets"}, {head: "PEOPLE", name: "people"},
 	}}
 	cmd := list.command(c, "exports", "Show what is shown to other nodes, and up to which right",
@@ -67,7 +67,7 @@ func newExports(c *cli) *cobra.Command {
 
 func newMounts(c *cli) *cobra.Command {
 	list := listing{mountsPath, []string{server.KindMount}, "MOUNT", []column{
-		{head: "LINK", name: "link"}, {head: "PATH", name: "path"}, {head: "STATE", name: "state"},
+		{head: "LINK", name: "link"}, {head: "EXPORT", name: "export"}, {head: "PATH", name: "path"}, {head: "STATE", name: "state"},
 		{head: "SINCE", name: "since", text: since}, {head: "CONTEXTS", name: "contexts"}, {head: "DETAIL", name: "detail"},
 	}}
 	return list.command(c, "mounts", "Show where the trees of other nodes hang",

@@ -275,5 +275,8 @@ func (k *kept) Keep(gone []peering.Gone, rows []peering.Row, at peering.Place) {
 	k.at = at
 }
 
+// Forget gives everything up.
+func (k *kept) Forget() { k.rows, k.at = make(map[model.Path]peering.Row), peering.Place{} }
+
 // ownPaths are in a fixed order, so that a seed gives one walk.
 func (n *node) ownPaths() []string { return slices.Sorted(maps.Keys(n.own)) }

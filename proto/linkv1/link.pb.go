@@ -1587,9 +1587,12 @@ func (*WantBulk) Descriptor() ([]byte, []int) {
 	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{16}
 }
 
+// The provider ends a session, and says why.
 type Farewell struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Error         *modelv1.Error         `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Refusal       string                 `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"` // the stable name of the reason, where it is one of those that both ends know
+	Link          bool                   `protobuf:"varint,3,opt,name=link,proto3" json:"link,omitempty"`      // the whole link ends, not what this session carries alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1629,6 +1632,20 @@ func (x *Farewell) GetError() *modelv1.Error {
 		return x.Error
 	}
 	return nil
+}
+
+func (x *Farewell) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
+func (x *Farewell) GetLink() bool {
+	if x != nil {
+		return x.Link
+	}
+	return false
 }
 
 // The heartbeat, both ways.
@@ -3498,8 +3515,9 @@ func (x *RedeemResponse) GetTerms() *ExportTerms {
 
 type MeetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Refused       *modelv1.Error         `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"` // the consumer does not take this connection, and why: nothing more comes on it
-	Chain         *modelv1.Chain         `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"`     // the consumer's own life, which the provider judges likewise
+	Version       uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"` // of the protocol, that the consumer speaks; 0 is 1
+	Refused       *modelv1.Error         `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"`  // the consumer does not take this connection, and why: nothing more comes on it
+	Chain         *modelv1.Chain         `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"`      // the consumer's own life, which the provider judges likewise
 	Restores      [][]byte               `protobuf:"bytes,3,rep,name=restores,proto3" json:"restores,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3535,6 +3553,13 @@ func (*MeetRequest) Descriptor() ([]byte, []int) {
 	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{44}
 }
 
+func (x *MeetRequest) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 func (x *MeetRequest) GetRefused() *modelv1.Error {
 	if x != nil {
 		return x.Refused
@@ -3561,6 +3586,8 @@ type MeetResponse struct {
 	Error         *modelv1.Error         `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`       // the provider does not take this life of the consumer
 	Chain         *modelv1.Chain         `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`       // of change numbers: the last epoch is the life that answers
 	Restores      [][]byte               `protobuf:"bytes,2,rep,name=restores,proto3" json:"restores,omitempty"` // IDs of the restores that the node went through, 16 bytes each, the newest last
+	Version       uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`  // of the protocol, that the provider speaks; 0 is 1
+	Refusal       string                 `protobuf:"bytes,5,opt,name=refusal,proto3" json:"refusal,omitempty"`   // the link may not be used, and the stable name of the reason; error has the words
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3614,6 +3641,20 @@ func (x *MeetResponse) GetRestores() [][]byte {
 		return x.Restores
 	}
 	return nil
+}
+
+func (x *MeetResponse) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MeetResponse) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
 }
 
 // The consumer begins with what it keeps, and answers each offer.
@@ -4782,9 +4823,11 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\bJoinBulk\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\"\n" +
 	"\n" +
-	"\bWantBulk\"8\n" +
+	"\bWantBulk\"f\n" +
 	"\bFarewell\x12,\n" +
-	"\x05error\x18\x01 \x01(\v2\x16.banyan.model.v1.ErrorR\x05error\"t\n" +
+	"\x05error\x18\x01 \x01(\v2\x16.banyan.model.v1.ErrorR\x05error\x12\x18\n" +
+	"\arefusal\x18\x02 \x01(\tR\arefusal\x12\x12\n" +
+	"\x04link\x18\x03 \x01(\bR\x04link\"t\n" +
 	"\x04Beat\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
 	"\x04echo\x18\x02 \x01(\x04R\x04echo\x12\x14\n" +
@@ -4921,15 +4964,18 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04link\x18\x02 \x01(\tR\x04link\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
 	"\x05roots\x18\x04 \x03(\fR\x05roots\x121\n" +
-	"\x05terms\x18\x05 \x01(\v2\x1b.banyan.link.v1.ExportTermsR\x05terms\"\x89\x01\n" +
-	"\vMeetRequest\x120\n" +
+	"\x05terms\x18\x05 \x01(\v2\x1b.banyan.link.v1.ExportTermsR\x05terms\"\xa3\x01\n" +
+	"\vMeetRequest\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\rR\aversion\x120\n" +
 	"\arefused\x18\x01 \x01(\v2\x16.banyan.model.v1.ErrorR\arefused\x12,\n" +
 	"\x05chain\x18\x02 \x01(\v2\x16.banyan.model.v1.ChainR\x05chain\x12\x1a\n" +
-	"\brestores\x18\x03 \x03(\fR\brestores\"\x86\x01\n" +
+	"\brestores\x18\x03 \x03(\fR\brestores\"\xba\x01\n" +
 	"\fMeetResponse\x12,\n" +
 	"\x05error\x18\x03 \x01(\v2\x16.banyan.model.v1.ErrorR\x05error\x12,\n" +
 	"\x05chain\x18\x01 \x01(\v2\x16.banyan.model.v1.ChainR\x05chain\x12\x1a\n" +
-	"\brestores\x18\x02 \x03(\fR\brestores\"\x9e\x01\n" +
+	"\brestores\x18\x02 \x03(\fR\brestores\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\rR\aversion\x12\x18\n" +
+	"\arefusal\x18\x05 \x01(\tR\arefusal\"\x9e\x01\n" +
 	"\vKeepRequest\x123\n" +
 	"\akeeping\x18\x01 \x01(\v2\x17.banyan.link.v1.KeepingH\x00R\akeeping\x124\n" +
 	"\x06answer\x18\x02 \x01(\v2\x1a.banyan.link.v1.KeepAnswerH\x00R\x06answer\x12\x1c\n" +

@@ -1,0 +1,173 @@
+package peering
+
+import (
+	"context"
+	"time"
+
+	"banyan/model"
+	"banyan/pki"
+	"banyan/proto/linkv1"
+)
+
+const (
+	bulkPoll    = 50 * time.Millisecond
+	unaskedTime = 500 * time.Millisecond
+)
+
+// bulkLoop opens the bulk connection when the provider wants it for some feed: it dials, or takes the one that the provider dials. All feeds share
+// it. A connection that comes unasked is one of a provider that has given up this line, one that has overtaken the frame that asks for it, or another
+// node's of the same ID: which of them shows after a moment.
+func (ln *line) bulkLoop() {
+	ticker := time.NewTicker(bulkPoll)
+	defer ticker.Stop()
+	var bulk, spare *provenConn // in use, and not in use yet
+	var used []*provenConn
+	var came time.Time
+	defer func() {
+		for _, conn := range used {
+			conn.abandon()
+		}
+		if spare != nil {
+			spare.abandon()
+		}
+	}()
+	for {
+		extra := ln.link.extra
+		if spare != nil {
+			extra = nil
+		}
+		select {
+		case <-ln.ctx.Done():
+			return
+		case spare = <-extra:
+			came = time.Now()
+		case <-ticker.C:
+		}
+		wanting := ln.wantingBulk()
+		if bulk != nil && closed(bulk) {
+			bulk = nil
+		}
+		switch {
+		case len(wanting) > 0 && bulk == nil && spare == nil && ln.link.cfg.Dials:
+			spare, _ = ln.link.dial(ln.ctx)
+		case len(wanting) == 0 && spare != nil && time.Since(came) > unaskedTime:
+			if ln.takenOver(spare) {
+				spare = nil
+				return
+			}
+			spare.abandon()
+			spare = nil
+		}
+		if len(wanting) > 0 && spare != nil {
+			bulk, spare, used = spare, nil, append(used, spare)
+			ln.keepOver(bulk)
+		}
+		for _, s := range wanting {
+			if bulk != nil {
+				s.startBulk(bulk)
+			}
+		}
+	}
+}
+
+// wantingBulk are the sessions whose provider waits for a bulk stream.
+func (ln *line) wantingBulk() (wanting []*consumerSession) {
+	ln.link.mu.Lock()
+	defer ln.link.mu.Unlock()
+	for _, f := range ln.link.feeds {
+		if f.session == nil {
+			continue
+		}
+		f.session.mu.Lock()
+		if f.session.bulk {
+			wanting = append(wanting, f.session)
+		}
+		f.session.mu.Unlock()
+	}
+	return wanting
+}
+
+// keepOver takes the provider's backups over a bulk connection.
+func (ln *line) keepOver(conn *provenConn) {
+	clientConn, err := conn.grpc()
+	if err != nil {
+		return
+	}
+	ln.work.Go(func() { ln.keep(ln.ctx, linkv1.NewLinkServiceClient(clientConn)) })
+}
+
+// takenOver ends the line in favour of a connection that the peer has just opened, unless that is another node with the peer's ID.
+func (ln *line) takenOver(conn *provenConn) bool {
+	l := ln.link
+	if _, err := l.meet(ln.ctx, conn, ln.live()); err != nil {
+		if _, refused := pki.RefusalOf(err); refused {
+			l.hub.log.Warn("a connection was refused", "link", l.cfg.Name, "address", conn.peer.Address, "error", err)
+		}
+		return false
+	}
+	select {
+	case l.extra <- conn:
+	default:
+		conn.abandon()
+	}
+	_ = ln.conn.Close()
+	return true
+}
+
+// live reports whether the provider is proved to be there.
+func (ln *line) live() bool {
+	now := ln.link.hub.now()
+	ln.link.mu.Lock()
+	defer ln.link.mu.Unlock()
+	for _, f := range ln.link.feeds {
+		if f.session == nil {
+			continue
+		}
+		f.session.mu.Lock()
+		downAt, ever := f.session.machine.DownAt()
+		f.session.mu.Unlock()
+		if ever && now < downAt {
+			return true
+		}
+	}
+	return false
+}
+
+// startBulk opens the bulk stream of a session.
+func (s *consumerSession) startBulk(conn *provenConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	s.bulk, s.onBulk = false, true
+	s.work.Go(func() {
+		s.receiveBulk(s.ctx, conn)
+		s.mu.Lock()
+		s.onBulk = false
+		s.mu.Unlock()
+	})
+}
+
+// receiveBulk takes frames from the bulk stream until it ends.
+func (s *consumerSession) receiveBulk(ctx context.Context, conn *provenConn) {
+	clientConn, err := conn.grpc()
+	if err != nil {
+		return
+	}
+	stream, err := linkv1.NewLinkServiceClient(clientConn).Bulk(ctx)
+	if err != nil {
+		return
+	}
+	join := &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_JoinBulk{JoinBulk: &linkv1.JoinBulk{Session: s.token}}}
+	if stream.Send(join) != nil {
+		return
+	}
+	frames, err := s.receive(stream)
+	if frames == 0 || ctx.Err() != nil {
+		return
+	}
+	// A part of the listing may be lost with it: the feed goes on, in a new session, from what was acknowledged.
+	s.feed.link.hub.log.Warn("the bulk stream ended", "link", s.feed.link.cfg.Name, "mount", s.feed.mount.Name, "error", err)
+	s.end(model.Errorf(model.KindUnavailable, "the bulk stream broke in a listing: %w", err))
+}

@@ -1,0 +1,42 @@
+package peering
+
+import (
+	"context"
+
+	"banyan/model"
+	"banyan/proto"
+	"banyan/proto/linkv1"
+)
+
+// execute hands a request to the provider, where the feed of its export stands.
+func (l *link) execute(ctx context.Context, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
+	client, err := l.clientFor(request.GetExport())
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Execute(ctx, request)
+	return response, proto.FromStatus(err)
+}
+
+// clientFor is the way to the provider for what concerns an export that is mounted.
+func (l *link) clientFor(export string) (linkv1.LinkServiceClient, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	state, since := l.status.State, l.status.Since
+	for _, f := range l.feeds {
+		if f.mount.Export != export {
+			continue
+		}
+		state, since = f.status.State, f.status.Since
+		switch state {
+		case StateUp, StateStarting, StateStalled:
+			if l.line != nil && f.session != nil {
+				return l.line.client, nil
+			}
+		}
+	}
+	return nil, &model.Error{
+		Kind: model.KindUnavailable, Detail: "link " + l.cfg.Name + " is " + string(state) + " since " + since.String(),
+		Remedy: "try again when the link is up",
+	}
+}
