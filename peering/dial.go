@@ -61,13 +61,13 @@ func (d DialEach) Dial(ctx context.Context, to Destination) (Dialled, error) {
 const proveTime = 3 * time.Second
 
 // connectTo opens a connection to the first of the addresses where the peer proves to be. Addresses are tried beside each other only until one answers,
-// so that the peer never sees a second connection that nobody needs.
-func (h *Hub) connectTo(ctx context.Context, to Destination, config pki.Config) (*provenConn, string, error) {
+// so that the peer never sees a second connection that nobody needs. It runs over the line of link, which is empty where there is none yet.
+func (h *Hub) connectTo(ctx context.Context, link string, to Destination, config pki.Config) (*provenConn, string, error) {
 	config.Admit = func(pki.Peer) error { return nil }
 	left := slices.Clone(to.Addresses)
 	var problems []error
 	for len(left) > 0 {
-		dialled, err := h.cfg.Dial.Dial(ctx, Destination{left, to.Proxy})
+		dialled, err := h.dialOver(ctx, link, Destination{left, to.Proxy})
 		if err != nil {
 			problems = append(problems, err)
 			break

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +37,8 @@ type HubConfig struct {
 	Now func() time.Time
 	// Dial opens connections; a plain one when nil, without proxies.
 	Dial Dialer
+	// Lines are what the links run over; plain ones when nil.
+	Lines Lines
 	// Execute does what a consumer asks for over the link of this name.
 	Execute func(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
 	// Explain says what this node and those behind it would decide on what a consumer asks about over the link of this name.
@@ -104,6 +107,9 @@ func NewHub(cfg HubConfig) *Hub {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Lines == nil {
+		cfg.Lines = plainLines{}
 	}
 	h := &Hub{
 		cfg: cfg, speak: protocolVersion, made: time.Now(), log: cfg.Logger.Named("peering"), inlet: newInlet(), server: newServer(),
@@ -205,6 +211,9 @@ func (h *Hub) Reconcile(wanted []LinkConfig) {
 	}
 	h.mu.Unlock()
 	work.Wait()
+	h.cfg.Lines.Forget(func(link string) bool {
+		return slices.ContainsFunc(wanted, func(c LinkConfig) bool { return c.Name == link })
+	})
 	h.mu.Lock()
 	var kept []*running
 	for name, cfg := range byName {

@@ -43,6 +43,7 @@ func (h *Hub) accept(ctx context.Context, listener net.Listener) {
 func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 	config := h.pkiConfig(pki.ProtocolConsumer, pki.ProtocolProvider, pki.ProtocolJoin)
 	config.Admit = h.admit
+	conn, join := h.cfg.Lines.Wrap(conn)
 	secured, who, err := pki.Accept(ctx, conn, config)
 	if err != nil {
 		h.knocked(who, err) // it is in the log
@@ -62,6 +63,9 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 	if l == nil {
 		_ = proven.Close()
 		return
+	}
+	if join(l.cfg.Name) != nil {
+		return // an outage is rehearsed
 	}
 	l.offer(proven)
 }

@@ -13,7 +13,7 @@ import (
 func (h *Hub) Join(ctx context.Context, token pki.Token, proxy Proxy, request *linkv1.RedeemRequest) (*linkv1.RedeemResponse, pki.Peer, string, error) {
 	config := h.pkiConfig(pki.ProtocolJoin)
 	config.Node = token.Node
-	proven, _, err := h.connectTo(ctx, Destination{token.Addresses, proxy}, config)
+	proven, _, err := h.connectTo(ctx, "", Destination{token.Addresses, proxy}, config)
 	if err != nil {
 		return nil, pki.Peer{}, "", err
 	}

@@ -223,7 +223,7 @@ func (l *link) dial(ctx context.Context) (*provenConn, error) {
 		config = l.hub.pkiConfig(pki.ProtocolProvider)
 	}
 	config.Node = l.cfg.Peer
-	conn, route, err := l.hub.connectTo(ctx, Destination{l.cfg.Addresses, l.cfg.Proxy}, config)
+	conn, route, err := l.hub.connectTo(ctx, l.cfg.Name, Destination{l.cfg.Addresses, l.cfg.Proxy}, config)
 	if err == nil {
 		l.mu.Lock()
 		l.status.Route = route

@@ -119,7 +119,7 @@ type Fetching struct {
 func (h *Hub) Fetch(ctx context.Context, f Fetching) error {
 	config := h.pkiConfig(pki.ProtocolJoin)
 	config.Node = f.Token.Node
-	proven, _, err := h.connectTo(ctx, Destination{f.Token.Addresses, f.Proxy}, config)
+	proven, _, err := h.connectTo(ctx, "", Destination{f.Token.Addresses, f.Proxy}, config)
 	if err != nil {
 		return err
 	}

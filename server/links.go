@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/x509"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,7 @@ type links struct {
 
 	forgot atomic.Bool // a mirror was purged, and its removals are forgotten with it
 
+	rehearsals *rehearsals
 	shelf      *keptShelf // backups of providers
 	sent       *sent      // backups for consumers
 	recoveries recoveries
@@ -80,9 +82,10 @@ func (n *Node) newPeers() (Peers, error) {
 	for _, r := range n.store.Restores() {
 		restores = append(restores, peering.RestoreID(r.ID))
 	}
+	l.rehearsals = &rehearsals{links: l, lease: rehearsalLease, running: make(map[string]*rehearsing)}
 	l.hub = peering.NewHub(peering.HubConfig{
 		Self: l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
-		Logger: n.log, Beat: n.cfg.Beat, Reconnect: n.cfg.Reconnect, Now: n.cfg.Now, Dial: n.dialer(), Execute: l.serve, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
+		Logger: n.log, Beat: n.cfg.Beat, Reconnect: n.cfg.Reconnect, Now: n.cfg.Now, Dial: n.dialer(), Lines: &l.rehearsals.lines, Execute: l.serve, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
 		Recover: l.handOut, Meet: l.meet, Succeed: l.succeed, Restores: restores, Shelf: l.shelf, Backups: l.sent,
 	})
 	return l, nil
@@ -137,6 +140,7 @@ func (l *links) Run(ctx context.Context) error {
 		case <-ticker.C:
 			l.publishAll()
 		case <-ctx.Done():
+			l.rehearsals.stop()
 			work.Wait()
 			l.mu.Lock()
 			mounts := l.mounts
@@ -190,6 +194,9 @@ func (l *links) reconcile(ctx context.Context) {
 	l.roots, l.views = roots, views // a view that is in use no more is forgotten
 	l.mu.Unlock()
 	l.hub.Reconcile(wanted)
+	l.rehearsals.settle(func(link string) bool {
+		return slices.ContainsFunc(wanted, func(c peering.LinkConfig) bool { return c.Name == link && !c.Refused })
+	})
 	l.dropMounts(ctx, used)
 	l.publishAll()
 }

@@ -75,15 +75,24 @@ func (linkKeeper) Write(ctx context.Context, at *tree.Context, name string, v mo
 	return passive{}.Write(ctx, at, name, v)
 }
 
-// Call revokes, hands out what is kept, or readmits.
-func (k linkKeeper) Call(ctx context.Context, at *tree.Context, function string, arguments []model.Argument, _ access.Principal) ([]model.Argument, error) {
+// Call does what a link can do.
+func (k linkKeeper) Call(ctx context.Context, at *tree.Context, function string, arguments []model.Argument, by access.Principal) ([]model.Argument, error) {
 	switch function {
+	case functionRevoke:
+		return nil, k.revoke(ctx, at)
+	case functionRehearse:
+		return k.rehearsals.start(at, argumentsOf(arguments), by)
+	case functionKeepRehearsing:
+		return k.rehearsals.extend(at.Path.Base(), argumentsOf(arguments).text("id", ""))
+	case functionEndRehearsal:
+		k.rehearsals.end(ctx, at.Path.Base(), errEndedEarly)
+		return nil, nil
 	case functionRecover:
 		return k.recoverToken(at, argumentsOf(arguments))
 	case functionReadmit:
 		return nil, k.readmit(ctx, at)
 	}
-	return nil, k.revoke(ctx, at)
+	return nil, model.Errorf(model.KindInternal, "a link has no function %s", function)
 }
 
 // exportKeeper is the controller of exports.

@@ -125,10 +125,10 @@ var linkSchema = model.Schema{
 		{Name: variableRoute, Type: model.TypeString, Description: "How this node dialled it: the address, and the proxy."},
 		{Name: variableProblem, Type: model.TypeString, Description: "Why there was no connection the last time that there was none."},
 		{Name: variableProblemAt, Type: model.TypeTime, Description: "When that was."},
-	}, keepVariables, lifeVariables),
-	Functions: []model.Function{{
+	}, keepVariables, lifeVariables, rehearsalVariables),
+	Functions: slices.Concat([]model.Function{{
 		Name: functionRevoke, Right: model.RightAdminister, Idempotent: true, Description: "Ends the link for good; its connections end at once.",
-	}, recoverFunction, readmitFunction},
+	}, recoverFunction, readmitFunction}, rehearsalFunctions),
 }
 
 var exportSchema = model.Schema{
@@ -168,7 +168,7 @@ func (l *links) AddKinds(kinds Kinds) error {
 		kind   Kind
 	}{
 		{linksSchema, Kind{Controller: linkMaker{l}, Fixed: true, Confidential: true}},
-		{linkSchema, Kind{Controller: linkKeeper{l}, Confidential: true}},
+		{linkSchema, Kind{Controller: linkKeeper{l}, Confidential: true, Shows: map[string]bool{functionKeepRehearsing: true}}},
 		{exportSchema, Kind{Controller: exportKeeper{l}, Shows: map[string]bool{functionPreview: true}}},
 		{mountSchema, Kind{Controller: mountKeeper{l}}},
 	} {

@@ -28,6 +28,7 @@ func (l *links) publish(name string, status peering.Status) {
 		variableState: model.String(state), variableSince: model.Instant(status.Since), variableLag: model.Duration(status.Lag),
 		variableDetail: model.String(status.Detail), variableAddress: model.String(status.Address), variableSkew: model.Duration(status.Skew.Round(time.Millisecond)), variableRoute: model.String(status.Route),
 	}
+	values[variableRehearsal] = model.String(l.rehearsals.text(name))
 	if status.Failed != 0 {
 		values[variableProblem], values[variableProblemAt] = model.String(status.Problem), model.Instant(status.Failed)
 	}

@@ -15,12 +15,13 @@ var (
 	metricLinkBytes   = describe("link_bytes_total", "Bytes that passed over links, before encryption.", "direction")
 	metricLinkUps     = describe("link_connects_total", "How often a link came up.")
 	metricLinkDowns   = describe("link_failures_total", "How often a link lost its connection or could not get one.")
+	metricRehearsals  = describe("link_rehearsals", "Links on which an outage is rehearsed now.")
 	metricLinkMounted = describe("link_contexts", "Contexts that are mounted.")
 )
 
 // Describe names the metrics.
 func (m *linkMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricLinks, metricLinkLag, metricLinkBytes, metricLinkUps, metricLinkDowns, metricLinkMounted} {
+	for _, d := range []*prometheus.Desc{metricLinks, metricLinkLag, metricLinkBytes, metricLinkUps, metricLinkDowns, metricLinkMounted, metricRehearsals} {
 		to <- d
 	}
 }
@@ -40,4 +41,5 @@ func (m *linkMetrics) Collect(to chan<- prometheus.Metric) {
 	tell(metricLinkUps, prometheus.CounterValue, float64(t.Ups))
 	tell(metricLinkDowns, prometheus.CounterValue, float64(t.Failures))
 	tell(metricLinkMounted, prometheus.GaugeValue, float64(t.Contexts))
+	tell(metricRehearsals, prometheus.GaugeValue, float64(m.peers.Rehearsals()))
 }

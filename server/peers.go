@@ -33,6 +33,8 @@ type Peers interface {
 	ClocksAgree() (linked, agree bool)
 	// LinkStates counts links by state, for metrics.
 	LinkStates() map[string]int
+	// Rehearsals counts the outages that are rehearsed on links now, for metrics.
+	Rehearsals() int
 	// Traffic is what passed over links, for metrics.
 	Traffic() peering.Traffic
 }

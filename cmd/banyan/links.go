@@ -16,10 +16,10 @@ var (
 func newLinks(c *cli) *cobra.Command {
 	list := listing{linksPath, []string{server.KindLink}, "LINK", []column{
 		{head: "PEER", name: "peer_name"}, {head: "ROLE", name: "role"}, {head: "DIALS", name: "dials"}, {head: "STATE", name: "state"},
-		{head: "SINCE", name: "since", text: since}, {head: "LAG", name: "lag", text: lag}, {head: "ADDRESS", name: "address"}, {head: "DETAIL", name: "detail"},
+		{head: "SINCE", name: "since", text: since}, {head: "LAG", name: "lag", text: lag}, {head: "ADDRESS", name: "address"}, {head: "REHEARSAL", name: "rehearsal"}, {head: "DETAIL", name: "detail"},
 	}}
 	cmd := list.command(c, "links", "Show the links to other nodes",
-		"Show the links of a node to other nodes. ROLE is this node's part: a consumer sees the other's tree, a provider shows\nits own. DIALS says whether this node opens the connections; LAG is how long a heartbeat takes both ways.",
+		"Show the links of a node to other nodes. ROLE is this node's part: a consumer sees the other's tree, a provider shows\nits own. DIALS says whether this node opens the connections; LAG is how long a heartbeat takes both ways;\nREHEARSAL is the outage that somebody rehearses on it now.",
 		"  banyan links\n  banyan links revoke berlin")
 	cmd.AddCommand(newRevoke(c))
 	return cmd
