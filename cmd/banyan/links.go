@@ -52,24 +52,3 @@ func newRevoke(c *cli) *cobra.Command {
 		},
 	}
 }
-
-func newExports(c *cli) *cobra.Command {
-	list := listing{exportsPath, []string{server.KindExport}, "EXPORT", []column{
-		{head: "LINKS", name: "links"}, {head: "PATHS", name: "paths"}, {head: "RIGHT", name: "right"}, {head: "ROOT", name: "root"},
-		{head: "KINDS", name: "kinds"}, {head: "EXCEPT", name: "except_kinds"}, {head: "SECRETS", name: "secrets"}, {head: "PEOPLE", name: "people"},
-	}}
-	cmd := list.command(c, "exports", "Show what is shown to other nodes, and up to which right",
-		"Show what a node shows to others over its links, and up to which right they may act on it. An export is changed\nlike everything else, with \"banyan set /exports/NAME:paths ...\".",
-		"  banyan exports\n  banyan exports preview north\n  banyan set /exports/north:right operate")
-	cmd.AddCommand(newPreview(c))
-	return cmd
-}
-
-func newMounts(c *cli) *cobra.Command {
-	list := listing{mountsPath, []string{server.KindMount}, "MOUNT", []column{
-		{head: "LINK", name: "link"}, {head: "EXPORT", name: "export"}, {head: "PATH", name: "path"}, {head: "STATE", name: "state"},
-		{head: "SINCE", name: "since", text: since}, {head: "CONTEXTS", name: "contexts"}, {head: "DETAIL", name: "detail"},
-	}}
-	return list.command(c, "mounts", "Show where the trees of other nodes hang",
-		"Show where the trees of other nodes hang in a node's own. Of a loop, DETAIL names the nodes that it goes through.", "  banyan mounts")
-}

@@ -48,9 +48,7 @@ what is left out, since it takes nothing of its own back. An export may be for s
 	cmd.Flags().StringVar(&link, "link", "", "`NAME` of the link for whose node it is shown")
 	cmd.Flags().StringVar(&below, "below", "", "only at and below this `PATH`, as the other node sees it")
 	cmd.Flags().IntVar(&limit, "limit", 1000, "how many contexts to list at most; all are counted")
-	_ = cmd.RegisterFlagCompletionFunc("link", func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return c.completeChild(linksPath)(cmd, nil, typed)
-	})
+	c.completeLinks(cmd)
 	return cmd
 }
 
