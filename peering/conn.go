@@ -37,6 +37,7 @@ type provenConn struct {
 
 	traffic *traffic
 	heard   atomic.Int64 // when a call came over it, as model.Time
+	refused atomic.Bool  // the life of the consumer at the other end is not taken
 }
 
 func (h *Hub) newProvenConn(conn *tls.Conn, peer pki.Peer) *provenConn {

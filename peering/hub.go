@@ -48,8 +48,10 @@ type HubConfig struct {
 	Joining func() error
 	// Recover answers who has a token for the backup that is kept for another node.
 	Recover func(ctx context.Context, candidate pki.Peer, secret []byte) (Recovery, error)
-	// Meet judges the life that answers on a new connection of a consumer's link; every life is taken when nil. Restores are this node's own.
-	Meet     func(ctx context.Context, m Meeting) error
+	// Meet judges the life of the other node that is there on a new connection; every life is taken when nil. Restores are this node's own.
+	Meet func(ctx context.Context, m Meeting) error
+	// Twins is told of two nodes with one ID that take turns at a link, and where they were last; nil for nobody.
+	Twins    func(link, address, other string)
 	Restores []RestoreID
 	// Succeed pins the root of a peer in place of the one that it succeeds, at all links with that peer, and returns when that is durable.
 	Succeed func(ctx context.Context, who pki.Peer) error

@@ -67,6 +67,7 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 	if join(l.cfg.Name) != nil {
 		return // an outage is rehearsed
 	}
+	l.arrived(proven)
 	l.offer(proven)
 }
 

@@ -20,6 +20,9 @@ func (h *Hub) caller(ctx context.Context) (*link, *provenConn, error) {
 	if !ok || proven.conn.peer.Protocol == pki.ProtocolJoin {
 		return nil, nil, model.Errorf(model.KindUnauthenticated, "the connection is not one of a link")
 	}
+	if proven.conn.refused.Load() {
+		return nil, nil, refusedLife()
+	}
 	who := proven.conn.peer
 	proven.conn.heard.Store(int64(h.now()))
 	h.mu.Lock()

@@ -25,6 +25,8 @@ type LinkConfig struct {
 
 	Exports []Export // what is shown; of a provider
 	Mounts  []Mount  // what is mounted, and where; of a consumer
+
+	Known model.Chain // of the life of the consumer that was taken last, as it was noted; of a provider, for its start
 }
 
 // Export is one of the selections that a provider shows over a link.
@@ -65,14 +67,17 @@ type link struct {
 	cfg LinkConfig // but for exports and mounts, which change while it runs
 	hub *Hub
 
+	judging sync.Mutex // held while the life of a consumer is judged and taken
+
 	// mu guards all below.
-	mu      sync.Mutex
-	status  Status
-	over    bool             // no connection is taken any more
-	known   model.Chain      // of the life that was taken last, of a consumer
-	heard   model.Time       // when the peer was last proved to be there, before this start
-	extra   chan *provenConn // connections that the peer dialled
-	backups chan struct{}    // capacity 1: there is a newer backup to be kept by the peer
+	mu       sync.Mutex
+	status   Status
+	over     bool             // no connection is taken any more
+	known    model.Chain      // of the life of the peer that was taken last
+	heard    model.Time       // when the peer was last proved to be there, before this start
+	arrivals []arrival        // the newest connections that were not of who came before
+	extra    chan *provenConn // connections that the peer dialled
+	backups  chan struct{}    // capacity 1: there is a newer backup to be kept by the peer
 
 	// Of a consumer.
 	feeds []*feed // in the order of their names
@@ -94,6 +99,9 @@ func newLink(hub *Hub, cfg LinkConfig) *link {
 	l := &link{
 		cfg: cfg, hub: hub, extra: make(chan *provenConn, 2), backups: make(chan struct{}, 1), told: make(chan struct{}),
 		status: Status{State: StateConnecting, Since: hub.clock()},
+	}
+	if len(cfg.Known) > 0 {
+		l.known, l.heard = cfg.Known, hub.clock() // it may have been here until just now
 	}
 	if cfg.Refused {
 		l.status.State, l.status.Detail = StateDisabled, cfg.Refusal.String()
@@ -228,6 +236,7 @@ func (l *link) dial(ctx context.Context) (*provenConn, error) {
 		l.mu.Lock()
 		l.status.Route = route
 		l.mu.Unlock()
+		l.arrived(conn)
 	}
 	return conn, err
 }

@@ -23,7 +23,7 @@ type Life struct {
 	Restores []RestoreID
 }
 
-// Meeting is a life that answers on a new connection of a link, beside the one that was taken before.
+// Meeting is a life of the other node that is there on a new connection of a link, beside the one that was taken before.
 type Meeting struct {
 	Link    string
 	Address string      // where it is
@@ -75,7 +75,7 @@ func (l *link) meet(ctx context.Context, conn *provenConn, live bool) (version u
 
 // ask asks the provider who it is. There is no answer from a version that cannot be restored.
 func (l *link) ask(ctx context.Context, client linkv1.LinkServiceClient) (*linkv1.MeetResponse, error) {
-	response, err := client.Meet(ctx, &linkv1.MeetRequest{Version: protocolVersion})
+	response, err := client.Meet(ctx, l.hub.ownLife())
 	switch {
 	case status.Code(err) == codes.Unimplemented:
 		return nil, nil //nolint:nilnil // so it is
@@ -87,16 +87,16 @@ func (l *link) ask(ctx context.Context, client linkv1.LinkServiceClient) (*linkv
 	return response, nil
 }
 
-func readLife(response *linkv1.MeetResponse) (Life, error) {
-	chain, err := proto.ToChain(response.GetChain())
+func readLife(from tellsLife) (Life, error) {
+	chain, err := proto.ToChain(from.GetChain())
 	if err != nil {
 		return Life{}, err
 	}
 	life := Life{Chain: chain}
-	if len(response.GetRestores()) > mostRestores {
-		return life, model.Errorf(model.KindExhausted, "the provider tells more than %d restores", mostRestores)
+	if len(from.GetRestores()) > mostRestores {
+		return life, model.Errorf(model.KindExhausted, "the other end tells more than %d restores", mostRestores)
 	}
-	for _, raw := range response.GetRestores() {
+	for _, raw := range from.GetRestores() {
 		var id RestoreID
 		if copy(id[:], raw) != len(id) || len(raw) != len(id) {
 			return life, model.Errorf(model.KindInvalid, "the ID of a restore has %d bytes", len(id))
@@ -104,6 +104,15 @@ func readLife(response *linkv1.MeetResponse) (Life, error) {
 		life.Restores = append(life.Restores, id)
 	}
 	return life, nil
+}
+
+// ownLife is this node's own life.
+func (h *Hub) ownLife() *linkv1.MeetRequest {
+	life := &linkv1.MeetRequest{Version: protocolVersion, Chain: proto.FromChain(h.cfg.Chain)}
+	for _, id := range h.cfg.Restores {
+		life.Restores = append(life.Restores, id[:])
+	}
+	return life
 }
 
 // Meet tells which life this is, and hears that it is refused. The consumer of a link that may not be used is told so here.
@@ -123,11 +132,11 @@ func (h *Hub) Meet(ctx context.Context, request *linkv1.MeetRequest) (*linkv1.Me
 		l.refused(conn, reason.Detail)
 		return &linkv1.MeetResponse{}, nil
 	}
-	response := &linkv1.MeetResponse{Version: h.speak, Chain: proto.FromChain(h.cfg.Chain)}
-	for _, id := range h.cfg.Restores {
-		response.Restores = append(response.Restores, id[:])
+	if err := l.judge(ctx, conn, request); err != nil {
+		return &linkv1.MeetResponse{Version: h.speak, Error: proto.FromError(err), Refusal: pki.Cloned.String()}, nil
 	}
-	return response, nil
+	own := h.ownLife()
+	return &linkv1.MeetResponse{Version: h.speak, Chain: own.GetChain(), Restores: own.GetRestores()}, nil
 }
 
 // mostReason bounds what is shown of the other end's words.
@@ -135,7 +144,7 @@ const mostReason = 600
 
 // refused ends a connection that the consumer does not take.
 func (l *link) refused(conn *provenConn, reason string) {
-	err := pki.Refuse(pki.Cloned, pki.Printable(reason, mostReason))
+	err := pki.RefusedBy(pki.Cloned, pki.Printable(reason, mostReason))
 	l.mu.Lock()
 	l.ended = err
 	l.conns = slices.DeleteFunc(l.conns, func(other *provenConn) bool { return other == conn })

@@ -64,7 +64,7 @@ var refusals = [...]struct {
 	InvitationExpired: {"invitation-expired", model.KindDenied, "make a new invitation", "ask for a new invitation"},
 	InvitationForeign: {"invitation-unknown", model.KindDenied, "make a new invitation", "check that the token is of the node that you join, or ask for a new one"},
 	Cloned: {"clone", model.KindDenied, "stop the node that is not wanted; `banyan call /links/NAME:readmit` takes the one that comes next",
-		"stop this node, or the other one with its ID; whoever administers the consumer says which of the two is taken"},
+		"stop this node, or the other one with its ID; whoever administers the other end of the link says which of the two is taken"},
 	Withdrawn: {"withdrawn", model.KindDenied, "", "ask the other node's administrator to show it over this link, or remove the mount"},
 }
 
@@ -82,6 +82,13 @@ func Refuse(reason Refusal, detail string) *model.Error {
 		reason = RefusedOtherwise
 	}
 	return &model.Error{Kind: refusals[reason].kind, Detail: detail, Remedy: refusals[reason].local, Err: refusalCause{reason}}
+}
+
+// RefusedBy is Refuse for a refusal that the other end told of: what to do about it is said for the end that is refused.
+func RefusedBy(reason Refusal, detail string) *model.Error {
+	err := Refuse(reason, detail)
+	err.Remedy = refusals[reason].foreign
+	return err
 }
 
 // RefusalOf is the refusal in err's chain, and whether there is one.

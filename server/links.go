@@ -86,7 +86,7 @@ func (n *Node) newPeers() (Peers, error) {
 	l.hub = peering.NewHub(peering.HubConfig{
 		Self: l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
 		Logger: n.log, Beat: n.cfg.Beat, Reconnect: n.cfg.Reconnect, Now: n.cfg.Now, Dial: n.dialer(), Lines: &l.rehearsals.lines, Execute: l.serve, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
-		Recover: l.handOut, Meet: l.meet, Succeed: l.succeed, Restores: restores, Shelf: l.shelf, Backups: l.sent,
+		Recover: l.handOut, Meet: l.meet, Succeed: l.succeed, Twins: l.twins, Restores: restores, Shelf: l.shelf, Backups: l.sent,
 	})
 	return l, nil
 }
@@ -214,6 +214,7 @@ func (l *links) configOf(ctx context.Context, c *tree.Context, roots map[model.N
 		return cfg, false
 	}
 	roots[peer] = append(roots[peer], root)
+	cfg.Known = knownLife(c)
 	cfg.Peer, cfg.Role, cfg.Proxy = peer, roleOf(c), l.proxyOf(ctx, c)
 	switch {
 	case c.SettingNamed(settingRevoked).Bool():

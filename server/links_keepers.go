@@ -44,7 +44,7 @@ func (linkKeeper) Check(_ context.Context, p *Proposal) error {
 				return model.Errorf(model.KindUnsupported, "%s is agreed when the link is made", fixed)
 			}
 		}
-		for _, noted := range []string{settingPeerRestores, settingPeerLeft} {
+		for _, noted := range []string{settingPeerEpoch, settingPeerRestores, settingPeerLeft} {
 			if _, given := p.Given(noted); given {
 				return &model.Error{Kind: model.KindUnsupported, Detail: noted + " is noted by the node", Remedy: "call " + functionReadmit + " of the link"}
 			}

@@ -14,28 +14,34 @@ import (
 	"banyan/tree"
 )
 
-// Names of what a consumer's link knows of the lives of its provider.
+// Names of what a link knows of the lives of the other node.
 const (
+	settingPeerEpoch    = "peer_epoch"
 	settingPeerRestores = "peer_restores"
 	settingPeerLeft     = "peer_left"
 	variableClone       = "clone"
+	variableRolledBack  = "rolled_back"
 	functionReadmit     = "readmit"
 )
 
 var lifeSettings = []model.Setting{
+	{Name: settingPeerEpoch, Type: model.TypeString, Right: model.RightAdminister, Local: true,
+		Description: "Of a provider: the life of the other node that was last taken. Noted by the node; readmit forgets it."},
 	{Name: settingPeerRestores, Type: model.TypeString, Right: model.RightAdminister, Local: true,
-		Description: "Of a consumer: the restores that the other node had gone through when it was last taken. One that lacks them is one that was replaced. Noted by the node; readmit forgets it."},
+		Description: "The restores that the other node had gone through when it was last taken. One that lacks them is one that was replaced. Noted by the node; readmit forgets it."},
 	{Name: settingPeerLeft, Type: model.TypeString, Right: model.RightAdminister, Local: true,
-		Description: "Of a consumer: lives of the other node that were given up for another branch, and are not taken again. Noted by the node; readmit forgets it."},
+		Description: "Lives of the other node that were given up for another branch, and are not taken again. Noted by the node; readmit forgets it."},
 }
 
 var lifeVariables = []model.Variable{{
-	Name: variableClone, Type: model.TypeString, Description: "Of a consumer: the newest of several nodes with the other one's ID that was refused, from where, when and why.",
+	Name: variableClone, Type: model.TypeString, Description: "The newest of several nodes with the other one's ID: from where it came, when, and why it was refused.",
+}, {
+	Name: variableRolledBack, Type: model.TypeString, Description: "When the other node last came back with an older history, and what became of it.",
 }}
 
 var readmitFunction = model.Function{
 	Name: functionReadmit, Right: model.RightAdminister, Local: true, Idempotent: true,
-	Description: "Of a consumer: forgets which lives of the other node were given up; the one that connects next is taken.",
+	Description: "Forgets which lives of the other node were given up; the one that connects next is taken.",
 }
 
 const (
@@ -54,7 +60,7 @@ type lifeVerdict struct {
 	note    bool          // the restores that it went through are to be remembered
 }
 
-// judgeLife decides on a life that answers on a new connection. restores are those that the provider had gone through when it was last taken, left the
+// judgeLife decides on a life that is there on a new connection. restores are those that the other node had gone through when it was last taken, left the
 // lives that were given up.
 //
 // A life that goes on from the known one is taken: a start after a start. So is one that was restored from the known one, or from one before it, when
@@ -88,9 +94,9 @@ func judgeLife(m *peering.Meeting, restores []peering.RestoreID, left []model.Ep
 	return lifeVerdict{left: []model.Epoch{known}}
 }
 
-// meet judges the life that answers for a link's provider, and notes what follows.
+// meet judges the life of the other node of a link, and notes what follows.
 func (l *links) meet(ctx context.Context, m peering.Meeting) error {
-	c, _, ok := l.provider(m.Link)
+	c, ok := l.linkNamed(m.Link)
 	if !ok {
 		return model.Errorf(model.KindUnavailable, "the link is gone")
 	}
@@ -115,11 +121,65 @@ func (l *links) meet(ctx context.Context, m peering.Meeting) error {
 		l.mu.Unlock()
 	}
 	if !verdict.note && len(verdict.left) == 0 {
-		return nil
+		if m.Told.Chain.Last().Epoch == m.Known.Last().Epoch || roleOf(&c) == pki.RoleConsumer {
+			return nil // what is mirrored says which life it is of
+		}
+		return l.noteEpoch(ctx, &c, m.Told.Chain.Last().Epoch)
 	}
 	l.log.Warn("the other node of a link comes back with another history: what it does not know any more is compared",
 		"link", m.Link, "address", m.Address, "epoch", m.Told.Chain.Last().Epoch, "before", m.Known.Last().Epoch, "restores", len(m.Told.Restores))
+	if len(verdict.left) > 0 {
+		l.publishValues(&c, map[string]model.Value{variableRolledBack: model.String(rolledBack(&c, &m, now))})
+	}
 	return l.noteLife(ctx, &c, &m, append(left, verdict.left...))
+}
+
+// rolledBack says of a life that does not know the one before what is done with what that one told.
+func rolledBack(c *tree.Context, m *peering.Meeting, now time.Time) string {
+	became := "what it tells is compared with what is mounted here"
+	if roleOf(c) == pki.RoleProvider {
+		became = "it compares what it has of this node"
+	}
+	return fmt.Sprintf("%s at %s came back at %s with an older history: it does not know its epoch %s any more; %s",
+		c.SettingNamed(settingPeerName).Text(), m.Address, model.TimeOf(now.Truncate(time.Second)), m.Known.Last().Epoch, became)
+}
+
+// noteEpoch remembers which life of a consumer was taken. That of a provider stands with what is mirrored of it.
+func (l *links) noteEpoch(ctx context.Context, c *tree.Context, epoch model.Epoch) error {
+	_, err := l.commits.Do(ctx, store.Commit{Changes: []store.Change{store.Set{
+		Target: store.ByID(c.ID), Settings: []store.Setting{{Name: settingPeerEpoch, Value: model.String(epoch.String())}},
+	}}})
+	return err
+}
+
+// knownLife is the life of a consumer that was last taken, as far as it is noted.
+func knownLife(c *tree.Context) model.Chain {
+	epoch, err := model.ParseEpoch(c.SettingNamed(settingPeerEpoch).Text())
+	if err != nil || epoch.IsZero() || roleOf(c) != pki.RoleProvider {
+		return nil
+	}
+	return model.Chain{{Epoch: epoch, First: 1}}
+}
+
+// twins shows that two nodes with one ID take turns at a link.
+func (l *links) twins(link, address, other string) {
+	c, ok := l.linkNamed(link)
+	if !ok {
+		return
+	}
+	l.log.Warn("two nodes with one ID take turns at a link", "link", link, "address", address, "other", other)
+	l.publishValues(&c, map[string]model.Value{variableClone: model.String(fmt.Sprintf("clone: two nodes with the ID of %s take turns, last at %s from %s and %s: stop one of them",
+		c.SettingNamed(settingPeerName).Text(), model.TimeOf(l.node.cfg.Now().Truncate(time.Second)), address, other))})
+}
+
+// linkNamed is the link of a name.
+func (l *links) linkNamed(name string) (tree.Context, bool) {
+	path, err := linksPath.Child(name)
+	if err != nil {
+		return tree.Context{}, false
+	}
+	c, there := l.tree.Lookup(path)
+	return c, there && c.Schema.Kind == KindLink
 }
 
 // refuseClone refuses a life and shows it on the link.
@@ -143,6 +203,7 @@ func (l *links) noteLife(ctx context.Context, c *tree.Context, m *peering.Meetin
 			What: "another life: epoch " + m.Told.Chain.Last().Epoch.String(), Outcome: outcomeDone},
 		store.Set{Target: store.ByID(c.ID), Settings: []store.Setting{
 			{Name: settingPeerRestores, Value: model.String(strings.Join(ids, ","))}, {Name: settingPeerLeft, Value: model.String(strings.Join(epochs, ","))},
+			{Name: settingPeerEpoch, Value: model.String(m.Told.Chain.Last().Epoch.String())},
 		}},
 	}})
 	return err
@@ -164,17 +225,14 @@ func readLives(c *tree.Context) (restores []peering.RestoreID, left []model.Epoc
 	return restores, left
 }
 
-// readmit forgets which lives of a provider were given up.
+// readmit forgets which lives of the other node were given up.
 func (l *links) readmit(ctx context.Context, at *tree.Context) error {
-	if roleOf(at) != pki.RoleConsumer {
-		return model.Errorf(model.KindUnsupported, "on this link the node is not the consumer")
-	}
 	l.mu.Lock()
 	l.readmitted[at.Path.Base()] = l.node.cfg.Now().Add(readmitFor)
 	l.mu.Unlock()
 	l.publishValues(at, map[string]model.Value{variableClone: model.String("")})
 	_, err := l.commits.Do(ctx, store.Commit{Changes: []store.Change{store.Set{Target: store.ByID(at.ID), Settings: []store.Setting{
-		{Name: settingPeerRestores, Value: model.Value{}}, {Name: settingPeerLeft, Value: model.Value{}},
+		{Name: settingPeerRestores, Value: model.Value{}}, {Name: settingPeerLeft, Value: model.Value{}}, {Name: settingPeerEpoch, Value: model.Value{}},
 	}}}})
 	return err
 }

@@ -355,3 +355,85 @@ func TestKeepBackupsIsGranted(t *testing.T) {
 		t.Errorf("less than nothing: %v", err)
 	}
 }
+
+// Two machines run copies of a consumer's directory: the one that is linked stays, the other is refused by the provider, at once and after a restart of
+// the provider, until somebody says that it is the one.
+func TestConsumersCloneIsFenced(t *testing.T) {
+	hq, berlin := makeNode(t, "hq"), makeNode(t, "berlin")
+	invitation := berlin.call("/links", "invite", textArgument("name", "hq"), textArgument("role", "provider"))
+	hq.call("/links", "join", textArgument("token", invitation["token"].Text()), textArgument("mount", "/sites/berlin"))
+	hq.waits("/sites/berlin/system:name", is("berlin good"))
+	hq.stop()
+	dir := copyOf(t, hq.dir)
+	hq.start("hq")
+	hq.waits("/links/berlin:state", is("up good"))
+	berlin.waits("/links/hq:state", is("up good"))
+	began := time.Now()
+	clone, _ := startCounted(t, "hq", dir)
+	clone.waits("/links/berlin:state", is("refused good"))
+	berlin.waits("/links/hq:clone", func(v string) bool { return strings.Contains(v, "forks off") })
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the clone was noticed after %s", took)
+	}
+	if why := clone.read("/links/berlin:detail"); !strings.Contains(why, "clone") || !strings.Contains(why, "stop this node") {
+		t.Errorf("the clone is told %q", why)
+	}
+	for range 20 {
+		<-time.After(100 * time.Millisecond)
+		if got := hq.read("/links/berlin:state"); got != "up good" {
+			t.Fatalf("beside the clone the link is %s", got)
+		}
+	}
+	address := berlin.LinksAddress()
+	berlin.stop()
+	hq.stop()
+	berlin.startAt("berlin", address)
+	berlin.waits("/links/hq:clone", func(v string) bool { return strings.Contains(v, "forks off") && strings.HasSuffix(v, " good") })
+	clone.waits("/links/berlin:state", is("refused good"))
+	berlin.call("/links/hq", "readmit")
+	clone.waits("/links/berlin:state", is("up good"))
+	hq.start("hq")
+	hq.waits("/links/berlin:state", is("refused good"))
+	clone.waits("/links/berlin:state", is("up good"))
+}
+
+// A provider that comes back with an older directory, after it was silent for long enough, is taken as what it is, which is shown; what is mirrored becomes
+// what it has.
+func TestRolledBackProviderIsShown(t *testing.T) {
+	hq, berlin := makeNode(t, "hq"), makeNode(t, "berlin")
+	hq.stop()
+	var off atomic.Int64
+	hq = clocked(t, hq.dir, "hq", &off)
+	linkUp(berlin, hq, "berlin", "/sites/berlin", "configure")
+	folder := func(name string) {
+		t.Helper()
+		if _, err := berlin.execute(Request{Op: OpCreate, Path: model.MustPath("/devices/" + name), Kind: KindFolder}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	present := func(name string, want bool) {
+		t.Helper()
+		hq.until(name+" is as it should be", func() bool {
+			_, there := hq.tree.Lookup(model.MustPath("/sites/berlin/devices/" + name))
+			return there == want
+		})
+	}
+	folder("before")
+	present("before", true)
+	berlin.stop()
+	older := copyOf(t, berlin.dir)
+	berlin.start("berlin")
+	folder("after")
+	present("after", true)
+	berlin.stop()
+	hq.waits("/links/berlin:state", is("connecting good"))
+	off.Store(int64(2 * forkPatience))
+	startCounted(t, "berlin", older)
+	hq.waits("/links/berlin:state", is("up good"))
+	hq.waits("/links/berlin:rolled_back", func(v string) bool { return strings.Contains(v, "came back") && strings.Contains(v, "older history") })
+	present("after", false)
+	present("before", true)
+	berlin.start("berlin") // what was given up does not come back beside it
+	berlin.waits("/links/hq:state", is("refused good"))
+	present("after", false)
+}
