@@ -31,7 +31,10 @@ type Follower struct {
 	skipped map[tree.Index]bool // had samples while they could not be told
 	known   map[model.Path]Known
 
+	drops    uint64       // of the view, for which this follower has forgotten what it had made
 	overlays uint64       // generation of those that were told
+	laid     []model.Path // where those lie that were told
+	anew     uint64       // of the view: how much was withdrawn when schemas began to be told anew
 	omitted  []model.Path // overlays that were not told, since nothing below them was shown
 	retell   bool         // something is shown there now
 	stops    []uint64     // positions at which a batch must end
@@ -76,6 +79,9 @@ func (v *View) NewFollower(start Start) *Follower {
 		view: v, reader: v.tree.NewReader(), through: start.Changes, acked: start.Changes, settled: start.Changes, known: start.Known,
 		fresh: make(map[tree.Index]bool), skipped: make(map[tree.Index]bool), overlays: never,
 	}
+	v.mu.RLock()
+	f.drops, f.anew = v.drops, v.withdrawn
+	v.mu.RUnlock()
 	f.began = v.tree.ChangeHead()
 	f.listed = max(start.Changes, f.began)
 	if f.known != nil {
@@ -105,6 +111,8 @@ type Gone struct {
 	ID     model.ContextID
 	Path   model.Path
 	Change uint64
+	// Withdrawn says that it may not be shown any more where it is told: nothing of it is to be kept.
+	Withdrawn bool
 }
 
 // Changes is a stretch of what is to be told.
@@ -113,6 +121,7 @@ type Changes struct {
 	Gone    []Gone
 	Through uint64 // the follower has everything up to here once it has this
 	Head    uint64
+	Anew    bool // something was withdrawn: schemas that no context has are to be forgotten
 }
 
 // Changes returns what is to be told next, at most most contexts, and false where there is nothing.
@@ -121,6 +130,7 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.advance()
+	f.forget()
 	if f.through >= v.seen && f.known == nil {
 		return Changes{}, false
 	}
@@ -144,14 +154,29 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 		below, inside := v.Root.Below(stone.Path)
 		selected := v.selection.Selects(stone.Path, stone.Kind) || fault.Planted(fault.HiddenRemovalTold)
 		if inside && selected && !(f.known != nil && f.coveredByComparison(&stone, below)) {
-			changes.Gone = append(changes.Gone, Gone{stone.ID, below, stone.Change})
+			changes.Gone = append(changes.Gone, Gone{stone.ID, below, stone.Change, stone.Withdrawn})
+			f.retell = f.retell || stone.Withdrawn && slices.ContainsFunc(f.laid, func(p model.Path) bool { return p.Contains(stone.Path) })
 		}
 	}
 	f.through = d.Through
+	if f.through >= d.Head && f.anew != v.withdrawn {
+		f.anew, changes.Anew = v.withdrawn, true
+	}
 	if f.known != nil && f.through >= d.Head {
 		f.settle(&changes)
 	}
 	return changes, true
+}
+
+// forget lets nothing stay of what the view has forgotten. View.mu is held.
+func (f *Follower) forget() {
+	if f.drops == f.view.drops {
+		return
+	}
+	f.drops, f.scratch = f.view.drops, proto.Samples{}
+	if len(f.ready) == 0 {
+		f.encoded = nil
+	}
 }
 
 // coveredByComparison reports whether a removal need not be told while a comparison is under way: it is an old one, or settle tells it, or the context is
@@ -179,7 +204,7 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 			return
 		}
 		if k.ID != c.ID {
-			changes.Gone = append(changes.Gone, Gone{k.ID, entry.Path, 0})
+			changes.Gone = append(changes.Gone, Gone{k.ID, entry.Path, 0, true})
 		}
 	}
 	for _, path := range f.omitted {
@@ -197,11 +222,11 @@ func (f *Follower) settle(changes *Changes) {
 	for below, k := range left {
 		path, err := v.Root.Join(below)
 		if err != nil {
-			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0})
+			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0, true})
 			continue
 		}
 		if c, there := v.tree.Lookup(path); !there || c.ID != k.ID || !v.shows(&c) {
-			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0})
+			changes.Gone = append(changes.Gone, Gone{k.ID, below, 0, true})
 		}
 	}
 }
@@ -269,7 +294,7 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 		return nil, 0, 0, false
 	}
 	f.overlays, f.retell = generation, false
-	f.stops, f.omitted = f.stops[:0], f.omitted[:0]
+	f.stops, f.omitted, f.laid = f.stops[:0], nil, nil
 	for _, o := range all {
 		below, inside := f.view.Root.Below(o.Path)
 		switch {
@@ -282,6 +307,7 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 			continue
 		}
 		stale = append(stale, Stale{below, o.Since, o.Hop, o.Before})
+		f.laid = append(f.laid, o.Path)
 		if o.Before > f.at {
 			f.stops = append(f.stops, o.Before)
 		}

@@ -381,6 +381,12 @@ type batchCache struct {
 	}
 }
 
+func (c *batchCache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.entries[:])
+}
+
 func (c *batchCache) find(first, newest uint64) (Batch, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -38,15 +38,17 @@ type View struct {
 	selection Selection
 	names     func(path model.Path, kind string) bool
 
-	mu       sync.RWMutex
-	seen     uint64   // change number up to which members are true
-	newest   uint64   // greatest definedAt
-	members  []member // by tree.Index
-	pages    []*keyPage
-	bindings []tree.Index // in the order of keys; none where the context is gone
-	nextKey  uint32
-	batches  batchCache
-	schemas  map[model.SchemaHash]*model.Schema // what is shown of each schema
+	mu        sync.RWMutex
+	seen      uint64   // change number up to which members are true
+	newest    uint64   // greatest definedAt
+	members   []member // by tree.Index
+	pages     []*keyPage
+	bindings  []tree.Index // in the order of keys; none where the context is gone
+	nextKey   uint32
+	batches   batchCache
+	drops     uint64                             // counts members that were taken out: what was made of them is to be forgotten
+	withdrawn uint64                             // counts what was withdrawn, whole contexts and what there was more of them
+	schemas   map[model.SchemaHash]*model.Schema // what is shown of each schema
 }
 
 // member is a context of the tree as the view sees it; its schema is nil where it does not.
@@ -100,12 +102,16 @@ func viewID(root model.Path, selection Selection) uint64 {
 // advance takes in what changed in the tree. View.mu is held.
 func (v *View) advance() {
 	const all = 1<<31 - 1
+	before := v.drops
 	d := v.tree.ChangesSince(v.seen, all, nil)
 	if v.seen > 0 && v.seen+1 < d.Horizon {
 		d = v.tree.ChangesSince(0, all, nil)
 		v.dropMissing(d.Contexts)
 	}
 	for i := range d.Tombstones {
+		if d.Tombstones[i].Withdrawn {
+			v.withdrawn++
+		}
 		if at := d.Tombstones[i].Index; int(at) < len(v.members) && v.members[at].id == d.Tombstones[i].ID {
 			v.drop(at)
 		}
@@ -114,6 +120,19 @@ func (v *View) advance() {
 		v.take(&d.Contexts[i])
 	}
 	v.seen = d.Head
+	if v.drops != before {
+		v.forget()
+	}
+}
+
+// forget lets nothing stay of members that were taken out: neither what was encoded of their samples nor the schemas that no context has any more.
+func (v *View) forget() {
+	v.batches.clear()
+	for hash := range v.schemas {
+		if _, there := v.tree.Schema(hash); !there {
+			delete(v.schemas, hash)
+		}
+	}
 }
 
 // dropMissing drops the members that are none of the tree's contexts, where their tombstones are not remembered any more. View.mu is held.
@@ -160,6 +179,9 @@ func (v *View) take(c *tree.Context) {
 		shown, err := v.shownSchema(c.Schema)
 		if fault.Planted(fault.ReboundShowsAll) && m.schema != nil && m.id == c.ID {
 			shown, err = c.Schema, nil
+		}
+		if m.schema != nil && m.id == c.ID && len(c.Route) > 0 {
+			v.withdrawn++
 		}
 		v.drop(c.Index)
 		if err != nil {
@@ -216,6 +238,7 @@ func (v *View) drop(index tree.Index) {
 		}
 	}
 	*m = member{change: m.change}
+	v.drops++
 }
 
 // bind gives a member its key. View.mu is held for writing.

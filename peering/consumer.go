@@ -217,7 +217,7 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 	}
 	c.welcomed, c.peerName, c.version = true, w.GetName(), min(protocolVersion, w.GetVersion())
 	c.beats.slow(w.GetBeatMilliseconds())
-	m.cfg.Peer.Name = w.GetName()
+	m.cfg.Peer.Name, m.learned = w.GetName(), nil
 	if m.purged {
 		m.purged = false
 		m.cutNow() // as at the start: good when all has arrived

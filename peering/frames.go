@@ -94,7 +94,7 @@ func (b *deltaBuilder) define(e *follow.Entry) {
 func (b *deltaBuilder) remove(g *follow.Gone) {
 	b.bytes += 24 + len(g.Path.String())
 	b.delta.Removals = append(b.delta.Removals, &linkv1.Removal{
-		Origin: b.origin(g.ID.Node, g.ID.Epoch), Number: g.ID.Number, Change: g.Change, Path: g.Path.String(),
+		Origin: b.origin(g.ID.Node, g.ID.Epoch), Number: g.ID.Number, Change: g.Change, Path: g.Path.String(), Withdrawn: g.Withdrawn,
 	})
 }
 

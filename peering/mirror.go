@@ -46,6 +46,8 @@ type Gone struct {
 	Path    model.Path // below the mount
 	Version model.Version
 	Local   uint64 // this node's change number
+	// Withdrawn says that it may not be shown here any more: nothing of it is to be kept.
+	Withdrawn bool
 }
 
 // MirrorConfig says where a mirror hangs and whose it is.
@@ -71,6 +73,7 @@ type Mirror struct {
 	count       int
 	schemas     map[model.SchemaHash]*model.Schema
 	schemaBytes int
+	learned     map[model.SchemaHash]bool // told since the provider began to tell them anew
 	keys        keyTable
 	waiting     waitingBindings
 	comparison  *comparison // under way
@@ -189,7 +192,7 @@ func (m *Mirror) Loop() string { return m.loop }
 // Purge takes everything that is mirrored out of the tree and forgets it.
 func (m *Mirror) Purge() {
 	r := &reading{}
-	m.all(func(id model.ContextID, c *mirrored) { m.goes(r, id, c) })
+	m.all(func(id model.ContextID, c *mirrored) { m.goes(r, id, c, true) })
 	m.remove(r)
 	m.contexts, m.count = make(map[model.ContextID]*mirrored), 0
 	m.keys, m.waiting, m.place, m.comparison = keyTable{}, nil, Place{}, nil

@@ -24,6 +24,10 @@ func (m *Mirror) learn(body *linkv1.SchemaBody) error {
 	if string(s.Hash[:]) != string(body.GetHash()) {
 		return model.Errorf(model.KindCorrupt, "received a schema whose hash is another")
 	}
+	if m.learned == nil {
+		m.learned = make(map[model.SchemaHash]bool)
+	}
+	m.learned[s.Hash] = true
 	if _, known := m.schemas[s.Hash]; known {
 		return nil
 	}
@@ -36,6 +40,23 @@ func (m *Mirror) learn(body *linkv1.SchemaBody) error {
 	m.schemas[s.Hash] = s
 	m.schemaBytes += len(s.Raw)
 	return nil
+}
+
+// withdraw lets nothing stay of what went with a delta, or with a comparison. Schemas that were told stay while the provider counts on them.
+func (m *Mirror) withdraw() {
+	for hash, s := range m.schemas {
+		if !m.learned[hash] {
+			delete(m.schemas, hash)
+			m.schemaBytes -= len(s.Raw)
+		}
+	}
+	m.all(func(_ model.ContextID, c *mirrored) {
+		if _, known := m.schemas[c.schema.Hash]; !known {
+			m.schemas[c.schema.Hash] = c.schema
+			m.schemaBytes += len(c.schema.Raw)
+		}
+	})
+	m.columns, m.batch = proto.Samples{}, tree.Batch{}
 }
 
 // forgetSchemas forgets the schemas that no context has. A provider that tells one of them later without its body ends the session, and tells the body
@@ -74,7 +95,12 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 		m.comparison.ended, m.comparison.at = true, max(m.comparison.at, delta.GetThrough())
 	}
 	m.bindWaiting()
-	m.finishComparison()
+	if delta.GetAnew() {
+		m.learned = nil
+	}
+	if m.finishComparison() || delta.GetAnew() {
+		m.withdraw()
+	}
 	m.progress()
 	at := m.place
 	if delta.GetThrough() == 0 {
@@ -97,6 +123,7 @@ func (m *Mirror) settle(changes uint64) {
 	}
 	m.settled = changes
 	if m.finishComparison() {
+		m.withdraw()
 		m.cfg.Keeper.Keep(nil, nil, m.place)
 	}
 	m.progress()
@@ -152,7 +179,11 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 		routes[i] = append(tree.Route{m.cfg.Peer}, route...)
 	}
 	// Everything is read before anything is taken: of a delta that is refused nothing stays.
-	gone := make(map[*mirrored]model.ContextID)
+	type going struct {
+		id        model.ContextID
+		withdrawn bool
+	}
+	gone := make(map[*mirrored]going)
 	for _, wire := range delta.GetRemovals() {
 		id, err := origins.id(wire.GetOrigin(), wire.GetNumber())
 		if err != nil {
@@ -163,7 +194,7 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 			return nil, err
 		}
 		if c := m.find(id, path); c != nil {
-			gone[c] = id
+			gone[c] = going{id, wire.GetWithdrawn() || wire.GetChange() == 0} // a comparison does not know why it is not there
 		}
 	}
 	rows := make([]*Row, len(delta.GetDefinitions()))
@@ -191,8 +222,8 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 	for _, wire := range delta.GetRemovals() {
 		m.newest = max(m.newest, wire.GetChange())
 	}
-	for c, id := range gone {
-		m.forget(r, id, c)
+	for c, of := range gone {
+		m.forget(r, of.id, c, of.withdrawn)
 	}
 	for i, wire := range delta.GetDefinitions() {
 		if rows[i] != nil {
@@ -292,12 +323,12 @@ func (m *Mirror) take(r *reading, row *Row, defined uint64) {
 				return // this path is not the provider's
 			}
 			if other != nil {
-				m.forget(r, at.ID, other)
+				m.forget(r, at.ID, other, false)
 			}
 		}
 	}
 	if c != nil && c.schema.Kind != row.Schema.Kind {
-		m.forget(r, row.ID, c) // whom this node tells of the one kind may not be told of the other
+		m.forget(r, row.ID, c, false) // whom this node tells of the one kind may not be told of the other
 		c = nil
 	}
 	if c == nil {
@@ -318,14 +349,14 @@ func (r *reading) removes(path model.Path) bool {
 }
 
 // forget prepares a context to be taken out of the tree, and forgets it.
-func (m *Mirror) forget(r *reading, id model.ContextID, c *mirrored) {
-	m.goes(r, id, c)
+func (m *Mirror) forget(r *reading, id model.ContextID, c *mirrored, withdrawn bool) {
+	m.goes(r, id, c, withdrawn)
 	m.drop(id, c)
 }
 
-func (m *Mirror) goes(r *reading, id model.ContextID, c *mirrored) {
+func (m *Mirror) goes(r *reading, id model.ContextID, c *mirrored, withdrawn bool) {
 	if path, err := m.cfg.Mount.Join(c.path); err == nil {
-		r.removals = append(r.removals, tree.Removal{Path: path, Version: c.version})
-		r.gone = append(r.gone, Gone{ID: id, Path: c.path, Version: c.version})
+		r.removals = append(r.removals, tree.Removal{Path: path, Version: c.version, Withdrawn: withdrawn})
+		r.gone = append(r.gone, Gone{ID: id, Path: c.path, Version: c.version, Withdrawn: withdrawn})
 	}
 }

@@ -57,7 +57,6 @@ type Provider struct {
 	through uint64         // samples told
 	pass    bool           // how far they are told is to be said before any is
 	window  window
-	raw     []byte
 	wanted  []follow.InterestRule
 	asking  bool   // the consumer said anew what it wants
 	urged   uint64 // samples head told in the newest beat: an empty batch tells that it was reached
@@ -379,7 +378,9 @@ func (p *Provider) nextDelta(now model.Time) (Out, bool) {
 	b.delta.Head = p.pending.Head
 	for len(p.pending.Gone) > 0 && b.bytes < maxChunkBytes {
 		if !fault.Planted(fault.RemovalLost) {
-			b.remove(&p.pending.Gone[0])
+			gone := p.pending.Gone[0]
+			gone.Withdrawn = gone.Withdrawn && p.version >= 2
+			b.remove(&gone)
 		}
 		p.pending.Gone = p.pending.Gone[1:]
 	}
@@ -399,6 +400,11 @@ func (p *Provider) nextDelta(now model.Time) (Out, bool) {
 	out := Out{Frame: deltaFrame(b), Bulk: p.bulk}
 	if len(p.pending.Entries) == 0 && len(p.pending.Gone) == 0 {
 		b.delta.Through = p.pending.Through
+		if p.pending.Anew && p.version >= 2 {
+			b.delta.Anew = true
+			clear(p.schemas[0])
+			clear(p.schemas[1])
+		}
 		if p.bulk {
 			p.bulkThrough = p.pending.Through
 		}
@@ -437,8 +443,7 @@ func (p *Provider) nextSamples() (Out, bool) {
 	batch := p.batch
 	p.batch = nil
 	p.through = max(p.through, batch.Through)
-	p.raw = proto.AppendLiveSamples(make([]byte, 0, len(batch.Encoded)+32), batch.Encoded, batch.Through, batch.Conflated)
-	return Out{Raw: p.raw}, true
+	return Out{Raw: proto.AppendLiveSamples(make([]byte, 0, len(batch.Encoded)+32), batch.Encoded, batch.Through, batch.Conflated)}, true
 }
 
 // AskBulk asks for the bulk connection on behalf of something that goes over it beside the listing, and says whether the session is that far.

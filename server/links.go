@@ -120,6 +120,10 @@ func signal(wake chan struct{}) {
 // refreshTime is how often what links say of themselves is published where nothing but figures changed.
 const refreshTime = 10 * time.Second
 
+// withdrawnTime is how long it is remembered that something was here which may not be shown any more, so that those above are told without a
+// comparison. Whoever is away for longer compares.
+const withdrawnTime = 20 * time.Second
+
 // Run keeps links until ctx ends.
 func (l *links) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
@@ -139,6 +143,7 @@ func (l *links) Run(ctx context.Context) error {
 			close(waiting)
 		case <-ticker.C:
 			l.publishAll()
+			l.tree.ForgetWithdrawn(model.TimeOf(l.node.cfg.Now().Add(-withdrawnTime)))
 		case <-ctx.Done():
 			l.rehearsals.stop()
 			work.Wait()

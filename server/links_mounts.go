@@ -185,7 +185,7 @@ func (k keeper) Forget() {
 func (k keeper) Keep(gone []peering.Gone, rows []peering.Row, at peering.Place) {
 	removals := make([]store.MirrorRemoval, len(gone))
 	for i, g := range gone {
-		removals[i] = store.MirrorRemoval{ID: g.ID, Path: g.Path, Version: g.Version, Change: g.Local}
+		removals[i] = store.MirrorRemoval{ID: g.ID, Path: g.Path, Version: g.Version, Change: g.Local, Withdrawn: g.Withdrawn}
 	}
 	kept := make([]store.MirrorRow, len(rows))
 	for i, r := range rows {

@@ -185,6 +185,9 @@ func (c *Checkpoint) collect() (any bool) {
 			break
 		}
 		for _, slot := range run.Slots {
+			if slot == tree.NoSlot {
+				continue
+			}
 			for int(slot/64) >= len(c.changed) {
 				c.changed = append(c.changed, make([]uint64, 1024)...)
 			}

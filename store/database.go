@@ -51,6 +51,9 @@ func (d durability) open(file string, connections int, readOnly bool) *sql.DB {
 		"_journal_mode": {"WAL"}, "_synchronous": {d.synchronous}, "_foreign_keys": {"1"}, "_busy_timeout": {"5000"},
 		"_cache_size": {strconv.Itoa(-d.cachePages)}, "mode": {"rwc"},
 	}
+	if d == cache {
+		values.Set("_secure_delete", "1") // what is withdrawn must not be found in the bytes
+	}
 	if readOnly {
 		values.Set("_query_only", "1")
 		values.Set("_cache_size", "-4096")

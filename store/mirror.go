@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"banyan/model"
 	wire "banyan/proto"
@@ -41,6 +42,8 @@ type MirrorRemoval struct {
 	Path    model.Path
 	Version model.Version
 	Change  uint64
+	// Withdrawn says that it may not be shown here any more: nothing of it is kept, not even that it was there. Whoever was away meanwhile compares.
+	Withdrawn bool
 }
 
 // MirrorState is what a mirror covers: every change of the provider's up to Position in Chain, of the view View. The zero one is an empty
@@ -78,6 +81,9 @@ type Mirror struct {
 	change   uint64
 	horizon  uint64
 	interned mirrorTables
+
+	written   time.Time // since when something of what was there before may be found in the bytes; zero for nothing
+	withdrawn bool      // what was written since includes a withdrawal
 }
 
 // mirrorSet is the mirrors of a store.

@@ -31,6 +31,16 @@ func scanInto[T any](to *T) func(*sql.Rows) error {
 	return func(rows *sql.Rows) error { return rows.Scan(to) }
 }
 
+// collect scans rows of one column, all of them.
+func collect[T any](to *[]T) func(*sql.Rows) error {
+	return func(rows *sql.Rows) error {
+		var value T
+		err := rows.Scan(&value)
+		*to = append(*to, value)
+		return err
+	}
+}
+
 func (m *mirrorTables) load(s *session) error {
 	*m = mirrorTables{
 		originKey: map[origin]int64{}, origins: map[int64]origin{}, routeKey: map[string]int64{}, routes: map[int64]tree.Route{},

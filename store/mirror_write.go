@@ -84,6 +84,9 @@ func (m *Mirror) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-m.wake:
+		case <-m.scrubIn():
+			m.scrub()
+			continue
 		case <-ctx.Done():
 			m.flush()
 			return nil
@@ -94,7 +97,11 @@ func (m *Mirror) Run(ctx context.Context) error {
 			case <-ctx.Done():
 			}
 		}
-		if m.flush(); m.waitsForRoom() {
+		m.flush()
+		if m.scrubDue() { // also where something comes all the time
+			m.scrub()
+		}
+		if m.waitsForRoom() {
 			select {
 			case <-time.After(roomPause):
 			case <-ctx.Done():
@@ -147,6 +154,7 @@ func (m *Mirror) flush() {
 	}
 	if err == nil {
 		m.noteFull(false)
+		m.noteWritten()
 		err = unlessFull(m.keepLogShort())
 	}
 	if err != nil {
@@ -268,8 +276,14 @@ func (m *Mirror) writeRemoval(r *MirrorRemoval) error {
 		return err
 	}
 	m.change = max(m.change, r.Change)
-	if err := m.session.exec("DELETE FROM contexts WHERE path = ?1", r.Path.String()); err != nil {
-		return err
+	for _, table := range []string{"contexts", "samples"} {
+		if err := m.session.exec("DELETE FROM "+table+" WHERE path = ?1", r.Path.String()); err != nil {
+			return err
+		}
+	}
+	if r.Withdrawn {
+		m.withdrawn, m.horizon = true, max(m.horizon, r.Change+1)
+		return nil
 	}
 	return m.session.exec(`INSERT INTO tombstones (change, path, origin, number, version_ordinal, version_random, version)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (change) DO NOTHING`,
@@ -310,6 +324,6 @@ func (m *Mirror) trim() error {
 	if err != nil || last == 0 {
 		return err
 	}
-	m.horizon = last + 1
+	m.horizon = max(m.horizon, last+1)
 	return m.session.exec("DELETE FROM tombstones WHERE change <= ?1", last)
 }

@@ -85,6 +85,8 @@ func (m *Mirror) saveSamples(rows []sampleRow) (full bool) {
 		return true
 	}
 	if err == nil {
+		m.noteWritten()
+		signal(m.wake)
 		err = unlessFull(m.keepLogShort())
 	}
 	if err != nil {

@@ -26,6 +26,8 @@ type Removal struct {
 	Path    model.Path
 	Version model.Version
 	Number  uint64
+	// Withdrawn says that the context may not be shown here any more: no sample of it stays in the ring, and it is forgotten that it was there, soon after.
+	Withdrawn bool
 }
 
 // Tombstone is what is remembered of a removed context.
@@ -36,6 +38,9 @@ type Tombstone struct {
 	Kind    string // of its schema, empty where that is not known any more
 	Version model.Version
 	Change  uint64
+
+	Withdrawn bool // see Removal
+	at        model.Time
 }
 
 type logEntry struct {
@@ -52,6 +57,7 @@ type changeLog struct {
 	entries        []logEntry
 	live           int
 	tombstones     int
+	withdrawn      int // of the tombstones
 	mostTombstones int
 	horizon        uint64 // below it removals are not remembered
 }
@@ -91,12 +97,20 @@ func (t *Tree) Release() {
 func (t *Tree) Apply(puts []Put, removals []Removal) (first uint64) {
 	t.mu.Lock()
 	first = t.changes.next
+	var withdrawn []SlotRun
 	for i := range removals {
-		t.remove(&removals[i])
+		if slots := t.remove(&removals[i]); removals[i].Withdrawn {
+			withdrawn = append(withdrawn, slots)
+		}
 	}
+	t.wipe(withdrawn)
+	var rebound []SlotRun
 	for i := range puts {
-		t.put(&puts[i])
+		if slots := t.put(&puts[i]); slots.Count > 0 && len(puts[i].Route) > 0 {
+			rebound = append(rebound, slots) // of what its provider shows differently now nobody may see what it had
+		}
 	}
+	t.wipe(rebound)
 	t.sweep()
 	t.mu.Unlock()
 	t.wakeReaders()
@@ -112,7 +126,8 @@ func (t *Tree) number(kept uint64) uint64 {
 	return n
 }
 
-func (t *Tree) put(p *Put) {
+// put puts a context and returns the slots that it had under another schema.
+func (t *Tree) put(p *Put) (had SlotRun) {
 	c := &t.contexts
 	i := c.place(p.Path)
 	r := &c.records[i]
@@ -126,15 +141,19 @@ func (t *Tree) put(p *Put) {
 		c.byID[key] = append(c.byID[key], i)
 	}
 	if r.schema == nil || r.schema.Hash != p.Schema.Hash {
+		had = r.slots
 		t.bind(r, p.Schema)
 	}
 	r.origin, r.number = key.origin, key.number
 	r.label, r.settings, r.extra = p.Label, p.Settings, p.Extra
 	r.epoch, r.version = c.internEpoch(p.Version.Epoch), p.Version.Number
-	r.route = c.internRoute(p.Route)
+	route := c.internRoute(p.Route)
+	c.releaseRoute(r.route)
+	r.route = route
 	r.change = t.number(p.Number)
 	p.Number, p.Slots = r.change, r.slots
 	t.log(logEntry{number: r.change, index: i})
+	return had
 }
 
 // replace makes room for another context at the path of one that nobody removed. Readers are told of its removal like of any other, but
@@ -150,6 +169,9 @@ func (t *Tree) replace(i Index, by *Put) {
 
 func (t *Tree) bury(stone *Tombstone) {
 	t.changes.tombstones++
+	if stone.Withdrawn {
+		t.changes.withdrawn++
+	}
 	t.log(logEntry{number: stone.Change, tombstone: stone})
 }
 
@@ -185,23 +207,29 @@ func (t *Tree) clear(i Index) {
 	t.freeSlots(r)
 	t.samples.Unlock()
 	c.releaseSchema(r.schema)
+	c.releaseRoute(r.route)
 	c.count--
 	*r = record{path: r.path, parent: r.parent, child: r.child, next: r.next, previous: r.previous}
 }
 
-func (t *Tree) remove(m *Removal) {
+// remove takes a context out and returns the slots that it had.
+func (t *Tree) remove(m *Removal) SlotRun {
 	c := &t.contexts
 	i, there := c.byPath[m.Path]
 	if !there || c.records[i].schema == nil {
-		return
+		return SlotRun{}
 	}
 	m.Number = t.number(m.Number)
 	r := &c.records[i]
-	stone := &Tombstone{Index: i, ID: c.id(r), Path: m.Path, Kind: r.schema.Kind, Version: m.Version, Change: m.Number}
+	slots := r.slots
+	stone := &Tombstone{
+		Index: i, ID: c.id(r), Path: m.Path, Kind: r.schema.Kind, Version: m.Version, Change: m.Number, Withdrawn: m.Withdrawn, at: t.now(),
+	}
 	t.clear(i)
 	t.changes.live--
 	c.prune(i)
 	t.bury(stone)
+	return slots
 }
 
 // Bury restores tombstones from before a restart.
@@ -238,7 +266,10 @@ func (t *Tree) sweep() {
 	l := &t.changes
 	for i := 0; i < len(l.entries) && l.tombstones > l.mostTombstones; i++ {
 		if e := &l.entries[i]; e.tombstone != nil {
-			l.horizon = e.number + 1
+			l.horizon = max(l.horizon, e.number+1)
+			if e.tombstone.Withdrawn {
+				l.withdrawn--
+			}
 			e.tombstone = nil
 			l.tombstones--
 		}

@@ -99,6 +99,8 @@ type contextTable struct {
 	epochOf   map[model.Epoch]uint32
 	routes    []Route
 	routeOf   map[string]uint32
+	routeUse  []int
+	freeRoute []uint32
 	schemas   map[model.SchemaHash]*model.Schema
 	schemaUse map[model.SchemaHash]int
 }
@@ -112,6 +114,7 @@ func newContextTable() contextTable {
 		epochOf:   make(map[model.Epoch]uint32),
 		routes:    []Route{nil},
 		routeOf:   map[string]uint32{"": 0},
+		routeUse:  []int{0},
 		schemas:   make(map[model.SchemaHash]*model.Schema),
 		schemaUse: make(map[model.SchemaHash]int),
 	}
@@ -138,18 +141,41 @@ func (c *contextTable) internEpoch(e model.Epoch) uint32 {
 	return i
 }
 
+// internRoute gives a route an index, and counts that it is used once more.
 func (c *contextTable) internRoute(r Route) uint32 {
+	text := r.text()
+	i, known := c.routeOf[text]
+	if !known {
+		if n := len(c.freeRoute); n > 0 {
+			i, c.freeRoute = c.freeRoute[n-1], c.freeRoute[:n-1]
+		} else {
+			i = uint32(len(c.routes))
+			c.routes, c.routeUse = append(c.routes, nil), append(c.routeUse, 0)
+		}
+		c.routes[i] = slices.Clone(r)
+		c.routeOf[text] = i
+	}
+	c.routeUse[i]++
+	return i
+}
+
+func (c *contextTable) releaseRoute(i uint32) {
+	if i == 0 {
+		return // that of own contexts
+	}
+	if c.routeUse[i]--; c.routeUse[i] == 0 {
+		delete(c.routeOf, c.routes[i].text())
+		c.routes[i] = nil
+		c.freeRoute = append(c.freeRoute, i)
+	}
+}
+
+func (r Route) text() string {
 	var text []byte
 	for _, hop := range r {
 		text = append(append(append(text, hop.Node[:]...), hop.Name...), 0)
 	}
-	i, known := c.routeOf[string(text)]
-	if !known {
-		i = uint32(len(c.routes))
-		c.routes = append(c.routes, slices.Clone(r))
-		c.routeOf[string(text)] = i
-	}
-	return i
+	return string(text)
 }
 
 func (c *contextTable) internSchema(s *model.Schema) *model.Schema {

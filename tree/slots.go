@@ -84,7 +84,8 @@ func (s *slotTable) release(first Slot, count uint32, head uint64) {
 	}
 	for slot := first; slot < first+Slot(count); slot++ {
 		p, at := s.page(slot)
-		p.version[at] = 0
+		p.bits[at], p.source[at], p.owner[at], p.received[at], p.version[at] = 0, 0, 0, 0, 0
+		p.quality[at] = model.QualityNotRead.Code() | flagNone
 		if p.boxed != nil {
 			p.boxed[at] = model.Value{}
 		}

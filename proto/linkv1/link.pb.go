@@ -1992,6 +1992,7 @@ type Delta struct {
 	Through       uint64                 `protobuf:"varint,6,opt,name=through,proto3" json:"through,omitempty"` // with this delta the consumer has every change up to this number
 	Head          uint64                 `protobuf:"varint,7,opt,name=head,proto3" json:"head,omitempty"`       // the provider's latest
 	Live          bool                   `protobuf:"varint,8,opt,name=live,proto3" json:"live,omitempty"`       // overtakes a listing that is under way: says nothing about what lies between
+	Anew          bool                   `protobuf:"varint,9,opt,name=anew,proto3" json:"anew,omitempty"`       // schemas are told anew after this delta: those that no context has are forgotten
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2078,6 +2079,13 @@ func (x *Delta) GetHead() uint64 {
 func (x *Delta) GetLive() bool {
 	if x != nil {
 		return x.Live
+	}
+	return false
+}
+
+func (x *Delta) GetAnew() bool {
+	if x != nil {
+		return x.Anew
 	}
 	return false
 }
@@ -2263,8 +2271,9 @@ type Removal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Origin        uint32                 `protobuf:"varint,1,opt,name=origin,proto3" json:"origin,omitempty"`
 	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
-	Change        uint64                 `protobuf:"varint,3,opt,name=change,proto3" json:"change,omitempty"`
+	Change        uint64                 `protobuf:"varint,3,opt,name=change,proto3" json:"change,omitempty"` // 0 where a comparison found it
 	Path          string                 `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	Withdrawn     bool                   `protobuf:"varint,5,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"` // it may not be shown any more: nothing of it is kept, and so on upwards
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2325,6 +2334,13 @@ func (x *Removal) GetPath() string {
 		return x.Path
 	}
 	return ""
+}
+
+func (x *Removal) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return false
 }
 
 type LiveSamples struct {
@@ -4848,7 +4864,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"0\n" +
 	"\x05Route\x12'\n" +
-	"\x04hops\x18\x01 \x03(\v2\x13.banyan.link.v1.HopR\x04hops\"\xb7\x02\n" +
+	"\x04hops\x18\x01 \x03(\v2\x13.banyan.link.v1.HopR\x04hops\"\xcb\x02\n" +
 	"\x05Delta\x120\n" +
 	"\aorigins\x18\x01 \x03(\v2\x16.banyan.link.v1.OriginR\aorigins\x12-\n" +
 	"\x06routes\x18\x02 \x03(\v2\x15.banyan.link.v1.RouteR\x06routes\x12\x18\n" +
@@ -4857,7 +4873,8 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\bremovals\x18\x05 \x03(\v2\x17.banyan.link.v1.RemovalR\bremovals\x12\x18\n" +
 	"\athrough\x18\x06 \x01(\x04R\athrough\x12\x12\n" +
 	"\x04head\x18\a \x01(\x04R\x04head\x12\x12\n" +
-	"\x04live\x18\b \x01(\bR\x04live\"\xbf\x02\n" +
+	"\x04live\x18\b \x01(\bR\x04live\x12\x12\n" +
+	"\x04anew\x18\t \x01(\bR\x04anew\"\xbf\x02\n" +
 	"\n" +
 	"Definition\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\rR\x06origin\x12\x16\n" +
@@ -4874,12 +4891,13 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\adefined\x18\v \x01(\x04R\adefined\"R\n" +
 	"\fSettingValue\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12,\n" +
-	"\x05value\x18\x02 \x01(\v2\x16.banyan.model.v1.ValueR\x05value\"e\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.banyan.model.v1.ValueR\x05value\"\x83\x01\n" +
 	"\aRemoval\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\rR\x06origin\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
 	"\x06change\x18\x03 \x01(\x04R\x06change\x12\x12\n" +
-	"\x04path\x18\x04 \x01(\tR\x04path\"y\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12\x1c\n" +
+	"\twithdrawn\x18\x05 \x01(\bR\twithdrawn\"y\n" +
 	"\vLiveSamples\x122\n" +
 	"\asamples\x18\x01 \x01(\v2\x18.banyan.model.v1.SamplesR\asamples\x12\x18\n" +
 	"\athrough\x18\x02 \x01(\x04R\athrough\x12\x1c\n" +
