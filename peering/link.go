@@ -72,6 +72,7 @@ type link struct {
 	// mu guards all below.
 	mu       sync.Mutex
 	status   Status
+	named    time.Duration    // how far the peer's clock is off, as it was told last; 0 where that is not worth a word
 	over     bool             // no connection is taken any more
 	known    model.Chain      // of the life of the peer that was taken last
 	heard    model.Time       // when the peer was last proved to be there, before this start

@@ -137,6 +137,9 @@ func (l *link) report() {
 		turned = l.turn(StateIdle, "nothing is mounted over it") || turned
 	default:
 		state, detail := judge(feeds)
+		if detail == "" {
+			detail = l.wrongClock()
+		}
 		turned = l.turn(state, detail) || turned
 	}
 	l.mu.Unlock()
@@ -149,10 +152,11 @@ func (l *link) report() {
 func (l *link) sum(feeds []FeedStatus) {
 	s := &l.status
 	s.Feeds, s.Lag, s.Stale, s.Contexts, s.Loop = feeds, 0, false, 0, ""
+	newest := model.Time(0) // not s.Heard: a clock can be set back
 	for i := range feeds {
 		f := &feeds[i]
-		if f.Heard > s.Heard {
-			s.Heard, s.Skew = f.Heard, f.Skew
+		if f.Heard > newest {
+			newest, s.Heard, s.Skew = f.Heard, f.Heard, f.Skew
 		}
 		s.Lag, s.Stale, s.Contexts = max(s.Lag, f.Lag), s.Stale || f.Stale, s.Contexts+f.Contexts
 		if s.Loop == "" {

@@ -81,6 +81,7 @@ var simSchemas = func() []*model.Schema {
 type simNode struct {
 	*node
 	sim   *sim
+	off   model.Time // how far its clock is off
 	links []*simLink // of which it is the consumer
 	views map[string]*follow.View
 
@@ -193,13 +194,16 @@ func (n *simNode) begin(chain model.Chain, first, next uint64) {
 	n.sim.counter++
 	n.epoch = model.Epoch{Ordinal: chain.Last().Epoch.Ordinal + 1, Random: uint64(n.sim.counter)}
 	n.chain = append(slices.Clone(chain), model.Begin{Epoch: n.epoch, First: first})
-	n.tree = tree.New(tree.Config{FirstChange: next, RingFor: 1, Tombstones: 60, Now: func() time.Time { return time.Unix(0, int64(n.sim.now)) }})
+	n.tree = tree.New(tree.Config{FirstChange: next, RingFor: 1, Tombstones: 60, Now: func() time.Time { return n.clock().Std() }})
 	n.views = make(map[string]*follow.View)
 	if n.reader != nil {
 		n.reader.Close()
 	}
 	n.reader = n.tree.NewReader()
 }
+
+// clock is what the node's clock shows.
+func (n *simNode) clock() model.Time { return n.sim.now + n.off }
 
 // view is the one view of equal content that a node has as long as it lives.
 func (l *simLink) view() *follow.View {
@@ -325,7 +329,8 @@ func (l *simLink) join() {
 	p := l.provider
 	l.c = NewConsumer(l.mirror, "link", []byte("0123456789abcdef"), testBeat)
 	l.c.Want(l.paces)
-	l.p = NewProvider(ProviderConfig{Tree: p.tree, View: l.view(), Node: p.hop.Node, Name: p.hop.Name, Epoch: p.epoch, Chain: p.chain, Beat: testBeat})
+	l.p = NewProvider(ProviderConfig{Tree: p.tree, View: l.view(), Node: p.hop.Node, Name: p.hop.Name, Epoch: p.epoch, Chain: p.chain, Beat: testBeat, Clock: p.clock})
+	l.c.beats.clock = l.consumer.clock
 	l.deaf = l.sim.rand.IntN(4) == 0
 	l.owed, l.definitions, l.removals = nil, 0, 0
 }
@@ -760,6 +765,9 @@ func (s *sim) disturb() {
 	case kind < 90:
 		l.want(s.somePaces())
 		s.note("%s wants of %s %v", l.consumer.hop.Name, l.provider.hop.Name, l.paces)
+	case kind < 92:
+		n.off = model.Time(s.rand.IntN(int(4*time.Hour))) - model.Time(2*time.Hour)
+		s.note("the clock of %s is set, by %s", n.hop.Name, time.Duration(n.off))
 	default:
 		s.now += model.Time(s.rand.IntN(int(testBeat)))
 		for _, l := range s.links {

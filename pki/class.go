@@ -102,7 +102,7 @@ func (a *Authority) issue(by ring, public *ecdsa.PublicKey, names Identity, host
 	}
 	template := &x509.Certificate{
 		Subject:   pkix.Name{CommonName: "Banyan " + names.Class.String() + " of " + a.id.Short()},
-		NotBefore: now.Add(-backdate), NotAfter: now.Add(lifetime),
+		NotBefore: now.Add(-reachBack(names.Class, lifetime)), NotAfter: now.Add(lifetime),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: bothEnds,
 	}
 	if template.NotAfter.After(by.root.NotAfter) {

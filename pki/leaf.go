@@ -184,9 +184,21 @@ func (a *Authority) keptLeaf(path string, hosts []string) (*tls.Certificate, err
 	return nil, nil
 }
 
+// reachBack is how far before its making a certificate is valid. One for links reaches back by half of its life: a clock that is that far ahead of its
+// peers' is named and breaks no link, and who steals the key gains nothing by times that are over.
+func reachBack(class Class, lifetime time.Duration) time.Duration {
+	if class == ClassLink {
+		return max(backdate, lifetime/2)
+	}
+	return backdate
+}
+
 // renewAt is when two thirds of a certificate's life are over; the time that it reaches back does not count.
 func renewAt(leaf *x509.Certificate) time.Time {
 	born := leaf.NotBefore.Add(backdate)
+	if identityOf(leaf).Class == ClassLink {
+		born = leaf.NotBefore.Add(max(backdate, leaf.NotAfter.Sub(leaf.NotBefore)/3))
+	}
 	return born.Add(leaf.NotAfter.Sub(born) * 2 / 3)
 }
 

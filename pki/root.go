@@ -20,6 +20,7 @@ import (
 const (
 	RootLifetime = 10 * 365 * 24 * time.Hour
 	backdate     = 5 * time.Minute
+	rootBackdate = 24 * time.Hour // also of a node that is made while its clock is ahead
 )
 
 // Authority is a node's own certificate authority: its root and what it signs. The ID is for life, the root may be succeeded by another. Safe for
@@ -85,7 +86,7 @@ func Create(dir, name string, now time.Time) (*Authority, error) {
 func selfSigned(key *ecdsa.PrivateKey, name string, now time.Time, lifetime time.Duration) (*x509.Certificate, error) {
 	return sign(&x509.Certificate{
 		Subject:   pkix.Name{CommonName: name},
-		NotBefore: now.Add(-backdate), NotAfter: now.Add(lifetime),
+		NotBefore: now.Add(-rootBackdate), NotAfter: now.Add(lifetime),
 		IsCA: true, MaxPathLenZero: true, // it signs leaves and no further authorities
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}, nil, &key.PublicKey, key)

@@ -62,7 +62,7 @@ func (a *Authority) IsProvisional() bool { return a.ring().provisional }
 func (a *Authority) Successions() int { return len(a.ring().successions) }
 
 // Born is when the root was made.
-func (a *Authority) Born() time.Time { return a.Root().NotBefore.Add(backdate) }
+func (a *Authority) Born() time.Time { return a.Root().NotBefore.Add(rootBackdate) }
 
 // DueAt is when the root is to be succeeded: when two thirds of its life are over, or of lifetime where that is shorter.
 func (a *Authority) DueAt(lifetime time.Duration) time.Time {
@@ -84,7 +84,7 @@ func (a *Authority) next(now time.Time, lifetime time.Duration) (ring, error) {
 	if err != nil {
 		return ring{}, err
 	}
-	document, err := succeed(old.key, a.id, root, now.Add(-backdate))
+	document, err := succeed(old.key, a.id, root, now.Add(-rootBackdate))
 	if err != nil {
 		return ring{}, err
 	}

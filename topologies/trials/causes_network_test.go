@@ -322,7 +322,7 @@ func (n *caused) heal() {
 // drop ends the connections that stand, and lets new ones through.
 func (n *caused) drop() {
 	n.cut(resetAll)
-	<-time.After(300 * time.Millisecond)
+	n.until("the connections are gone", 5*time.Second, func() bool { return n.says("north", "state") != "up" && n.says("berlin", "state") != "up" })
 	n.heal()
 }
 

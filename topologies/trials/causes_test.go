@@ -1,6 +1,7 @@
 package trials
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,8 +72,7 @@ func tryCauses(t *testing.T, networks int, jobs []*cause, over ...func() bool) {
 						o = n.try(t, job)
 					})
 					if !n.sound {
-						t.Errorf("the network is given up after %s", job.name)
-						return
+						n.mend()
 					}
 				}
 			})
@@ -205,6 +205,21 @@ func (n *caused) try(t *testing.T, c *cause) (o outcome) {
 	return o
 }
 
+// mend brings the network to rest after a try that failed, for the next one.
+func (n *caused) mend() {
+	n.heal()
+	n.clockOff(0)
+	n.environment["berlin"] = nil
+	n.stop("berlin")
+	_ = exec.Command("ip", "netns", "exec", n.lab.space("berlin"), "ip", "addr", "add", n.berlinAddress()+"/24", "dev", n.device("berlin")).Run()
+	_ = exec.Command("ip", "netns", "exec", n.lab.space("berlin"), "ip", "route", "add", n.northAddress()+"/32", "dev", n.device("berlin"), "src", n.berlinAddress()).Run()
+	n.resolves(n.linkAddress())
+	n.restart("berlin")
+	n.setLink("proxy", "none")
+	n.until("everything is good again after a try that failed", 90*time.Second, func() bool { return n.allGood() && n.same() == nil })
+	n.sound = true
+}
+
 // noticed waits until both ends and HQ show that the link is down, each in its time, and until an end says why.
 func (n *caused) noticed(c *cause, began time.Time) time.Duration {
 	n.Helper()
@@ -246,15 +261,15 @@ func (n *caused) noticed(c *cause, began time.Time) time.Duration {
 		}
 		<-time.After(100 * time.Millisecond)
 	}
-	said := ""
+	why := ""
 	n.until("the link says why", 20*time.Second, func() bool {
 		if at, err := time.Parse(time.RFC3339Nano, n.says(speaks, "last_problem_at")); err == nil && at.After(began.Add(-time.Second)) {
-			said = n.says(speaks, "last_problem")
+			why = n.says(speaks, "last_problem") + "; "
 		}
-		said += n.says(speaks, "detail")
-		return slices.ContainsFunc(c.reasons, func(word string) bool { return strings.Contains(said, word) })
+		why += n.says(speaks, "detail")
+		return slices.ContainsFunc(c.reasons, func(word string) bool { return strings.Contains(why, word) })
 	})
-	n.Logf("%s says: %s", speaks, said)
+	n.Logf("%s says: %s", speaks, why)
 	return seen
 }
 
@@ -296,12 +311,24 @@ func (n *caused) skew(node string) time.Duration {
 	return by.Abs()
 }
 
-// skewed waits until both ends name the wrong clock, with the link up and everything good all through.
+// skewed waits until both ends name the wrong clock, with the link up and everything good all through, every sample in its order, and the times that the
+// source said.
 func (n *caused) skewed(began time.Time) time.Duration {
 	n.Helper()
 	since := n.says("north", "since")
-	n.until("both ends name the wrong clock", 20*time.Second, func() bool {
-		return (n.skew("north")-time.Hour).Abs() < 10*time.Second && (n.skew("berlin")-time.Hour).Abs() < 10*time.Second
+	counts := n.counts()
+	hour := ""
+	n.until("both ends name the wrong clock", seenAtNorth, func() bool {
+		by, err := time.ParseDuration(n.says("north", "skew"))
+		if err != nil || (by.Abs()-time.Hour).Abs() > 10*time.Second {
+			return false
+		}
+		hour = by.String()
+		first, second := "ahead of", "behind"
+		if by < 0 {
+			first, second = second, first
+		}
+		return said(n.says("north", "detail"), "the clock of berlin is", first) && said(n.says("berlin", "detail"), "the clock of north is", second)
 	})
 	seen := time.Since(began)
 	for range 40 {
@@ -313,5 +340,54 @@ func (n *caused) skewed(began time.Time) time.Duration {
 	if now := n.says("north", "since"); now != since {
 		n.Errorf("the link went down when the clock was set: it is up since %s, it was since %s", now, since)
 	}
+	r := n.get("hq", at("berlin", "/devices/moves:updates"))
+	if source, err := time.Parse(time.RFC3339Nano, r.GetTime()); err != nil || (time.Since(source).Abs()-time.Hour).Abs() > time.Minute {
+		n.Errorf("with a clock that is off by %s the time of a value is %s", hour, r.GetTime())
+	}
+	found, err := n.at("north").Tree.Call(n.Context(), &apiv1.CallRequest{Path: "/system", Function: "doctor"})
+	if err != nil || !said(found.String(), "the clock of link berlin is ", " this one") {
+		n.Errorf("the doctor says %s, %v", found, err)
+	}
+	if lost := counts(); lost != "" {
+		n.Error(lost)
+	}
 	return seen
+}
+
+func said(text string, words ...string) bool {
+	return !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(text, word) })
+}
+
+// counts watches a counter of berlin's at HQ from now on. What it returns ends that, and tells what is wrong with the order: each sample is one more than the
+// one before.
+func (n *caused) counts() func() string {
+	n.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	stream, err := n.at("hq").Tree.Watch(ctx, &apiv1.WatchRequest{Addresses: []string{at("berlin", "/devices/moves/group-000:p000")}})
+	if err != nil {
+		cancel()
+		n.Fatal(err)
+	}
+	problem := make(chan string, 1)
+	go func() {
+		last, samples, wrong := 0.0, 0, ""
+		for stream.Receive() {
+			for _, r := range stream.Msg().GetReadings() {
+				now := r.GetValue().GetNumberValue()
+				if samples > 0 && now != last && now != last+1 {
+					wrong = fmt.Sprintf("after %v came %v", last, now)
+				}
+				last, samples = now, samples+1
+			}
+		}
+		if samples < 5 {
+			wrong = fmt.Sprintf("only %d samples came", samples)
+		}
+		problem <- wrong
+	}()
+	return func() string {
+		cancel()
+		defer func() { _ = stream.Close() }()
+		return <-problem
+	}
 }
