@@ -48,7 +48,7 @@ type Condition struct {
 	Revision model.Revision
 }
 
-// Change is one thing that a commit does: PutSchema, Create, Set, Move, Rebind, Remove, OpenEpoch, Trim, Audit or TrimAudit.
+// Change is one thing that a commit does: PutSchema, Create, Set, Move, Rebind, Remove, OpenEpoch, Trim, Audit, TrimAudit, Ledger or ForgetLedger.
 type Change interface{ change() }
 
 // PutSchema keeps a schema. One that is there already is left as it is.
@@ -228,6 +228,10 @@ func checkChange(change Change) (size int, err error) {
 			return 0, model.Errorf(model.KindInvalid, "an epoch without a name")
 		}
 	case Audit:
+		return c.check()
+	case Ledger:
+		return c.check()
+	case ForgetLedger:
 		return c.check()
 	case Rebind, Remove, Trim, TrimAudit:
 	default:

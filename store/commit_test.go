@@ -32,6 +32,12 @@ func everyChange(t testing.TB) *Commit {
 			OpenEpoch{Epoch: id.Epoch, LeastChange: 7, LostFrom: 5}, Trim{Tombstones: &keep, Horizon: 3, RequestsBefore: 8}, Trim{},
 			Audit{Who: "alice", From: "link north", Operation: "set", Path: "/a", Name: "b", What: "ä", Decision: "d", Outcome: "o", Request: RequestID{7}},
 			Audit{Operation: "login"}, TrimAudit{Through: 12},
+			Ledger{
+				ID: RequestID{8}, Role: RoleMade, Fate: model.FateSent, Who: "alice", Person: "alice", Link: "north", Account: "user 1", Digest: []byte("d"), Operation: "set",
+				Path: "/a", Name: "b", Made: 1, Until: 2, Since: 3, Attempts: 4, Doubt: true, Owner: at, Via: []string{"north", "berlin"},
+				Problem: []byte("p"), Body: []byte("q"), Result: []byte("r"),
+			},
+			Ledger{ID: RequestID{9}, Role: RoleOwner, Fate: model.FateUnknown}, ForgetLedger{IDs: []RequestID{{8}, {9}}},
 		},
 		Start: &RequestStart{ID: RequestID{1}, Digest: []byte("d"), Expiry: 11}, Done: &RequestDone{ID: RequestID{1}, Result: []byte("r")},
 	}

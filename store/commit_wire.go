@@ -94,6 +94,14 @@ func fromChange(change Change) *storev1.Change {
 		}}}
 	case TrimAudit:
 		return &storev1.Change{Kind: &storev1.Change_TrimAudit{TrimAudit: &storev1.TrimAudit{Through: c.Through}}}
+	case Ledger:
+		return &storev1.Change{Kind: &storev1.Change_Ledger{Ledger: fromLedger(&c)}}
+	case ForgetLedger:
+		m := &storev1.ForgetLedger{}
+		for _, id := range c.IDs {
+			m.Ids = append(m.Ids, id[:])
+		}
+		return &storev1.Change{Kind: &storev1.Change_ForgetLedger{ForgetLedger: m}}
 	}
 	return &storev1.Change{}
 }
@@ -223,6 +231,10 @@ func toChange(m *storev1.Change) (Change, error) {
 		return toAudit(kind.Audit)
 	case *storev1.Change_TrimAudit:
 		return TrimAudit{kind.TrimAudit.GetThrough()}, nil
+	case *storev1.Change_Ledger:
+		return toLedger(kind.Ledger)
+	case *storev1.Change_ForgetLedger:
+		return toForgetLedger(kind.ForgetLedger)
 	default:
 		return nil, model.Errorf(model.KindUnsupported, "a commit does something that this version does not know")
 	}

@@ -116,6 +116,9 @@ func (c *chains) clone() chains {
 // Epoch is this life.
 func (s *Store) Epoch() model.Epoch { return *s.epoch.Load() }
 
+// Revision is that of the newest commit.
+func (s *Store) Revision() model.Revision { return *s.newest.Load() }
+
 // RevisionChain and ChangeChain are the epochs of this node with their first numbers, this one last.
 func (s *Store) RevisionChain() model.Chain { return slices.Clone(s.published.Load().revision) }
 

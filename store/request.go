@@ -72,6 +72,12 @@ func (t *Transaction) endRequest(done *RequestDone) error {
 		done.Result, t.now.Epoch.Ordinal, t.now.Number, done.ID[:])
 }
 
+// ExpiredRequests counts those that may be forgotten.
+func (s *Store) ExpiredRequests(ctx context.Context, now model.Time) (count int, err error) {
+	err = s.reader.QueryRowContext(ctx, "SELECT count(*) FROM requests WHERE expiry < ?1", int64(now)).Scan(&count)
+	return count, err
+}
+
 // Request is what is remembered of a request, false where nothing is. It sees what is on disk.
 func (s *Store) Request(ctx context.Context, id RequestID) (Request, bool, error) {
 	r := Request{ID: id}

@@ -95,6 +95,7 @@ type Store struct {
 	epoch       atomic.Pointer[model.Epoch]
 	published   atomic.Pointer[chains]
 	auditHead   atomic.Pointer[auditEnds]
+	newest      atomic.Pointer[model.Revision]
 
 	schemasMu sync.Mutex
 	schemas   map[model.SchemaHash]*model.Schema

@@ -167,6 +167,10 @@ func (t *Transaction) do(change Change) error {
 		return t.writeAudit(&c)
 	case TrimAudit:
 		return t.trimAudit(c)
+	case Ledger:
+		return t.writeLedger(&c)
+	case ForgetLedger:
+		return t.forgetLedger(&c)
 	case OpenEpoch:
 		return nil // done before
 	}
@@ -255,6 +259,7 @@ func (t *Transaction) failedCommit(err error) error {
 // publish lets others see the epoch, the chains and the ends of the audit log.
 func (s *Store) publish() {
 	s.auditHead.Store(&auditEnds{s.state.audit, s.state.audited})
+	s.newest.Store(&model.Revision{Epoch: s.state.chains.revision.Last().Epoch, Number: s.state.revision})
 	last := s.state.chains.context.Last()
 	if now := s.epoch.Load(); now != nil && *now == last.Epoch {
 		return

@@ -238,6 +238,8 @@ type Change struct {
 	//	*Change_Trim
 	//	*Change_Audit
 	//	*Change_TrimAudit
+	//	*Change_Ledger
+	//	*Change_ForgetLedger
 	Kind          isChange_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -370,6 +372,24 @@ func (x *Change) GetTrimAudit() *TrimAudit {
 	return nil
 }
 
+func (x *Change) GetLedger() *Ledger {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_Ledger); ok {
+			return x.Ledger
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetForgetLedger() *ForgetLedger {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_ForgetLedger); ok {
+			return x.ForgetLedger
+		}
+	}
+	return nil
+}
+
 type isChange_Kind interface {
 	isChange_Kind()
 }
@@ -414,6 +434,14 @@ type Change_TrimAudit struct {
 	TrimAudit *TrimAudit `protobuf:"bytes,10,opt,name=trim_audit,json=trimAudit,proto3,oneof"`
 }
 
+type Change_Ledger struct {
+	Ledger *Ledger `protobuf:"bytes,11,opt,name=ledger,proto3,oneof"`
+}
+
+type Change_ForgetLedger struct {
+	ForgetLedger *ForgetLedger `protobuf:"bytes,12,opt,name=forget_ledger,json=forgetLedger,proto3,oneof"`
+}
+
 func (*Change_PutSchema) isChange_Kind() {}
 
 func (*Change_Create) isChange_Kind() {}
@@ -433,6 +461,10 @@ func (*Change_Trim) isChange_Kind() {}
 func (*Change_Audit) isChange_Kind() {}
 
 func (*Change_TrimAudit) isChange_Kind() {}
+
+func (*Change_Ledger) isChange_Kind() {}
+
+func (*Change_ForgetLedger) isChange_Kind() {}
 
 type PutSchema struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1443,6 +1475,255 @@ func (x *Hop) GetName() string {
 	return ""
 }
 
+// What is known of a request, in place of what was.
+type Ledger struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Role          uint32                 `protobuf:"varint,2,opt,name=role,proto3" json:"role,omitempty"`
+	Fate          uint32                 `protobuf:"varint,3,opt,name=fate,proto3" json:"fate,omitempty"`
+	Who           string                 `protobuf:"bytes,4,opt,name=who,proto3" json:"who,omitempty"`
+	Person        string                 `protobuf:"bytes,5,opt,name=person,proto3" json:"person,omitempty"`
+	Link          string                 `protobuf:"bytes,6,opt,name=link,proto3" json:"link,omitempty"`
+	Account       string                 `protobuf:"bytes,7,opt,name=account,proto3" json:"account,omitempty"`
+	Operation     string                 `protobuf:"bytes,8,opt,name=operation,proto3" json:"operation,omitempty"`
+	Path          string                 `protobuf:"bytes,9,opt,name=path,proto3" json:"path,omitempty"`
+	Name          string                 `protobuf:"bytes,10,opt,name=name,proto3" json:"name,omitempty"`
+	Made          int64                  `protobuf:"varint,11,opt,name=made,proto3" json:"made,omitempty"`
+	Until         int64                  `protobuf:"varint,12,opt,name=until,proto3" json:"until,omitempty"`
+	Since         int64                  `protobuf:"varint,13,opt,name=since,proto3" json:"since,omitempty"`
+	Attempts      uint32                 `protobuf:"varint,14,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Doubt         bool                   `protobuf:"varint,15,opt,name=doubt,proto3" json:"doubt,omitempty"`
+	Owner         *modelv1.Position      `protobuf:"bytes,16,opt,name=owner,proto3" json:"owner,omitempty"`
+	Via           string                 `protobuf:"bytes,17,opt,name=via,proto3" json:"via,omitempty"`
+	Problem       []byte                 `protobuf:"bytes,18,opt,name=problem,proto3" json:"problem,omitempty"`
+	Body          []byte                 `protobuf:"bytes,19,opt,name=body,proto3" json:"body,omitempty"`
+	Result        []byte                 `protobuf:"bytes,20,opt,name=result,proto3" json:"result,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,21,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ledger) Reset() {
+	*x = Ledger{}
+	mi := &file_banyan_store_v1_store_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ledger) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ledger) ProtoMessage() {}
+
+func (x *Ledger) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_store_v1_store_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
+func (*Ledger) Descriptor() ([]byte, []int) {
+	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Ledger) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Ledger) GetRole() uint32 {
+	if x != nil {
+		return x.Role
+	}
+	return 0
+}
+
+func (x *Ledger) GetFate() uint32 {
+	if x != nil {
+		return x.Fate
+	}
+	return 0
+}
+
+func (x *Ledger) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *Ledger) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *Ledger) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *Ledger) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Ledger) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *Ledger) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Ledger) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Ledger) GetMade() int64 {
+	if x != nil {
+		return x.Made
+	}
+	return 0
+}
+
+func (x *Ledger) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Ledger) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Ledger) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Ledger) GetDoubt() bool {
+	if x != nil {
+		return x.Doubt
+	}
+	return false
+}
+
+func (x *Ledger) GetOwner() *modelv1.Position {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Ledger) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *Ledger) GetProblem() []byte {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+func (x *Ledger) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *Ledger) GetResult() []byte {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Ledger) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+type ForgetLedger struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           [][]byte               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetLedger) Reset() {
+	*x = ForgetLedger{}
+	mi := &file_banyan_store_v1_store_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetLedger) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetLedger) ProtoMessage() {}
+
+func (x *ForgetLedger) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_store_v1_store_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetLedger.ProtoReflect.Descriptor instead.
+func (*ForgetLedger) Descriptor() ([]byte, []int) {
+	return file_banyan_store_v1_store_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ForgetLedger) GetIds() [][]byte {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
 var File_banyan_store_v1_store_proto protoreflect.FileDescriptor
 
 const file_banyan_store_v1_store_proto_rawDesc = "" +
@@ -1463,7 +1744,7 @@ const file_banyan_store_v1_store_proto_rawDesc = "" +
 	"\tCondition\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.banyan.store.v1.TargetR\x06target\x12\x16\n" +
 	"\x06absent\x18\x02 \x01(\bR\x06absent\x125\n" +
-	"\brevision\x18\x03 \x01(\v2\x19.banyan.model.v1.PositionR\brevision\"\xb8\x04\n" +
+	"\brevision\x18\x03 \x01(\v2\x19.banyan.model.v1.PositionR\brevision\"\xb1\x05\n" +
 	"\x06Change\x12;\n" +
 	"\n" +
 	"put_schema\x18\x01 \x01(\v2\x1a.banyan.store.v1.PutSchemaH\x00R\tputSchema\x128\n" +
@@ -1478,7 +1759,9 @@ const file_banyan_store_v1_store_proto_rawDesc = "" +
 	"\x05audit\x18\t \x01(\v2\x16.banyan.store.v1.AuditH\x00R\x05audit\x12;\n" +
 	"\n" +
 	"trim_audit\x18\n" +
-	" \x01(\v2\x1a.banyan.store.v1.TrimAuditH\x00R\ttrimAuditB\x06\n" +
+	" \x01(\v2\x1a.banyan.store.v1.TrimAuditH\x00R\ttrimAudit\x121\n" +
+	"\x06ledger\x18\v \x01(\v2\x17.banyan.store.v1.LedgerH\x00R\x06ledger\x12D\n" +
+	"\rforget_ledger\x18\f \x01(\v2\x1d.banyan.store.v1.ForgetLedgerH\x00R\fforgetLedgerB\x06\n" +
 	"\x04kind\"\x1f\n" +
 	"\tPutSchema\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body\"\xb3\x01\n" +
@@ -1549,7 +1832,32 @@ const file_banyan_store_v1_store_proto_rawDesc = "" +
 	"\x04hops\x18\x01 \x03(\v2\x14.banyan.store.v1.HopR\x04hops\"-\n" +
 	"\x03Hop\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04nameB\x1eZ\x1cbanyan/proto/storev1;storev1b\x06proto3"
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xf1\x03\n" +
+	"\x06Ledger\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\rR\x04role\x12\x12\n" +
+	"\x04fate\x18\x03 \x01(\rR\x04fate\x12\x10\n" +
+	"\x03who\x18\x04 \x01(\tR\x03who\x12\x16\n" +
+	"\x06person\x18\x05 \x01(\tR\x06person\x12\x12\n" +
+	"\x04link\x18\x06 \x01(\tR\x04link\x12\x18\n" +
+	"\aaccount\x18\a \x01(\tR\aaccount\x12\x1c\n" +
+	"\toperation\x18\b \x01(\tR\toperation\x12\x12\n" +
+	"\x04path\x18\t \x01(\tR\x04path\x12\x12\n" +
+	"\x04name\x18\n" +
+	" \x01(\tR\x04name\x12\x12\n" +
+	"\x04made\x18\v \x01(\x03R\x04made\x12\x14\n" +
+	"\x05until\x18\f \x01(\x03R\x05until\x12\x14\n" +
+	"\x05since\x18\r \x01(\x03R\x05since\x12\x1a\n" +
+	"\battempts\x18\x0e \x01(\rR\battempts\x12\x14\n" +
+	"\x05doubt\x18\x0f \x01(\bR\x05doubt\x12/\n" +
+	"\x05owner\x18\x10 \x01(\v2\x19.banyan.model.v1.PositionR\x05owner\x12\x10\n" +
+	"\x03via\x18\x11 \x01(\tR\x03via\x12\x18\n" +
+	"\aproblem\x18\x12 \x01(\fR\aproblem\x12\x12\n" +
+	"\x04body\x18\x13 \x01(\fR\x04body\x12\x16\n" +
+	"\x06result\x18\x14 \x01(\fR\x06result\x12\x16\n" +
+	"\x06digest\x18\x15 \x01(\fR\x06digest\" \n" +
+	"\fForgetLedger\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\fR\x03idsB\x1eZ\x1cbanyan/proto/storev1;storev1b\x06proto3"
 
 var (
 	file_banyan_store_v1_store_proto_rawDescOnce sync.Once
@@ -1563,7 +1871,7 @@ func file_banyan_store_v1_store_proto_rawDescGZIP() []byte {
 	return file_banyan_store_v1_store_proto_rawDescData
 }
 
-var file_banyan_store_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_banyan_store_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_banyan_store_v1_store_proto_goTypes = []any{
 	(*Commit)(nil),            // 0: banyan.store.v1.Commit
 	(*Target)(nil),            // 1: banyan.store.v1.Target
@@ -1586,19 +1894,21 @@ var file_banyan_store_v1_store_proto_goTypes = []any{
 	(*IndexedValue)(nil),      // 18: banyan.store.v1.IndexedValue
 	(*Route)(nil),             // 19: banyan.store.v1.Route
 	(*Hop)(nil),               // 20: banyan.store.v1.Hop
-	(*modelv1.ContextId)(nil), // 21: banyan.model.v1.ContextId
-	(*modelv1.Position)(nil),  // 22: banyan.model.v1.Position
-	(*modelv1.Value)(nil),     // 23: banyan.model.v1.Value
-	(*modelv1.Epoch)(nil),     // 24: banyan.model.v1.Epoch
+	(*Ledger)(nil),            // 21: banyan.store.v1.Ledger
+	(*ForgetLedger)(nil),      // 22: banyan.store.v1.ForgetLedger
+	(*modelv1.ContextId)(nil), // 23: banyan.model.v1.ContextId
+	(*modelv1.Position)(nil),  // 24: banyan.model.v1.Position
+	(*modelv1.Value)(nil),     // 25: banyan.model.v1.Value
+	(*modelv1.Epoch)(nil),     // 26: banyan.model.v1.Epoch
 }
 var file_banyan_store_v1_store_proto_depIdxs = []int32{
 	2,  // 0: banyan.store.v1.Commit.conditions:type_name -> banyan.store.v1.Condition
 	3,  // 1: banyan.store.v1.Commit.changes:type_name -> banyan.store.v1.Change
 	15, // 2: banyan.store.v1.Commit.start:type_name -> banyan.store.v1.RequestStart
 	16, // 3: banyan.store.v1.Commit.done:type_name -> banyan.store.v1.RequestDone
-	21, // 4: banyan.store.v1.Target.id:type_name -> banyan.model.v1.ContextId
+	23, // 4: banyan.store.v1.Target.id:type_name -> banyan.model.v1.ContextId
 	1,  // 5: banyan.store.v1.Condition.target:type_name -> banyan.store.v1.Target
-	22, // 6: banyan.store.v1.Condition.revision:type_name -> banyan.model.v1.Position
+	24, // 6: banyan.store.v1.Condition.revision:type_name -> banyan.model.v1.Position
 	4,  // 7: banyan.store.v1.Change.put_schema:type_name -> banyan.store.v1.PutSchema
 	5,  // 8: banyan.store.v1.Change.create:type_name -> banyan.store.v1.CreateContext
 	7,  // 9: banyan.store.v1.Change.set:type_name -> banyan.store.v1.SetSettings
@@ -1609,27 +1919,30 @@ var file_banyan_store_v1_store_proto_depIdxs = []int32{
 	12, // 14: banyan.store.v1.Change.trim:type_name -> banyan.store.v1.Trim
 	13, // 15: banyan.store.v1.Change.audit:type_name -> banyan.store.v1.Audit
 	14, // 16: banyan.store.v1.Change.trim_audit:type_name -> banyan.store.v1.TrimAudit
-	21, // 17: banyan.store.v1.CreateContext.id:type_name -> banyan.model.v1.ContextId
-	6,  // 18: banyan.store.v1.CreateContext.settings:type_name -> banyan.store.v1.Setting
-	23, // 19: banyan.store.v1.Setting.value:type_name -> banyan.model.v1.Value
-	1,  // 20: banyan.store.v1.SetSettings.target:type_name -> banyan.store.v1.Target
-	6,  // 21: banyan.store.v1.SetSettings.settings:type_name -> banyan.store.v1.Setting
-	22, // 22: banyan.store.v1.SetSettings.expected:type_name -> banyan.model.v1.Position
-	1,  // 23: banyan.store.v1.MoveContext.target:type_name -> banyan.store.v1.Target
-	22, // 24: banyan.store.v1.MoveContext.expected:type_name -> banyan.model.v1.Position
-	1,  // 25: banyan.store.v1.RebindContext.target:type_name -> banyan.store.v1.Target
-	22, // 26: banyan.store.v1.RebindContext.expected:type_name -> banyan.model.v1.Position
-	1,  // 27: banyan.store.v1.RemoveContext.target:type_name -> banyan.store.v1.Target
-	22, // 28: banyan.store.v1.RemoveContext.expected:type_name -> banyan.model.v1.Position
-	24, // 29: banyan.store.v1.OpenEpoch.epoch:type_name -> banyan.model.v1.Epoch
-	18, // 30: banyan.store.v1.Settings.values:type_name -> banyan.store.v1.IndexedValue
-	23, // 31: banyan.store.v1.IndexedValue.value:type_name -> banyan.model.v1.Value
-	20, // 32: banyan.store.v1.Route.hops:type_name -> banyan.store.v1.Hop
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	21, // 17: banyan.store.v1.Change.ledger:type_name -> banyan.store.v1.Ledger
+	22, // 18: banyan.store.v1.Change.forget_ledger:type_name -> banyan.store.v1.ForgetLedger
+	23, // 19: banyan.store.v1.CreateContext.id:type_name -> banyan.model.v1.ContextId
+	6,  // 20: banyan.store.v1.CreateContext.settings:type_name -> banyan.store.v1.Setting
+	25, // 21: banyan.store.v1.Setting.value:type_name -> banyan.model.v1.Value
+	1,  // 22: banyan.store.v1.SetSettings.target:type_name -> banyan.store.v1.Target
+	6,  // 23: banyan.store.v1.SetSettings.settings:type_name -> banyan.store.v1.Setting
+	24, // 24: banyan.store.v1.SetSettings.expected:type_name -> banyan.model.v1.Position
+	1,  // 25: banyan.store.v1.MoveContext.target:type_name -> banyan.store.v1.Target
+	24, // 26: banyan.store.v1.MoveContext.expected:type_name -> banyan.model.v1.Position
+	1,  // 27: banyan.store.v1.RebindContext.target:type_name -> banyan.store.v1.Target
+	24, // 28: banyan.store.v1.RebindContext.expected:type_name -> banyan.model.v1.Position
+	1,  // 29: banyan.store.v1.RemoveContext.target:type_name -> banyan.store.v1.Target
+	24, // 30: banyan.store.v1.RemoveContext.expected:type_name -> banyan.model.v1.Position
+	26, // 31: banyan.store.v1.OpenEpoch.epoch:type_name -> banyan.model.v1.Epoch
+	18, // 32: banyan.store.v1.Settings.values:type_name -> banyan.store.v1.IndexedValue
+	25, // 33: banyan.store.v1.IndexedValue.value:type_name -> banyan.model.v1.Value
+	20, // 34: banyan.store.v1.Route.hops:type_name -> banyan.store.v1.Hop
+	24, // 35: banyan.store.v1.Ledger.owner:type_name -> banyan.model.v1.Position
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_banyan_store_v1_store_proto_init() }
@@ -1648,6 +1961,8 @@ func file_banyan_store_v1_store_proto_init() {
 		(*Change_Trim)(nil),
 		(*Change_Audit)(nil),
 		(*Change_TrimAudit)(nil),
+		(*Change_Ledger)(nil),
+		(*Change_ForgetLedger)(nil),
 	}
 	file_banyan_store_v1_store_proto_msgTypes[8].OneofWrappers = []any{}
 	file_banyan_store_v1_store_proto_msgTypes[12].OneofWrappers = []any{}
@@ -1657,7 +1972,7 @@ func file_banyan_store_v1_store_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_store_v1_store_proto_rawDesc), len(file_banyan_store_v1_store_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
