@@ -41,6 +41,8 @@ type HubConfig struct {
 	Lines Lines
 	// Execute does what a consumer asks for over the link of this name.
 	Execute func(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
+	// Look says what became of a request, and does nothing.
+	Look func(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
 	// Explain says what this node and those behind it would decide on what a consumer asks about over the link of this name.
 	Explain func(ctx context.Context, link string, request *linkv1.ExplainRequest) (*linkv1.ExplainResponse, error)
 	// Redeem answers who joins by an invitation. Joining says whether some invitation is open; nobody is heard otherwise.
@@ -280,7 +282,7 @@ func (h *Hub) Ask(ctx context.Context, name string, request *linkv1.ExecuteReque
 	r := h.links[name]
 	h.mu.Unlock()
 	if r == nil {
-		return nil, model.Errorf(model.KindNotFound, "there is no link called %s", name)
+		return nil, notSent{model.Errorf(model.KindUnavailable, "link %s does not run", name)}
 	}
 	return r.link.execute(ctx, request)
 }

@@ -35,8 +35,8 @@ func (l *link) clientFor(export string) (linkv1.LinkServiceClient, error) {
 			}
 		}
 	}
-	return nil, &model.Error{
+	return nil, notSent{&model.Error{
 		Kind: model.KindUnavailable, Detail: "link " + l.cfg.Name + " is " + string(state) + " since " + since.String(),
 		Remedy: "try again when the link is up",
-	}
+	}}
 }

@@ -60,11 +60,14 @@ func (a *api) Set(ctx context.Context, q *apiv1.SetRequest) (*apiv1.SetResponse,
 	if request.ID, err = parseID(q.GetId()); err != nil {
 		return nil, err
 	}
+	if request.Until, request.Async, err = a.until(q.GetUntil(), q.GetAsync()); err != nil {
+		return nil, err
+	}
 	done, err := a.execute(ctx, who, request)
 	if err != nil {
 		return nil, err
 	}
-	return &apiv1.SetResponse{Revision: done.Revision.String(), Mirrored: done.Mirrored, Via: done.Via}, nil
+	return &apiv1.SetResponse{Revision: done.Revision.String(), Mirrored: done.Mirrored, Via: done.Via, Request: a.keptOf(ctx, &done)}, nil
 }
 
 // about says of an error what was being done, and with what.
@@ -111,21 +114,31 @@ func (a *api) Call(ctx context.Context, q *apiv1.CallRequest) (*apiv1.CallRespon
 	if request.ID, err = parseID(q.GetId()); err != nil {
 		return nil, err
 	}
+	if request.Until, request.Async, err = a.until(q.GetUntil(), q.GetAsync()); err != nil {
+		return nil, err
+	}
 	done, err := a.execute(ctx, who, request)
 	if err != nil {
 		return nil, err
 	}
-	out := &apiv1.CallResponse{Via: done.Via}
-	for _, r := range done.Results {
+	return &apiv1.CallResponse{Via: done.Via, Results: results(done.Results, function), Request: a.keptOf(ctx, &done)}, nil
+}
+
+// results are what a function answered, with the units that it declares; it is nil where it is not known any more.
+func results(answered []model.Argument, function *model.Function) []*apiv1.Result {
+	var out []*apiv1.Result
+	for _, r := range answered {
 		result := &apiv1.Result{Name: r.Name, Type: r.Value.Type().String(), Value: toValue(r.Value)}
-		for _, f := range function.Results {
-			if f.Name == r.Name {
-				result.Unit = f.Unit
+		if function != nil {
+			for _, f := range function.Results {
+				if f.Name == r.Name {
+					result.Unit = f.Unit
+				}
 			}
 		}
-		out.Results = append(out.Results, result)
+		out = append(out, result)
 	}
-	return out, nil
+	return out
 }
 
 // typeOf finds the type of an entry by its name.
@@ -222,11 +235,16 @@ func (a *api) Create(ctx context.Context, q *apiv1.CreateRequest) (*apiv1.Create
 	if request.ID, err = parseID(q.GetId()); err != nil {
 		return nil, err
 	}
+	if request.Until, request.Async, err = a.until(q.GetUntil(), q.GetAsync()); err != nil {
+		return nil, err
+	}
 	done, err := a.execute(ctx, who, request)
 	if err != nil {
 		return nil, err
 	}
-	return &apiv1.CreateResponse{Id: done.ID.String(), Revision: done.Revision.String(), Mirrored: done.Mirrored, Via: done.Via}, nil
+	return &apiv1.CreateResponse{
+		Id: done.ID.String(), Revision: done.Revision.String(), Mirrored: done.Mirrored, Via: done.Via, Request: a.keptOf(ctx, &done),
+	}, nil
 }
 
 // schemaOf is the schema of a kind that is to be created at a path: this node's, or below a mount point the one that the owner's contexts of the
@@ -272,9 +290,12 @@ func (a *api) Remove(ctx context.Context, q *apiv1.RemoveRequest) (*apiv1.Remove
 	if request.ID, err = parseID(q.GetId()); err != nil {
 		return nil, err
 	}
+	if request.Until, request.Async, err = a.until(q.GetUntil(), q.GetAsync()); err != nil {
+		return nil, err
+	}
 	done, err := a.execute(ctx, callerOf(ctx).Principal, request)
 	if err != nil {
 		return nil, err
 	}
-	return &apiv1.RemoveResponse{Mirrored: done.Mirrored, Via: done.Via}, nil
+	return &apiv1.RemoveResponse{Mirrored: done.Mirrored, Via: done.Via, Request: a.keptOf(ctx, &done)}, nil
 }

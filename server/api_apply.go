@@ -22,11 +22,14 @@ func (a *api) Apply(ctx context.Context, q *apiv1.ApplyRequest) (*apiv1.ApplyRes
 	if request.Edits, err = a.readEdits(callerOf(ctx).Principal, q.GetEdits()); err != nil {
 		return nil, err
 	}
+	if request.Until, request.Async, err = a.until(q.GetUntil(), q.GetAsync()); err != nil {
+		return nil, err
+	}
 	done, err := a.execute(ctx, callerOf(ctx).Principal, request)
 	if err != nil {
 		return nil, err
 	}
-	return &apiv1.ApplyResponse{Revision: done.Revision.String(), Mirrored: done.Mirrored, Via: done.Via}, nil
+	return &apiv1.ApplyResponse{Revision: done.Revision.String(), Mirrored: done.Mirrored, Via: done.Via, Request: a.keptOf(ctx, &done)}, nil
 }
 
 // readEdits reads all edits and tells of all that cannot be read.

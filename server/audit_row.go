@@ -20,6 +20,7 @@ const (
 	outcomeRefused   = "refused"
 	outcomeFailed    = "failed"
 	outcomeUnknown   = "unknown"
+	outcomeQueued    = "queued"
 )
 
 // mostShown bounds one value in a row, bytes.

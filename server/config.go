@@ -139,6 +139,9 @@ type Config struct {
 	Logger hclog.Logger
 	// Serving is called once, when the node answers; nil where nobody waits for it.
 	Serving func()
+	// Reached is called at the steps of a request that is sent until it is answered (made, sent, passed, started, done, recorded, answered), where a test
+	// stops the node; nil where nobody does.
+	Reached func(step string)
 	// Now is the node's clock; time.Now when nil.
 	Now func() time.Time
 	// Listen opens the listeners; net.Listen for TCP when nil. A test puts a network of its own here.
@@ -164,6 +167,9 @@ func (c *Config) validate() error {
 	}
 	if c.Listen == nil {
 		c.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+	}
+	if c.Reached == nil {
+		c.Reached = func(string) {}
 	}
 	if c.Serving == nil {
 		c.Serving = func() {}

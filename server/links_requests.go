@@ -39,11 +39,28 @@ func (l *links) Forward(ctx context.Context, who access.Principal, q Request) (R
 	if !mounted {
 		return Response{}, model.Errorf(model.KindUnavailable, "there is no link to the owner")
 	}
-	below, _ := p.path.Below(q.Path)
-	request := &linkv1.ExecuteRequest{Id: q.ID[:], Path: below.String(), Principal: l.principalOf(who), Export: p.export}
 	outward := func(v model.Value) model.Value {
 		return relocate(v, func(path model.Path) (model.Path, bool) { return p.path.Below(path) })
 	}
+	request, err := requestWire(&q, p.path, outward)
+	if err != nil {
+		return Response{}, err
+	}
+	request.Principal, request.Export = l.principalOf(who), p.export
+	if q.Until != 0 {
+		return l.forwardKept(ctx, p, &q, request)
+	}
+	answer, err := l.hub.Ask(ctx, p.link, request)
+	if err != nil {
+		return Response{}, err
+	}
+	return answered(&p, answer)
+}
+
+// requestWire is a request as whoever knows base as the root is asked for it.
+func requestWire(q *Request, base model.Path, outward func(model.Value) model.Value) (*linkv1.ExecuteRequest, error) {
+	below, _ := base.Below(q.Path)
+	request := &linkv1.ExecuteRequest{Id: q.ID[:], Path: below.String()}
 	switch q.Op {
 	case OpSet:
 		request.Operation = &linkv1.ExecuteRequest_Set{Set: &linkv1.SetOperation{
@@ -60,17 +77,18 @@ func (l *links) Forward(ctx context.Context, who access.Principal, q Request) (R
 	case OpRemove:
 		request.Operation = &linkv1.ExecuteRequest_Remove{Remove: &linkv1.RemoveOperation{Expected: proto.FromPosition(q.Expected), Below: q.Below}}
 	case OpApply:
-		apply, err := fromEdits(&q, p.path, outward)
+		apply, err := fromEdits(q, base, outward)
 		if err != nil {
-			return Response{}, err
+			return nil, err
 		}
 		request.Operation = &linkv1.ExecuteRequest_Apply{Apply: apply}
 	}
 	request.ProtoReflect().SetUnknown(q.extra)
-	answer, err := l.hub.Ask(ctx, p.link, request)
-	if err != nil {
-		return Response{}, err
-	}
+	return request, nil
+}
+
+// answered is what came back over a link.
+func answered(p *mountPoint, answer *linkv1.ExecuteResponse) (Response, error) {
 	if err := proto.ToError(answer.GetError()); err != nil {
 		return Response{}, err
 	}
@@ -104,6 +122,10 @@ func (l *links) principalOf(who access.Principal) *linkv1.Principal {
 
 // serve does what a neighbour asks for over a link.
 func (l *links) serve(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
+	return l.served(ctx, link, request, false)
+}
+
+func (l *links) served(ctx context.Context, link string, request *linkv1.ExecuteRequest, look bool) (*linkv1.ExecuteResponse, error) {
 	who, root, err := l.consumerOf(link, request.GetExport(), request.GetPrincipal())
 	if err != nil {
 		return nil, err
@@ -118,14 +140,21 @@ func (l *links) serve(ctx context.Context, link string, request *linkv1.ExecuteR
 	if err != nil {
 		return nil, err
 	}
+	q.Until, q.Owner, q.Attempt, q.look = model.Time(request.GetUntil()), proto.ToPosition(request.GetOwner()), request.GetAttempt(), look
+	if look && q.Until == 0 {
+		return nil, model.Errorf(model.KindInvalid, "only requests with a time until which they are sent are looked for")
+	}
 	response, err := l.node.router.Execute(ctx, who, q)
-	if err != nil {
+	if err != nil && (q.Until == 0 || response.old) {
 		return nil, err
 	}
 	outward := func(v model.Value) model.Value { return relocate(v, root.Below) }
 	answer := &linkv1.ExecuteResponse{
 		Revision: proto.FromPosition(response.Revision), Results: proto.FromArguments(relocateAll(response.Results, outward)),
 		Via: append([]string{l.self.Name}, response.Via...), Change: response.Change,
+	}
+	if q.Until != 0 {
+		answer.Error, answer.Fate, answer.Owner = proto.FromError(err), linkv1.Fate(response.Fate), proto.FromPosition(response.Owner)
 	}
 	answer.ProtoReflect().SetUnknown(response.extra)
 	return answer, nil

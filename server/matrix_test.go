@@ -91,6 +91,8 @@ var methodAsks = map[string]ask{
 	"Create":               {body: `{"path":"/devices/new%d","kind":"simulator"}`},
 	"Remove":               {body: `{"path":"/devices/old%d"}`},
 	"Apply":                {body: `{"dryRun":true,"edits":[{"path":"/devices/sim","change":{"texts":{"step":"3"}}}]}`, need: model.RightConfigure},
+	"Requests":             {body: `{}`},
+	"CancelRequest":        {body: `{}`},
 	"Export":               {body: `{"path":"/"}`},
 	"Watch":                {body: `{"addresses":["/devices/sim:step"]}`},
 	"Follow":               {body: `{"path":"/"}`},

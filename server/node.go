@@ -45,6 +45,7 @@ type Node struct {
 	router     *Router
 	api        *api
 	limits     *limits
+	ledger     *ledger
 	counts     *counts
 
 	connections   atomic.Int64                  // to the API, that are open
@@ -121,6 +122,11 @@ func (n *Node) compose(context.Context) error {
 		node: n.cfg.Name, tree: n.tree, policies: n.policies, rules: n.policies, kinds: n.kinds, part: n.devices.part, commits: n.commits, pulse: n.pulse, forward: n.peers, now: n.cfg.Now, audit: n.audit,
 		log: n.log.Named("router"),
 	}
+	n.ledger = &ledger{
+		router: n.router, store: n.store, tree: n.tree, tokens: n.tokens, now: n.cfg.Now, log: n.log.Named("requests"), reached: n.cfg.Reached,
+		rows: map[store.RequestID]*kept{}, changed: make(chan struct{}), doing: map[store.RequestID]bool{},
+	}
+	n.router.ledger = n.ledger
 	if err := n.addBuiltin(); err != nil {
 		return err
 	}
@@ -169,6 +175,9 @@ func (n *Node) load(ctx context.Context) error {
 	}
 	contexts, err := n.store.Load(ctx, own, n.peers.Mounts(own), n.tree)
 	if err != nil {
+		return err
+	}
+	if err := n.ledger.load(ctx); err != nil {
 		return err
 	}
 	samples := n.checkpoint.Restore()
@@ -228,6 +237,7 @@ func (n *Node) serve(ctx, baseCtx context.Context) error {
 	services.start(servicesCtx, "audit", n.audit.Run)
 	services.start(servicesCtx, "root", n.keepRoot)
 	services.start(servicesCtx, "tokens", n.tokens.Run)
+	services.start(servicesCtx, "requests", n.ledger.Run)
 	services.start(servicesCtx, "backups", n.backups.run)
 	services.start(servicesCtx, "api", n.serveAPI)
 	n.cfg.Serving()

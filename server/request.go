@@ -58,7 +58,20 @@ type Request struct {
 	// DryRun judges a batch and does nothing.
 	DryRun bool
 
-	extra   []byte            // what a later version asks for beside all this: handed on as it came
+	extra []byte // what a later version asks for beside all this: handed on as it came
+	// Until is until when the request is kept, and sent again, by this node's clock; zero sends it once.
+	Until model.Time
+	// Async answers as soon as it is kept (with Until).
+	Async bool
+	// Owner is the owner's newest revision when it said that the request is not done, of one that came over a link with Until.
+	Owner model.Position
+	// Attempt is how often it was sent before.
+	Attempt uint32
+
+	look    bool              // it only asks what became of it
+	held    bool              // it is judged, and not done
+	heard   *heard            // where what the next node says of it is put
+	kept    *store.Ledger     // its row of the ledger, at its owner, which is written with what it does
 	drawn   bool              // the ID was drawn here: nobody can send the request again, so that it need not be remembered
 	shows   bool              // it only shows something, so that there is nothing to record
 	relied  []store.Condition // what it was judged by, where it may give rights: they must still hold when it is committed
@@ -99,6 +112,16 @@ type Response struct {
 	Via []string
 	// Change is this node's change number at which its tree shows it, 0 where that is not known. Whoever has passed it has seen it.
 	Change uint64
+
+	// Fate is what is known of a request with Until, and Kept its ID in the ledger.
+	Fate model.Fate
+	Kept [16]byte
+	// Owner is the owner's newest revision, where it says that the request is not done.
+	Owner model.Position
+
+	handed bool // it left this node
+	broken bool // it left this node, and the connection brought an error in place of an answer
+	old    bool // a node on the way is of a version that knows no looks
 
 	extra []byte // what a later version answers beside all this: handed back as it came
 }

@@ -47,6 +47,7 @@ type Router struct {
 	now      func() time.Time
 	log      hclog.Logger
 	audit    *auditor
+	ledger   *ledger
 	trial    bool // nothing that is proposed will be done
 }
 
@@ -54,6 +55,13 @@ type Router struct {
 // unknown-fate says that it may have been done; sent again with the same ID it is not done twice.
 func (r *Router) Execute(ctx context.Context, who access.Principal, q Request) (Response, error) {
 	q.draw()
+	if q.Until != 0 {
+		response, err := r.ledger.execute(ctx, who, &q)
+		if err != nil {
+			err = r.located(err, &q)
+		}
+		return response, err
+	}
 	response, err := r.judged(ctx, who, &q)
 	if err != nil {
 		r.refused(ctx, who, &q, err)
@@ -174,7 +182,15 @@ func (r *Router) may(who access.Principal, op Op, c *tree.Context, name string, 
 
 // handOn forwards a request, and waits a moment for the effect to show here.
 func (r *Router) handOn(ctx context.Context, who access.Principal, q *Request, shown func(*Response) bool) (Response, error) {
+	if q.held {
+		return Response{}, errHeld
+	}
 	var response Response
+	if q.heard != nil {
+		response, err := r.forward.Forward(ctx, who, *q)
+		*q.heard = heard{fate: response.Fate, owner: response.Owner, handed: response.handed, broken: response.broken, via: response.Via}
+		return response, err
+	}
 	err := r.recorded(ctx, who, q, outcomeForwarded, func() (err error) {
 		response, err = r.forward.Forward(ctx, who, *q)
 		return err

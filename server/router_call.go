@@ -38,7 +38,7 @@ func (r *Router) call(ctx context.Context, who access.Principal, q *Request) (Re
 	}
 	q.shows = kind.Shows[q.Name] || f.Right <= model.RightView
 	run := func() ([]model.Argument, error) { return kind.Controller.Call(ctx, &c, q.Name, q.Arguments, who) }
-	return r.once(ctx, who, q, q.drawn || f.Idempotent, kind.Confidential, run)
+	return r.once(ctx, who, q, f.Idempotent, kind.Confidential, run)
 }
 
 // checkFields checks that every argument is declared, given once and of its type, and that none is missing.
@@ -70,37 +70,47 @@ func checkFields(declared []model.Field, arguments []model.Argument) error {
 // after, both in the audit log too. What nobody can send again, or may be done twice, is not remembered. Of what is confidential only that it was done
 // is.
 func (r *Router) once(
-	ctx context.Context, who access.Principal, q *Request, free, confidential bool, run func() ([]model.Argument, error),
+	ctx context.Context, who access.Principal, q *Request, idempotent, confidential bool, run func() ([]model.Argument, error),
 ) (Response, error) {
 	var results []model.Argument
-	if free {
+	if q.kept == nil && (q.drawn || idempotent) {
 		err := r.recorded(ctx, who, q, outcomeBegun, func() (err error) {
 			results, err = run()
 			return err
 		})
 		return Response{Results: results, Mirrored: true}, err
 	}
-	now := model.TimeOf(r.now())
+	now, kept := model.TimeOf(r.now()), r.ledger.with(q, model.FateStarted, nil)
 	begun, err := r.commits.Do(ctx, store.Commit{
-		Time: now, Start: &store.RequestStart{ID: q.ID, Digest: q.digest(who), Expiry: now + model.Time(requestMemory)},
-		Changes: r.auditRows(ctx, who, q, outcomeBegun),
+		Time: now, Start: &store.RequestStart{ID: q.ID, Digest: q.digest(who), Expiry: max(now, q.Until) + model.Time(requestMemory)},
+		Changes: append(r.auditRows(ctx, who, q, outcomeBegun), kept...),
 	})
 	switch {
 	case err != nil:
 		return Response{}, err
+	case begun.Replayed && !begun.Done && q.kept != nil && idempotent: // it was begun in an earlier life
 	case begun.Replayed && !begun.Done:
 		return Response{}, unknownFate()
 	case begun.Replayed:
 		return replay(begun.Recorded)
 	}
 	q.audited = true
+	r.ledger.wrote(kept)
+	r.stopAt(q, "started")
 	results, err = run()
+	r.stopAt(q, "done")
 	// How it ended is kept also when the caller is gone.
 	ended := store.Commit{Changes: r.auditRows(ctx, who, q, endText(err))}
 	if err == nil || !unknown(err) { // what is not known is not recorded as if it were
 		ended.Done = &store.RequestDone{ID: q.ID, Result: recordedResult(results, err, confidential)}
 	}
-	if problem := r.keep(ctx, ended); problem != nil && err == nil {
+	kept = r.ledger.with(q, fateOf(err), err)
+	ended.Changes = append(ended.Changes, kept...)
+	problem := r.keep(ctx, ended)
+	if problem == nil {
+		r.ledger.wrote(kept)
+	}
+	if problem != nil && err == nil {
 		err = &model.Error{Kind: model.KindUnknownFate, Detail: "it was done, but that could not be recorded", Err: problem}
 	}
 	return Response{Results: results, Mirrored: true}, err
@@ -124,6 +134,17 @@ func recordedResult(results []model.Argument, err error, confidential bool) []by
 		})
 	}
 	return recorded
+}
+
+// fateOf is the fate of what was begun and ended with an error, or none.
+func fateOf(err error) model.Fate {
+	switch {
+	case err == nil:
+		return model.FateDone
+	case unknown(err):
+		return model.FateUnknown
+	}
+	return model.FateFailed
 }
 
 // unknown reports whether an error leaves open what was done.

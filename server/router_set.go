@@ -37,7 +37,7 @@ func (r *Router) set(ctx context.Context, who access.Principal, q *Request) (Res
 	case e.sort == model.EntrySetting:
 		return r.setSetting(ctx, who, q, &c)
 	}
-	return r.once(ctx, who, q, q.drawn, false, func() ([]model.Argument, error) {
+	return r.once(ctx, who, q, false, false, func() ([]model.Argument, error) {
 		kind, err := r.controlled(&c)
 		if err != nil {
 			return nil, err
@@ -101,12 +101,17 @@ func toSettings(arguments []model.Argument) []store.Setting {
 func (r *Router) confirm(ctx context.Context, who access.Principal, q *Request, changes []store.Change, recorded []byte) (store.Result, error) {
 	commit := store.Commit{Time: model.TimeOf(r.now()), Changes: changes}
 	if !q.drawn {
-		commit.Start = &store.RequestStart{ID: q.ID, Digest: q.digest(who), Expiry: commit.Time + model.Time(requestMemory)}
+		commit.Start = &store.RequestStart{ID: q.ID, Digest: q.digest(who), Expiry: max(commit.Time, q.Until) + model.Time(requestMemory)}
 		commit.Done = &store.RequestDone{ID: q.ID, Result: recorded}
 	}
 	commit.Conditions = q.relied
-	commit.Changes = append(r.auditRows(ctx, who, q, outcomeDone), changes...)
+	kept := r.ledger.with(q, model.FateDone, nil)
+	commit.Changes = slices.Concat(r.auditRows(ctx, who, q, outcomeDone), changes, kept)
+	r.stopAt(q, "started")
 	result, err := r.commits.Do(ctx, commit)
+	if err == nil && !result.Replayed {
+		r.ledger.wrote(kept)
+	}
 	if err == nil && result.Replayed && !result.Done {
 		err = unknownFate()
 	}

@@ -195,6 +195,16 @@ func (t *tokens) find(ctx context.Context, hash tokenHash) *apiToken {
 	return t.byHash[hash]
 }
 
+// byID is the token that is a context, nil for none.
+func (t *tokens) byID(ctx context.Context, id model.ContextID) *apiToken {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stale {
+		t.read(ctx)
+	}
+	return t.known[id]
+}
+
 // caller is as whom a token acts that is shown from an address; the address is empty where nobody asks but an open stream.
 func (t *tokens) caller(ctx context.Context, hash tokenHash, address string) (Caller, bool) {
 	found := t.find(ctx, hash)

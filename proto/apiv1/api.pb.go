@@ -934,6 +934,8 @@ type SetRequest struct {
 	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`         // or as a person types it; one of the two
 	Expected      string                 `protobuf:"bytes,4,opt,name=expected,proto3" json:"expected,omitempty"` // revision that must be the current one
 	Id            string                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`             // of the request; drawn by the node where it is empty
+	Until         string                 `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`       // like 10m, or an instant: kept and sent again until it is answered, or until then; empty: sent once
+	Async         bool                   `protobuf:"varint,7,opt,name=async,proto3" json:"async,omitempty"`      // with until: answered as soon as it is kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1003,11 +1005,26 @@ func (x *SetRequest) GetId() string {
 	return ""
 }
 
+func (x *SetRequest) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *SetRequest) GetAsync() bool {
+	if x != nil {
+		return x.Async
+	}
+	return false
+}
+
 type SetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	Mirrored      bool                   `protobuf:"varint,2,opt,name=mirrored,proto3" json:"mirrored,omitempty"` // the tree of this node shows it already
 	Via           []string               `protobuf:"bytes,3,rep,name=via,proto3" json:"via,omitempty"`
+	Request       *RequestInfo           `protobuf:"bytes,4,opt,name=request,proto3" json:"request,omitempty"` // where it was to be sent until it is answered: what is known of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1063,6 +1080,13 @@ func (x *SetResponse) GetVia() []string {
 	return nil
 }
 
+func (x *SetResponse) GetRequest() *RequestInfo {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
 type CallRequest struct {
 	state         protoimpl.MessageState     `protogen:"open.v1"`
 	Path          string                     `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -1070,6 +1094,8 @@ type CallRequest struct {
 	Arguments     map[string]*structpb.Value `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Texts         map[string]string          `protobuf:"bytes,4,rep,name=texts,proto3" json:"texts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // arguments as a person types them
 	Id            string                     `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`
+	Until         string                     `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`  // like 10m, or an instant: kept and sent again until it is answered, or until then; empty: sent once
+	Async         bool                       `protobuf:"varint,7,opt,name=async,proto3" json:"async,omitempty"` // with until: answered as soon as it is kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1139,10 +1165,25 @@ func (x *CallRequest) GetId() string {
 	return ""
 }
 
+func (x *CallRequest) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *CallRequest) GetAsync() bool {
+	if x != nil {
+		return x.Async
+	}
+	return false
+}
+
 type CallResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Results       []*Result              `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	Via           []string               `protobuf:"bytes,2,rep,name=via,proto3" json:"via,omitempty"`
+	Request       *RequestInfo           `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"` // where it was to be sent until it is answered: what is known of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1187,6 +1228,13 @@ func (x *CallResponse) GetResults() []*Result {
 func (x *CallResponse) GetVia() []string {
 	if x != nil {
 		return x.Via
+	}
+	return nil
+}
+
+func (x *CallResponse) GetRequest() *RequestInfo {
+	if x != nil {
+		return x.Request
 	}
 	return nil
 }
@@ -1267,6 +1315,8 @@ type CreateRequest struct {
 	Settings      map[string]*structpb.Value `protobuf:"bytes,4,rep,name=settings,proto3" json:"settings,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Texts         map[string]string          `protobuf:"bytes,5,rep,name=texts,proto3" json:"texts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // settings as a person types them
 	Id            string                     `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`
+	Until         string                     `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`  // like 10m, or an instant: kept and sent again until it is answered, or until then; empty: sent once
+	Async         bool                       `protobuf:"varint,8,opt,name=async,proto3" json:"async,omitempty"` // with until: answered as soon as it is kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1343,12 +1393,27 @@ func (x *CreateRequest) GetId() string {
 	return ""
 }
 
+func (x *CreateRequest) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *CreateRequest) GetAsync() bool {
+	if x != nil {
+		return x.Async
+	}
+	return false
+}
+
 type CreateResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Revision      string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	Mirrored      bool                   `protobuf:"varint,3,opt,name=mirrored,proto3" json:"mirrored,omitempty"`
 	Via           []string               `protobuf:"bytes,4,rep,name=via,proto3" json:"via,omitempty"`
+	Request       *RequestInfo           `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"` // where it was to be sent until it is answered: what is known of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1411,12 +1476,21 @@ func (x *CreateResponse) GetVia() []string {
 	return nil
 }
 
+func (x *CreateResponse) GetRequest() *RequestInfo {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
 type RemoveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Expected      string                 `protobuf:"bytes,2,opt,name=expected,proto3" json:"expected,omitempty"`
 	Below         bool                   `protobuf:"varint,3,opt,name=below,proto3" json:"below,omitempty"` // everything below it too
 	Id            string                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
+	Until         string                 `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`  // like 10m, or an instant: kept and sent again until it is answered, or until then; empty: sent once
+	Async         bool                   `protobuf:"varint,6,opt,name=async,proto3" json:"async,omitempty"` // with until: answered as soon as it is kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1479,10 +1553,25 @@ func (x *RemoveRequest) GetId() string {
 	return ""
 }
 
+func (x *RemoveRequest) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *RemoveRequest) GetAsync() bool {
+	if x != nil {
+		return x.Async
+	}
+	return false
+}
+
 type RemoveResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Mirrored      bool                   `protobuf:"varint,1,opt,name=mirrored,proto3" json:"mirrored,omitempty"`
 	Via           []string               `protobuf:"bytes,2,rep,name=via,proto3" json:"via,omitempty"`
+	Request       *RequestInfo           `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"` // where it was to be sent until it is answered: what is known of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1531,11 +1620,20 @@ func (x *RemoveResponse) GetVia() []string {
 	return nil
 }
 
+func (x *RemoveResponse) GetRequest() *RequestInfo {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Edits         []*Edit                `protobuf:"bytes,1,rep,name=edits,proto3" json:"edits,omitempty"`                  // 1 to 10,000, judged and done in this order; all of what one node owns
 	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // judge, and do nothing
 	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`                        // of the request; drawn by the node where it is empty
+	Until         string                 `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`                  // like 10m, or an instant: kept and sent again until it is answered, or until then; empty: sent once
+	Async         bool                   `protobuf:"varint,5,opt,name=async,proto3" json:"async,omitempty"`                 // with until: answered as soon as it is kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1589,6 +1687,20 @@ func (x *ApplyRequest) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *ApplyRequest) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *ApplyRequest) GetAsync() bool {
+	if x != nil {
+		return x.Async
+	}
+	return false
 }
 
 // One thing that a batch does. A context is created, changed or removed once in a batch; one that was removed may be created again.
@@ -1884,6 +1996,7 @@ type ApplyResponse struct {
 	Revision      string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`  // of every context that was created or changed; empty for a trial
 	Mirrored      bool                   `protobuf:"varint,2,opt,name=mirrored,proto3" json:"mirrored,omitempty"` // the tree of this node shows it already
 	Via           []string               `protobuf:"bytes,3,rep,name=via,proto3" json:"via,omitempty"`
+	Request       *RequestInfo           `protobuf:"bytes,4,opt,name=request,proto3" json:"request,omitempty"` // where it was to be sent until it is answered: what is known of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1939,6 +2052,350 @@ func (x *ApplyResponse) GetVia() []string {
 	return nil
 }
 
+func (x *ApplyResponse) GetRequest() *RequestInfo {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type RequestsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`        // only this one
+	Wait          bool                   `protobuf:"varint,2,opt,name=wait,proto3" json:"wait,omitempty"`   // with id: answered when it has ended, or shortly before the caller's deadline
+	Ended         bool                   `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"` // those that have ended, too
+	After         string                 `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`  // ID after which to go on
+	Limit         int32                  `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"` // 1 to 1,000; 0 means 200
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestsRequest) Reset() {
+	*x = RequestsRequest{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestsRequest) ProtoMessage() {}
+
+func (x *RequestsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestsRequest.ProtoReflect.Descriptor instead.
+func (*RequestsRequest) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RequestsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RequestsRequest) GetWait() bool {
+	if x != nil {
+		return x.Wait
+	}
+	return false
+}
+
+func (x *RequestsRequest) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *RequestsRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *RequestsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type RequestsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Requests      []*RequestInfo         `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"` // the newest first
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`        // there are others after the last one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestsResponse) Reset() {
+	*x = RequestsResponse{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestsResponse) ProtoMessage() {}
+
+func (x *RequestsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestsResponse.ProtoReflect.Descriptor instead.
+func (*RequestsResponse) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RequestsResponse) GetRequests() []*RequestInfo {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *RequestsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type CancelRequestRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRequestRequest) Reset() {
+	*x = CancelRequestRequest{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRequestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRequestRequest) ProtoMessage() {}
+
+func (x *CancelRequestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRequestRequest.ProtoReflect.Descriptor instead.
+func (*CancelRequestRequest) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CancelRequestRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// What this node knows of a request that is sent until it is answered.
+type RequestInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`     // the same at all nodes
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // of this node: made, passed, owner
+	Fate          string                 `protobuf:"bytes,3,opt,name=fate,proto3" json:"fate,omitempty"` // pending, sent, started, done, failed, expired, unknown
+	Who           string                 `protobuf:"bytes,4,opt,name=who,proto3" json:"who,omitempty"`   // empty where that is somebody else, and the caller may not administer the node
+	Operation     string                 `protobuf:"bytes,5,opt,name=operation,proto3" json:"operation,omitempty"`
+	Path          string                 `protobuf:"bytes,6,opt,name=path,proto3" json:"path,omitempty"`
+	Name          string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	Made          string                 `protobuf:"bytes,8,opt,name=made,proto3" json:"made,omitempty"` // by this node's clock, like all times here
+	Until         string                 `protobuf:"bytes,9,opt,name=until,proto3" json:"until,omitempty"`
+	Since         string                 `protobuf:"bytes,10,opt,name=since,proto3" json:"since,omitempty"`        // it has this fate
+	Attempts      int64                  `protobuf:"varint,11,opt,name=attempts,proto3" json:"attempts,omitempty"` // how often it was sent from here
+	Via           []string               `protobuf:"bytes,12,rep,name=via,proto3" json:"via,omitempty"`            // the nodes that it went through, the owner last, as far as they are known
+	Kind          string                 `protobuf:"bytes,13,opt,name=kind,proto3" json:"kind,omitempty"`          // of what is wrong
+	Problem       string                 `protobuf:"bytes,14,opt,name=problem,proto3" json:"problem,omitempty"`    // what kept it from being done, or sent
+	Revision      string                 `protobuf:"bytes,15,opt,name=revision,proto3" json:"revision,omitempty"`  // what it gave, where it was made here and is done
+	Results       []*Result              `protobuf:"bytes,16,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestInfo) Reset() {
+	*x = RequestInfo{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestInfo) ProtoMessage() {}
+
+func (x *RequestInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestInfo.ProtoReflect.Descriptor instead.
+func (*RequestInfo) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RequestInfo) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetFate() string {
+	if x != nil {
+		return x.Fate
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetMade() string {
+	if x != nil {
+		return x.Made
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetSince() string {
+	if x != nil {
+		return x.Since
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetAttempts() int64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *RequestInfo) GetVia() []string {
+	if x != nil {
+		return x.Via
+	}
+	return nil
+}
+
+func (x *RequestInfo) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *RequestInfo) GetResults() []*Result {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
 type ExportRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // everything at and below it that the caller may see
@@ -1948,7 +2405,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2417,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +2430,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExportRequest) GetPath() string {
@@ -1997,7 +2454,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2466,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2479,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExportResponse) GetKinds() []*ExportKind {
@@ -2075,7 +2532,7 @@ type ExportKind struct {
 
 func (x *ExportKind) Reset() {
 	*x = ExportKind{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2544,7 @@ func (x *ExportKind) String() string {
 func (*ExportKind) ProtoMessage() {}
 
 func (x *ExportKind) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2557,7 @@ func (x *ExportKind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportKind.ProtoReflect.Descriptor instead.
 func (*ExportKind) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExportKind) GetKey() uint32 {
@@ -2161,7 +2618,7 @@ type ExportSetting struct {
 
 func (x *ExportSetting) Reset() {
 	*x = ExportSetting{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2630,7 @@ func (x *ExportSetting) String() string {
 func (*ExportSetting) ProtoMessage() {}
 
 func (x *ExportSetting) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2643,7 @@ func (x *ExportSetting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSetting.ProtoReflect.Descriptor instead.
 func (*ExportSetting) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExportSetting) GetName() string {
@@ -2263,7 +2720,7 @@ type ExportContext struct {
 
 func (x *ExportContext) Reset() {
 	*x = ExportContext{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2732,7 @@ func (x *ExportContext) String() string {
 func (*ExportContext) ProtoMessage() {}
 
 func (x *ExportContext) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2745,7 @@ func (x *ExportContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportContext.ProtoReflect.Descriptor instead.
 func (*ExportContext) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExportContext) GetPath() string {
@@ -2370,7 +2827,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2839,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2852,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WatchRequest) GetAddresses() []string {
@@ -2415,7 +2872,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2427,7 +2884,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2440,7 +2897,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WatchResponse) GetReadings() []*Reading {
@@ -2466,7 +2923,7 @@ type FollowRequest struct {
 
 func (x *FollowRequest) Reset() {
 	*x = FollowRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2935,7 @@ func (x *FollowRequest) String() string {
 func (*FollowRequest) ProtoMessage() {}
 
 func (x *FollowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2948,7 @@ func (x *FollowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
 func (*FollowRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FollowRequest) GetPath() string {
@@ -2515,7 +2972,7 @@ type FollowResponse struct {
 
 func (x *FollowResponse) Reset() {
 	*x = FollowResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +2984,7 @@ func (x *FollowResponse) String() string {
 func (*FollowResponse) ProtoMessage() {}
 
 func (x *FollowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +2997,7 @@ func (x *FollowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowResponse.ProtoReflect.Descriptor instead.
 func (*FollowResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FollowResponse) GetBody() isFollowResponse_Body {
@@ -2610,7 +3067,7 @@ type Definitions struct {
 
 func (x *Definitions) Reset() {
 	*x = Definitions{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2622,7 +3079,7 @@ func (x *Definitions) String() string {
 func (*Definitions) ProtoMessage() {}
 
 func (x *Definitions) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2635,7 +3092,7 @@ func (x *Definitions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definitions.ProtoReflect.Descriptor instead.
 func (*Definitions) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Definitions) GetContexts() []*FollowContext {
@@ -2672,7 +3129,7 @@ type FollowContext struct {
 
 func (x *FollowContext) Reset() {
 	*x = FollowContext{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +3141,7 @@ func (x *FollowContext) String() string {
 func (*FollowContext) ProtoMessage() {}
 
 func (x *FollowContext) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +3154,7 @@ func (x *FollowContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowContext.ProtoReflect.Descriptor instead.
 func (*FollowContext) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FollowContext) GetPath() string {
@@ -2746,7 +3203,7 @@ type FollowVariable struct {
 
 func (x *FollowVariable) Reset() {
 	*x = FollowVariable{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +3215,7 @@ func (x *FollowVariable) String() string {
 func (*FollowVariable) ProtoMessage() {}
 
 func (x *FollowVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +3228,7 @@ func (x *FollowVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowVariable.ProtoReflect.Descriptor instead.
 func (*FollowVariable) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FollowVariable) GetName() string {
@@ -2805,7 +3262,7 @@ type FollowSamples struct {
 
 func (x *FollowSamples) Reset() {
 	*x = FollowSamples{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +3274,7 @@ func (x *FollowSamples) String() string {
 func (*FollowSamples) ProtoMessage() {}
 
 func (x *FollowSamples) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2830,7 +3287,7 @@ func (x *FollowSamples) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowSamples.ProtoReflect.Descriptor instead.
 func (*FollowSamples) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FollowSamples) GetSamples() *modelv1.Samples {
@@ -2856,7 +3313,7 @@ type Staleness struct {
 
 func (x *Staleness) Reset() {
 	*x = Staleness{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2868,7 +3325,7 @@ func (x *Staleness) String() string {
 func (*Staleness) ProtoMessage() {}
 
 func (x *Staleness) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2881,7 +3338,7 @@ func (x *Staleness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staleness.ProtoReflect.Descriptor instead.
 func (*Staleness) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Staleness) GetStale() []*StalePath {
@@ -2902,7 +3359,7 @@ type StalePath struct {
 
 func (x *StalePath) Reset() {
 	*x = StalePath{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2914,7 +3371,7 @@ func (x *StalePath) String() string {
 func (*StalePath) ProtoMessage() {}
 
 func (x *StalePath) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2927,7 +3384,7 @@ func (x *StalePath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StalePath.ProtoReflect.Descriptor instead.
 func (*StalePath) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StalePath) GetPath() string {
@@ -2961,7 +3418,7 @@ type LoginRequest struct {
 
 func (x *LoginRequest) Reset() {
 	*x = LoginRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[41]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2973,7 +3430,7 @@ func (x *LoginRequest) String() string {
 func (*LoginRequest) ProtoMessage() {}
 
 func (x *LoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[41]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2986,7 +3443,7 @@ func (x *LoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginRequest.ProtoReflect.Descriptor instead.
 func (*LoginRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LoginRequest) GetName() string {
@@ -3013,7 +3470,7 @@ type LoginResponse struct {
 
 func (x *LoginResponse) Reset() {
 	*x = LoginResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[42]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3025,7 +3482,7 @@ func (x *LoginResponse) String() string {
 func (*LoginResponse) ProtoMessage() {}
 
 func (x *LoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[42]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3038,7 +3495,7 @@ func (x *LoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginResponse.ProtoReflect.Descriptor instead.
 func (*LoginResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LoginResponse) GetToken() string {
@@ -3065,7 +3522,7 @@ type LogoutRequest struct {
 
 func (x *LogoutRequest) Reset() {
 	*x = LogoutRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[43]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3534,7 @@ func (x *LogoutRequest) String() string {
 func (*LogoutRequest) ProtoMessage() {}
 
 func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[43]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3547,7 @@ func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogoutRequest.ProtoReflect.Descriptor instead.
 func (*LogoutRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *LogoutRequest) GetSession() string {
@@ -3116,7 +3573,7 @@ type LogoutResponse struct {
 
 func (x *LogoutResponse) Reset() {
 	*x = LogoutResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[44]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3128,7 +3585,7 @@ func (x *LogoutResponse) String() string {
 func (*LogoutResponse) ProtoMessage() {}
 
 func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[44]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3141,7 +3598,7 @@ func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogoutResponse.ProtoReflect.Descriptor instead.
 func (*LogoutResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LogoutResponse) GetEnded() int64 {
@@ -3161,7 +3618,7 @@ type WhoRequest struct {
 
 func (x *WhoRequest) Reset() {
 	*x = WhoRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[45]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3630,7 @@ func (x *WhoRequest) String() string {
 func (*WhoRequest) ProtoMessage() {}
 
 func (x *WhoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[45]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3643,7 @@ func (x *WhoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoRequest.ProtoReflect.Descriptor instead.
 func (*WhoRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *WhoRequest) GetAddress() string {
@@ -3219,7 +3676,7 @@ type WhoResponse struct {
 
 func (x *WhoResponse) Reset() {
 	*x = WhoResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[46]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3231,7 +3688,7 @@ func (x *WhoResponse) String() string {
 func (*WhoResponse) ProtoMessage() {}
 
 func (x *WhoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[46]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3244,7 +3701,7 @@ func (x *WhoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoResponse.ProtoReflect.Descriptor instead.
 func (*WhoResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *WhoResponse) GetName() string {
@@ -3321,7 +3778,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[47]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3333,7 +3790,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[47]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3346,7 +3803,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Session) GetId() string {
@@ -3424,7 +3881,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[48]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3436,7 +3893,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[48]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3449,7 +3906,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{48}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Explanation) GetAllowed() bool {
@@ -3490,7 +3947,7 @@ type ExplainedHop struct {
 
 func (x *ExplainedHop) Reset() {
 	*x = ExplainedHop{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[49]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3502,7 +3959,7 @@ func (x *ExplainedHop) String() string {
 func (*ExplainedHop) ProtoMessage() {}
 
 func (x *ExplainedHop) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[49]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3515,7 +3972,7 @@ func (x *ExplainedHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedHop.ProtoReflect.Descriptor instead.
 func (*ExplainedHop) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{49}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ExplainedHop) GetNode() string {
@@ -3582,7 +4039,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[50]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3594,7 +4051,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[50]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3607,7 +4064,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 type InfoResponse struct {
@@ -3625,7 +4082,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[51]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3637,7 +4094,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[51]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3650,7 +4107,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *InfoResponse) GetName() string {
@@ -3788,70 +4245,84 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\aquality\x18\b \x01(\tR\aquality\x12\x16\n" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12\x14\n" +
 	"\x05state\x18\n" +
-	" \x01(\tR\x05state\"\x94\x01\n" +
+	" \x01(\tR\x05state\"\xc0\x01\n" +
 	"\n" +
 	"SetRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x1a\n" +
 	"\bexpected\x18\x04 \x01(\tR\bexpected\x12\x0e\n" +
-	"\x02id\x18\x05 \x01(\tR\x02id\"W\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\x12\x14\n" +
+	"\x05until\x18\x06 \x01(\tR\x05until\x12\x14\n" +
+	"\x05async\x18\a \x01(\bR\x05async\"\x8d\x01\n" +
 	"\vSetResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12\x1a\n" +
 	"\bmirrored\x18\x02 \x01(\bR\bmirrored\x12\x10\n" +
-	"\x03via\x18\x03 \x03(\tR\x03via\"\xe3\x02\n" +
+	"\x03via\x18\x03 \x03(\tR\x03via\x124\n" +
+	"\arequest\x18\x04 \x01(\v2\x1a.banyan.api.v1.RequestInfoR\arequest\"\x8f\x03\n" +
 	"\vCallRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
 	"\bfunction\x18\x02 \x01(\tR\bfunction\x12G\n" +
 	"\targuments\x18\x03 \x03(\v2).banyan.api.v1.CallRequest.ArgumentsEntryR\targuments\x12;\n" +
 	"\x05texts\x18\x04 \x03(\v2%.banyan.api.v1.CallRequest.TextsEntryR\x05texts\x12\x0e\n" +
-	"\x02id\x18\x05 \x01(\tR\x02id\x1aT\n" +
+	"\x02id\x18\x05 \x01(\tR\x02id\x12\x14\n" +
+	"\x05until\x18\x06 \x01(\tR\x05until\x12\x14\n" +
+	"\x05async\x18\a \x01(\bR\x05async\x1aT\n" +
 	"\x0eArgumentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\x1a8\n" +
 	"\n" +
 	"TextsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Q\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x87\x01\n" +
 	"\fCallResponse\x12/\n" +
 	"\aresults\x18\x01 \x03(\v2\x15.banyan.api.v1.ResultR\aresults\x12\x10\n" +
-	"\x03via\x18\x02 \x03(\tR\x03via\"r\n" +
+	"\x03via\x18\x02 \x03(\tR\x03via\x124\n" +
+	"\arequest\x18\x03 \x01(\v2\x1a.banyan.api.v1.RequestInfoR\arequest\"r\n" +
 	"\x06Result\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12,\n" +
 	"\x05value\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x05value\x12\x12\n" +
-	"\x04unit\x18\x04 \x01(\tR\x04unit\"\xf3\x02\n" +
+	"\x04unit\x18\x04 \x01(\tR\x04unit\"\x9f\x03\n" +
 	"\rCreateRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05label\x18\x03 \x01(\tR\x05label\x12F\n" +
 	"\bsettings\x18\x04 \x03(\v2*.banyan.api.v1.CreateRequest.SettingsEntryR\bsettings\x12=\n" +
 	"\x05texts\x18\x05 \x03(\v2'.banyan.api.v1.CreateRequest.TextsEntryR\x05texts\x12\x0e\n" +
-	"\x02id\x18\x06 \x01(\tR\x02id\x1aS\n" +
+	"\x02id\x18\x06 \x01(\tR\x02id\x12\x14\n" +
+	"\x05until\x18\a \x01(\tR\x05until\x12\x14\n" +
+	"\x05async\x18\b \x01(\bR\x05async\x1aS\n" +
 	"\rSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\x1a8\n" +
 	"\n" +
 	"TextsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"j\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa0\x01\n" +
 	"\x0eCreateResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x12\x1a\n" +
 	"\bmirrored\x18\x03 \x01(\bR\bmirrored\x12\x10\n" +
-	"\x03via\x18\x04 \x03(\tR\x03via\"e\n" +
+	"\x03via\x18\x04 \x03(\tR\x03via\x124\n" +
+	"\arequest\x18\x05 \x01(\v2\x1a.banyan.api.v1.RequestInfoR\arequest\"\x91\x01\n" +
 	"\rRemoveRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
 	"\bexpected\x18\x02 \x01(\tR\bexpected\x12\x14\n" +
 	"\x05below\x18\x03 \x01(\bR\x05below\x12\x0e\n" +
-	"\x02id\x18\x04 \x01(\tR\x02id\">\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\x12\x14\n" +
+	"\x05until\x18\x05 \x01(\tR\x05until\x12\x14\n" +
+	"\x05async\x18\x06 \x01(\bR\x05async\"t\n" +
 	"\x0eRemoveResponse\x12\x1a\n" +
 	"\bmirrored\x18\x01 \x01(\bR\bmirrored\x12\x10\n" +
-	"\x03via\x18\x02 \x03(\tR\x03via\"b\n" +
+	"\x03via\x18\x02 \x03(\tR\x03via\x124\n" +
+	"\arequest\x18\x03 \x01(\v2\x1a.banyan.api.v1.RequestInfoR\arequest\"\x8e\x01\n" +
 	"\fApplyRequest\x12)\n" +
 	"\x05edits\x18\x01 \x03(\v2\x13.banyan.api.v1.EditR\x05edits\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x0e\n" +
-	"\x02id\x18\x03 \x01(\tR\x02id\"\xe2\x01\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x14\n" +
+	"\x05until\x18\x04 \x01(\tR\x05until\x12\x14\n" +
+	"\x05async\x18\x05 \x01(\bR\x05async\"\xe2\x01\n" +
 	"\x04Edit\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
 	"\bexpected\x18\x02 \x01(\tR\bexpected\x123\n" +
@@ -3887,11 +4358,41 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\x06_label\"\"\n" +
 	"\n" +
 	"RemoveEdit\x12\x14\n" +
-	"\x05below\x18\x01 \x01(\bR\x05below\"Y\n" +
+	"\x05below\x18\x01 \x01(\bR\x05below\"\x8f\x01\n" +
 	"\rApplyResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12\x1a\n" +
 	"\bmirrored\x18\x02 \x01(\bR\bmirrored\x12\x10\n" +
-	"\x03via\x18\x03 \x03(\tR\x03via\"#\n" +
+	"\x03via\x18\x03 \x03(\tR\x03via\x124\n" +
+	"\arequest\x18\x04 \x01(\v2\x1a.banyan.api.v1.RequestInfoR\arequest\"w\n" +
+	"\x0fRequestsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04wait\x18\x02 \x01(\bR\x04wait\x12\x14\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\x05R\x05limit\"^\n" +
+	"\x10RequestsResponse\x126\n" +
+	"\brequests\x18\x01 \x03(\v2\x1a.banyan.api.v1.RequestInfoR\brequests\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"&\n" +
+	"\x14CancelRequestRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x86\x03\n" +
+	"\vRequestInfo\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x12\n" +
+	"\x04fate\x18\x03 \x01(\tR\x04fate\x12\x10\n" +
+	"\x03who\x18\x04 \x01(\tR\x03who\x12\x1c\n" +
+	"\toperation\x18\x05 \x01(\tR\toperation\x12\x12\n" +
+	"\x04path\x18\x06 \x01(\tR\x04path\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x12\x12\n" +
+	"\x04made\x18\b \x01(\tR\x04made\x12\x14\n" +
+	"\x05until\x18\t \x01(\tR\x05until\x12\x14\n" +
+	"\x05since\x18\n" +
+	" \x01(\tR\x05since\x12\x1a\n" +
+	"\battempts\x18\v \x01(\x03R\battempts\x12\x10\n" +
+	"\x03via\x18\f \x03(\tR\x03via\x12\x12\n" +
+	"\x04kind\x18\r \x01(\tR\x04kind\x12\x18\n" +
+	"\aproblem\x18\x0e \x01(\tR\aproblem\x12\x1a\n" +
+	"\brevision\x18\x0f \x01(\tR\brevision\x12/\n" +
+	"\aresults\x18\x10 \x03(\v2\x15.banyan.api.v1.ResultR\aresults\"#\n" +
 	"\rExportRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\"\xc3\x01\n" +
 	"\x0eExportResponse\x12/\n" +
@@ -4024,7 +4525,7 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\astarted\x18\x05 \x01(\tR\astarted\x12\x1a\n" +
 	"\bcontexts\x18\x06 \x01(\x03R\bcontexts\x12\x1d\n" +
 	"\n" +
-	"process_id\x18\a \x01(\x03R\tprocessId2\xf9\x05\n" +
+	"process_id\x18\a \x01(\x03R\tprocessId2\x98\a\n" +
 	"\vTreeService\x128\n" +
 	"\x03Get\x12\x19.banyan.api.v1.GetRequest\x1a\x16.banyan.api.v1.Reading\x12F\n" +
 	"\bDescribe\x12\x1e.banyan.api.v1.DescribeRequest\x1a\x1a.banyan.api.v1.ContextInfo\x12?\n" +
@@ -4033,7 +4534,9 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\x04Call\x12\x1a.banyan.api.v1.CallRequest\x1a\x1b.banyan.api.v1.CallResponse\x12E\n" +
 	"\x06Create\x12\x1c.banyan.api.v1.CreateRequest\x1a\x1d.banyan.api.v1.CreateResponse\x12E\n" +
 	"\x06Remove\x12\x1c.banyan.api.v1.RemoveRequest\x1a\x1d.banyan.api.v1.RemoveResponse\x12B\n" +
-	"\x05Apply\x12\x1b.banyan.api.v1.ApplyRequest\x1a\x1c.banyan.api.v1.ApplyResponse\x12G\n" +
+	"\x05Apply\x12\x1b.banyan.api.v1.ApplyRequest\x1a\x1c.banyan.api.v1.ApplyResponse\x12K\n" +
+	"\bRequests\x12\x1e.banyan.api.v1.RequestsRequest\x1a\x1f.banyan.api.v1.RequestsResponse\x12P\n" +
+	"\rCancelRequest\x12#.banyan.api.v1.CancelRequestRequest\x1a\x1a.banyan.api.v1.RequestInfo\x12G\n" +
 	"\x06Export\x12\x1c.banyan.api.v1.ExportRequest\x1a\x1d.banyan.api.v1.ExportResponse0\x01\x12D\n" +
 	"\x05Watch\x12\x1b.banyan.api.v1.WatchRequest\x1a\x1c.banyan.api.v1.WatchResponse0\x01\x12G\n" +
 	"\x06Follow\x12\x1c.banyan.api.v1.FollowRequest\x1a\x1d.banyan.api.v1.FollowResponse0\x012\xd9\x01\n" +
@@ -4056,75 +4559,79 @@ func file_banyan_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_banyan_api_v1_api_proto_rawDescData
 }
 
-var file_banyan_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_banyan_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_banyan_api_v1_api_proto_goTypes = []any{
-	(*Reading)(nil),         // 0: banyan.api.v1.Reading
-	(*GetRequest)(nil),      // 1: banyan.api.v1.GetRequest
-	(*DescribeRequest)(nil), // 2: banyan.api.v1.DescribeRequest
-	(*ContextInfo)(nil),     // 3: banyan.api.v1.ContextInfo
-	(*SettingInfo)(nil),     // 4: banyan.api.v1.SettingInfo
-	(*VariableInfo)(nil),    // 5: banyan.api.v1.VariableInfo
-	(*FunctionInfo)(nil),    // 6: banyan.api.v1.FunctionInfo
-	(*FieldInfo)(nil),       // 7: banyan.api.v1.FieldInfo
-	(*ListRequest)(nil),     // 8: banyan.api.v1.ListRequest
-	(*ListResponse)(nil),    // 9: banyan.api.v1.ListResponse
-	(*Entry)(nil),           // 10: banyan.api.v1.Entry
-	(*SetRequest)(nil),      // 11: banyan.api.v1.SetRequest
-	(*SetResponse)(nil),     // 12: banyan.api.v1.SetResponse
-	(*CallRequest)(nil),     // 13: banyan.api.v1.CallRequest
-	(*CallResponse)(nil),    // 14: banyan.api.v1.CallResponse
-	(*Result)(nil),          // 15: banyan.api.v1.Result
-	(*CreateRequest)(nil),   // 16: banyan.api.v1.CreateRequest
-	(*CreateResponse)(nil),  // 17: banyan.api.v1.CreateResponse
-	(*RemoveRequest)(nil),   // 18: banyan.api.v1.RemoveRequest
-	(*RemoveResponse)(nil),  // 19: banyan.api.v1.RemoveResponse
-	(*ApplyRequest)(nil),    // 20: banyan.api.v1.ApplyRequest
-	(*Edit)(nil),            // 21: banyan.api.v1.Edit
-	(*CreateEdit)(nil),      // 22: banyan.api.v1.CreateEdit
-	(*ChangeEdit)(nil),      // 23: banyan.api.v1.ChangeEdit
-	(*RemoveEdit)(nil),      // 24: banyan.api.v1.RemoveEdit
-	(*ApplyResponse)(nil),   // 25: banyan.api.v1.ApplyResponse
-	(*ExportRequest)(nil),   // 26: banyan.api.v1.ExportRequest
-	(*ExportResponse)(nil),  // 27: banyan.api.v1.ExportResponse
-	(*ExportKind)(nil),      // 28: banyan.api.v1.ExportKind
-	(*ExportSetting)(nil),   // 29: banyan.api.v1.ExportSetting
-	(*ExportContext)(nil),   // 30: banyan.api.v1.ExportContext
-	(*WatchRequest)(nil),    // 31: banyan.api.v1.WatchRequest
-	(*WatchResponse)(nil),   // 32: banyan.api.v1.WatchResponse
-	(*FollowRequest)(nil),   // 33: banyan.api.v1.FollowRequest
-	(*FollowResponse)(nil),  // 34: banyan.api.v1.FollowResponse
-	(*Definitions)(nil),     // 35: banyan.api.v1.Definitions
-	(*FollowContext)(nil),   // 36: banyan.api.v1.FollowContext
-	(*FollowVariable)(nil),  // 37: banyan.api.v1.FollowVariable
-	(*FollowSamples)(nil),   // 38: banyan.api.v1.FollowSamples
-	(*Staleness)(nil),       // 39: banyan.api.v1.Staleness
-	(*StalePath)(nil),       // 40: banyan.api.v1.StalePath
-	(*LoginRequest)(nil),    // 41: banyan.api.v1.LoginRequest
-	(*LoginResponse)(nil),   // 42: banyan.api.v1.LoginResponse
-	(*LogoutRequest)(nil),   // 43: banyan.api.v1.LogoutRequest
-	(*LogoutResponse)(nil),  // 44: banyan.api.v1.LogoutResponse
-	(*WhoRequest)(nil),      // 45: banyan.api.v1.WhoRequest
-	(*WhoResponse)(nil),     // 46: banyan.api.v1.WhoResponse
-	(*Session)(nil),         // 47: banyan.api.v1.Session
-	(*Explanation)(nil),     // 48: banyan.api.v1.Explanation
-	(*ExplainedHop)(nil),    // 49: banyan.api.v1.ExplainedHop
-	(*InfoRequest)(nil),     // 50: banyan.api.v1.InfoRequest
-	(*InfoResponse)(nil),    // 51: banyan.api.v1.InfoResponse
-	nil,                     // 52: banyan.api.v1.CallRequest.ArgumentsEntry
-	nil,                     // 53: banyan.api.v1.CallRequest.TextsEntry
-	nil,                     // 54: banyan.api.v1.CreateRequest.SettingsEntry
-	nil,                     // 55: banyan.api.v1.CreateRequest.TextsEntry
-	nil,                     // 56: banyan.api.v1.CreateEdit.SettingsEntry
-	nil,                     // 57: banyan.api.v1.CreateEdit.TextsEntry
-	nil,                     // 58: banyan.api.v1.ChangeEdit.SettingsEntry
-	nil,                     // 59: banyan.api.v1.ChangeEdit.TextsEntry
-	nil,                     // 60: banyan.api.v1.ExportContext.SettingsEntry
-	(*structpb.Value)(nil),  // 61: google.protobuf.Value
-	(modelv1.Type)(0),       // 62: banyan.model.v1.Type
-	(*modelv1.Samples)(nil), // 63: banyan.model.v1.Samples
+	(*Reading)(nil),              // 0: banyan.api.v1.Reading
+	(*GetRequest)(nil),           // 1: banyan.api.v1.GetRequest
+	(*DescribeRequest)(nil),      // 2: banyan.api.v1.DescribeRequest
+	(*ContextInfo)(nil),          // 3: banyan.api.v1.ContextInfo
+	(*SettingInfo)(nil),          // 4: banyan.api.v1.SettingInfo
+	(*VariableInfo)(nil),         // 5: banyan.api.v1.VariableInfo
+	(*FunctionInfo)(nil),         // 6: banyan.api.v1.FunctionInfo
+	(*FieldInfo)(nil),            // 7: banyan.api.v1.FieldInfo
+	(*ListRequest)(nil),          // 8: banyan.api.v1.ListRequest
+	(*ListResponse)(nil),         // 9: banyan.api.v1.ListResponse
+	(*Entry)(nil),                // 10: banyan.api.v1.Entry
+	(*SetRequest)(nil),           // 11: banyan.api.v1.SetRequest
+	(*SetResponse)(nil),          // 12: banyan.api.v1.SetResponse
+	(*CallRequest)(nil),          // 13: banyan.api.v1.CallRequest
+	(*CallResponse)(nil),         // 14: banyan.api.v1.CallResponse
+	(*Result)(nil),               // 15: banyan.api.v1.Result
+	(*CreateRequest)(nil),        // 16: banyan.api.v1.CreateRequest
+	(*CreateResponse)(nil),       // 17: banyan.api.v1.CreateResponse
+	(*RemoveRequest)(nil),        // 18: banyan.api.v1.RemoveRequest
+	(*RemoveResponse)(nil),       // 19: banyan.api.v1.RemoveResponse
+	(*ApplyRequest)(nil),         // 20: banyan.api.v1.ApplyRequest
+	(*Edit)(nil),                 // 21: banyan.api.v1.Edit
+	(*CreateEdit)(nil),           // 22: banyan.api.v1.CreateEdit
+	(*ChangeEdit)(nil),           // 23: banyan.api.v1.ChangeEdit
+	(*RemoveEdit)(nil),           // 24: banyan.api.v1.RemoveEdit
+	(*ApplyResponse)(nil),        // 25: banyan.api.v1.ApplyResponse
+	(*RequestsRequest)(nil),      // 26: banyan.api.v1.RequestsRequest
+	(*RequestsResponse)(nil),     // 27: banyan.api.v1.RequestsResponse
+	(*CancelRequestRequest)(nil), // 28: banyan.api.v1.CancelRequestRequest
+	(*RequestInfo)(nil),          // 29: banyan.api.v1.RequestInfo
+	(*ExportRequest)(nil),        // 30: banyan.api.v1.ExportRequest
+	(*ExportResponse)(nil),       // 31: banyan.api.v1.ExportResponse
+	(*ExportKind)(nil),           // 32: banyan.api.v1.ExportKind
+	(*ExportSetting)(nil),        // 33: banyan.api.v1.ExportSetting
+	(*ExportContext)(nil),        // 34: banyan.api.v1.ExportContext
+	(*WatchRequest)(nil),         // 35: banyan.api.v1.WatchRequest
+	(*WatchResponse)(nil),        // 36: banyan.api.v1.WatchResponse
+	(*FollowRequest)(nil),        // 37: banyan.api.v1.FollowRequest
+	(*FollowResponse)(nil),       // 38: banyan.api.v1.FollowResponse
+	(*Definitions)(nil),          // 39: banyan.api.v1.Definitions
+	(*FollowContext)(nil),        // 40: banyan.api.v1.FollowContext
+	(*FollowVariable)(nil),       // 41: banyan.api.v1.FollowVariable
+	(*FollowSamples)(nil),        // 42: banyan.api.v1.FollowSamples
+	(*Staleness)(nil),            // 43: banyan.api.v1.Staleness
+	(*StalePath)(nil),            // 44: banyan.api.v1.StalePath
+	(*LoginRequest)(nil),         // 45: banyan.api.v1.LoginRequest
+	(*LoginResponse)(nil),        // 46: banyan.api.v1.LoginResponse
+	(*LogoutRequest)(nil),        // 47: banyan.api.v1.LogoutRequest
+	(*LogoutResponse)(nil),       // 48: banyan.api.v1.LogoutResponse
+	(*WhoRequest)(nil),           // 49: banyan.api.v1.WhoRequest
+	(*WhoResponse)(nil),          // 50: banyan.api.v1.WhoResponse
+	(*Session)(nil),              // 51: banyan.api.v1.Session
+	(*Explanation)(nil),          // 52: banyan.api.v1.Explanation
+	(*ExplainedHop)(nil),         // 53: banyan.api.v1.ExplainedHop
+	(*InfoRequest)(nil),          // 54: banyan.api.v1.InfoRequest
+	(*InfoResponse)(nil),         // 55: banyan.api.v1.InfoResponse
+	nil,                          // 56: banyan.api.v1.CallRequest.ArgumentsEntry
+	nil,                          // 57: banyan.api.v1.CallRequest.TextsEntry
+	nil,                          // 58: banyan.api.v1.CreateRequest.SettingsEntry
+	nil,                          // 59: banyan.api.v1.CreateRequest.TextsEntry
+	nil,                          // 60: banyan.api.v1.CreateEdit.SettingsEntry
+	nil,                          // 61: banyan.api.v1.CreateEdit.TextsEntry
+	nil,                          // 62: banyan.api.v1.ChangeEdit.SettingsEntry
+	nil,                          // 63: banyan.api.v1.ChangeEdit.TextsEntry
+	nil,                          // 64: banyan.api.v1.ExportContext.SettingsEntry
+	(*structpb.Value)(nil),       // 65: google.protobuf.Value
+	(modelv1.Type)(0),            // 66: banyan.model.v1.Type
+	(*modelv1.Samples)(nil),      // 67: banyan.model.v1.Samples
 }
 var file_banyan_api_v1_api_proto_depIdxs = []int32{
-	61, // 0: banyan.api.v1.Reading.value:type_name -> google.protobuf.Value
+	65, // 0: banyan.api.v1.Reading.value:type_name -> google.protobuf.Value
 	4,  // 1: banyan.api.v1.ContextInfo.settings:type_name -> banyan.api.v1.SettingInfo
 	5,  // 2: banyan.api.v1.ContextInfo.variables:type_name -> banyan.api.v1.VariableInfo
 	6,  // 3: banyan.api.v1.ContextInfo.functions:type_name -> banyan.api.v1.FunctionInfo
@@ -4133,78 +4640,89 @@ var file_banyan_api_v1_api_proto_depIdxs = []int32{
 	7,  // 6: banyan.api.v1.FunctionInfo.parameters:type_name -> banyan.api.v1.FieldInfo
 	7,  // 7: banyan.api.v1.FunctionInfo.results:type_name -> banyan.api.v1.FieldInfo
 	10, // 8: banyan.api.v1.ListResponse.entries:type_name -> banyan.api.v1.Entry
-	61, // 9: banyan.api.v1.SetRequest.value:type_name -> google.protobuf.Value
-	52, // 10: banyan.api.v1.CallRequest.arguments:type_name -> banyan.api.v1.CallRequest.ArgumentsEntry
-	53, // 11: banyan.api.v1.CallRequest.texts:type_name -> banyan.api.v1.CallRequest.TextsEntry
-	15, // 12: banyan.api.v1.CallResponse.results:type_name -> banyan.api.v1.Result
-	61, // 13: banyan.api.v1.Result.value:type_name -> google.protobuf.Value
-	54, // 14: banyan.api.v1.CreateRequest.settings:type_name -> banyan.api.v1.CreateRequest.SettingsEntry
-	55, // 15: banyan.api.v1.CreateRequest.texts:type_name -> banyan.api.v1.CreateRequest.TextsEntry
-	21, // 16: banyan.api.v1.ApplyRequest.edits:type_name -> banyan.api.v1.Edit
-	22, // 17: banyan.api.v1.Edit.create:type_name -> banyan.api.v1.CreateEdit
-	23, // 18: banyan.api.v1.Edit.change:type_name -> banyan.api.v1.ChangeEdit
-	24, // 19: banyan.api.v1.Edit.remove:type_name -> banyan.api.v1.RemoveEdit
-	56, // 20: banyan.api.v1.CreateEdit.settings:type_name -> banyan.api.v1.CreateEdit.SettingsEntry
-	57, // 21: banyan.api.v1.CreateEdit.texts:type_name -> banyan.api.v1.CreateEdit.TextsEntry
-	58, // 22: banyan.api.v1.ChangeEdit.settings:type_name -> banyan.api.v1.ChangeEdit.SettingsEntry
-	59, // 23: banyan.api.v1.ChangeEdit.texts:type_name -> banyan.api.v1.ChangeEdit.TextsEntry
-	28, // 24: banyan.api.v1.ExportResponse.kinds:type_name -> banyan.api.v1.ExportKind
-	30, // 25: banyan.api.v1.ExportResponse.contexts:type_name -> banyan.api.v1.ExportContext
-	29, // 26: banyan.api.v1.ExportKind.settings:type_name -> banyan.api.v1.ExportSetting
-	61, // 27: banyan.api.v1.ExportSetting.default:type_name -> google.protobuf.Value
-	60, // 28: banyan.api.v1.ExportContext.settings:type_name -> banyan.api.v1.ExportContext.SettingsEntry
-	0,  // 29: banyan.api.v1.WatchResponse.readings:type_name -> banyan.api.v1.Reading
-	35, // 30: banyan.api.v1.FollowResponse.definitions:type_name -> banyan.api.v1.Definitions
-	38, // 31: banyan.api.v1.FollowResponse.samples:type_name -> banyan.api.v1.FollowSamples
-	39, // 32: banyan.api.v1.FollowResponse.staleness:type_name -> banyan.api.v1.Staleness
-	36, // 33: banyan.api.v1.Definitions.contexts:type_name -> banyan.api.v1.FollowContext
-	37, // 34: banyan.api.v1.FollowContext.variables:type_name -> banyan.api.v1.FollowVariable
-	62, // 35: banyan.api.v1.FollowVariable.type:type_name -> banyan.model.v1.Type
-	63, // 36: banyan.api.v1.FollowSamples.samples:type_name -> banyan.model.v1.Samples
-	40, // 37: banyan.api.v1.Staleness.stale:type_name -> banyan.api.v1.StalePath
-	47, // 38: banyan.api.v1.WhoResponse.sessions:type_name -> banyan.api.v1.Session
-	48, // 39: banyan.api.v1.WhoResponse.explanation:type_name -> banyan.api.v1.Explanation
-	49, // 40: banyan.api.v1.Explanation.hops:type_name -> banyan.api.v1.ExplainedHop
-	61, // 41: banyan.api.v1.CallRequest.ArgumentsEntry.value:type_name -> google.protobuf.Value
-	61, // 42: banyan.api.v1.CreateRequest.SettingsEntry.value:type_name -> google.protobuf.Value
-	61, // 43: banyan.api.v1.CreateEdit.SettingsEntry.value:type_name -> google.protobuf.Value
-	61, // 44: banyan.api.v1.ChangeEdit.SettingsEntry.value:type_name -> google.protobuf.Value
-	61, // 45: banyan.api.v1.ExportContext.SettingsEntry.value:type_name -> google.protobuf.Value
-	1,  // 46: banyan.api.v1.TreeService.Get:input_type -> banyan.api.v1.GetRequest
-	2,  // 47: banyan.api.v1.TreeService.Describe:input_type -> banyan.api.v1.DescribeRequest
-	8,  // 48: banyan.api.v1.TreeService.List:input_type -> banyan.api.v1.ListRequest
-	11, // 49: banyan.api.v1.TreeService.Set:input_type -> banyan.api.v1.SetRequest
-	13, // 50: banyan.api.v1.TreeService.Call:input_type -> banyan.api.v1.CallRequest
-	16, // 51: banyan.api.v1.TreeService.Create:input_type -> banyan.api.v1.CreateRequest
-	18, // 52: banyan.api.v1.TreeService.Remove:input_type -> banyan.api.v1.RemoveRequest
-	20, // 53: banyan.api.v1.TreeService.Apply:input_type -> banyan.api.v1.ApplyRequest
-	26, // 54: banyan.api.v1.TreeService.Export:input_type -> banyan.api.v1.ExportRequest
-	31, // 55: banyan.api.v1.TreeService.Watch:input_type -> banyan.api.v1.WatchRequest
-	33, // 56: banyan.api.v1.TreeService.Follow:input_type -> banyan.api.v1.FollowRequest
-	41, // 57: banyan.api.v1.SessionService.Login:input_type -> banyan.api.v1.LoginRequest
-	43, // 58: banyan.api.v1.SessionService.Logout:input_type -> banyan.api.v1.LogoutRequest
-	45, // 59: banyan.api.v1.SessionService.Who:input_type -> banyan.api.v1.WhoRequest
-	50, // 60: banyan.api.v1.NodeService.Info:input_type -> banyan.api.v1.InfoRequest
-	0,  // 61: banyan.api.v1.TreeService.Get:output_type -> banyan.api.v1.Reading
-	3,  // 62: banyan.api.v1.TreeService.Describe:output_type -> banyan.api.v1.ContextInfo
-	9,  // 63: banyan.api.v1.TreeService.List:output_type -> banyan.api.v1.ListResponse
-	12, // 64: banyan.api.v1.TreeService.Set:output_type -> banyan.api.v1.SetResponse
-	14, // 65: banyan.api.v1.TreeService.Call:output_type -> banyan.api.v1.CallResponse
-	17, // 66: banyan.api.v1.TreeService.Create:output_type -> banyan.api.v1.CreateResponse
-	19, // 67: banyan.api.v1.TreeService.Remove:output_type -> banyan.api.v1.RemoveResponse
-	25, // 68: banyan.api.v1.TreeService.Apply:output_type -> banyan.api.v1.ApplyResponse
-	27, // 69: banyan.api.v1.TreeService.Export:output_type -> banyan.api.v1.ExportResponse
-	32, // 70: banyan.api.v1.TreeService.Watch:output_type -> banyan.api.v1.WatchResponse
-	34, // 71: banyan.api.v1.TreeService.Follow:output_type -> banyan.api.v1.FollowResponse
-	42, // 72: banyan.api.v1.SessionService.Login:output_type -> banyan.api.v1.LoginResponse
-	44, // 73: banyan.api.v1.SessionService.Logout:output_type -> banyan.api.v1.LogoutResponse
-	46, // 74: banyan.api.v1.SessionService.Who:output_type -> banyan.api.v1.WhoResponse
-	51, // 75: banyan.api.v1.NodeService.Info:output_type -> banyan.api.v1.InfoResponse
-	61, // [61:76] is the sub-list for method output_type
-	46, // [46:61] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	65, // 9: banyan.api.v1.SetRequest.value:type_name -> google.protobuf.Value
+	29, // 10: banyan.api.v1.SetResponse.request:type_name -> banyan.api.v1.RequestInfo
+	56, // 11: banyan.api.v1.CallRequest.arguments:type_name -> banyan.api.v1.CallRequest.ArgumentsEntry
+	57, // 12: banyan.api.v1.CallRequest.texts:type_name -> banyan.api.v1.CallRequest.TextsEntry
+	15, // 13: banyan.api.v1.CallResponse.results:type_name -> banyan.api.v1.Result
+	29, // 14: banyan.api.v1.CallResponse.request:type_name -> banyan.api.v1.RequestInfo
+	65, // 15: banyan.api.v1.Result.value:type_name -> google.protobuf.Value
+	58, // 16: banyan.api.v1.CreateRequest.settings:type_name -> banyan.api.v1.CreateRequest.SettingsEntry
+	59, // 17: banyan.api.v1.CreateRequest.texts:type_name -> banyan.api.v1.CreateRequest.TextsEntry
+	29, // 18: banyan.api.v1.CreateResponse.request:type_name -> banyan.api.v1.RequestInfo
+	29, // 19: banyan.api.v1.RemoveResponse.request:type_name -> banyan.api.v1.RequestInfo
+	21, // 20: banyan.api.v1.ApplyRequest.edits:type_name -> banyan.api.v1.Edit
+	22, // 21: banyan.api.v1.Edit.create:type_name -> banyan.api.v1.CreateEdit
+	23, // 22: banyan.api.v1.Edit.change:type_name -> banyan.api.v1.ChangeEdit
+	24, // 23: banyan.api.v1.Edit.remove:type_name -> banyan.api.v1.RemoveEdit
+	60, // 24: banyan.api.v1.CreateEdit.settings:type_name -> banyan.api.v1.CreateEdit.SettingsEntry
+	61, // 25: banyan.api.v1.CreateEdit.texts:type_name -> banyan.api.v1.CreateEdit.TextsEntry
+	62, // 26: banyan.api.v1.ChangeEdit.settings:type_name -> banyan.api.v1.ChangeEdit.SettingsEntry
+	63, // 27: banyan.api.v1.ChangeEdit.texts:type_name -> banyan.api.v1.ChangeEdit.TextsEntry
+	29, // 28: banyan.api.v1.ApplyResponse.request:type_name -> banyan.api.v1.RequestInfo
+	29, // 29: banyan.api.v1.RequestsResponse.requests:type_name -> banyan.api.v1.RequestInfo
+	15, // 30: banyan.api.v1.RequestInfo.results:type_name -> banyan.api.v1.Result
+	32, // 31: banyan.api.v1.ExportResponse.kinds:type_name -> banyan.api.v1.ExportKind
+	34, // 32: banyan.api.v1.ExportResponse.contexts:type_name -> banyan.api.v1.ExportContext
+	33, // 33: banyan.api.v1.ExportKind.settings:type_name -> banyan.api.v1.ExportSetting
+	65, // 34: banyan.api.v1.ExportSetting.default:type_name -> google.protobuf.Value
+	64, // 35: banyan.api.v1.ExportContext.settings:type_name -> banyan.api.v1.ExportContext.SettingsEntry
+	0,  // 36: banyan.api.v1.WatchResponse.readings:type_name -> banyan.api.v1.Reading
+	39, // 37: banyan.api.v1.FollowResponse.definitions:type_name -> banyan.api.v1.Definitions
+	42, // 38: banyan.api.v1.FollowResponse.samples:type_name -> banyan.api.v1.FollowSamples
+	43, // 39: banyan.api.v1.FollowResponse.staleness:type_name -> banyan.api.v1.Staleness
+	40, // 40: banyan.api.v1.Definitions.contexts:type_name -> banyan.api.v1.FollowContext
+	41, // 41: banyan.api.v1.FollowContext.variables:type_name -> banyan.api.v1.FollowVariable
+	66, // 42: banyan.api.v1.FollowVariable.type:type_name -> banyan.model.v1.Type
+	67, // 43: banyan.api.v1.FollowSamples.samples:type_name -> banyan.model.v1.Samples
+	44, // 44: banyan.api.v1.Staleness.stale:type_name -> banyan.api.v1.StalePath
+	51, // 45: banyan.api.v1.WhoResponse.sessions:type_name -> banyan.api.v1.Session
+	52, // 46: banyan.api.v1.WhoResponse.explanation:type_name -> banyan.api.v1.Explanation
+	53, // 47: banyan.api.v1.Explanation.hops:type_name -> banyan.api.v1.ExplainedHop
+	65, // 48: banyan.api.v1.CallRequest.ArgumentsEntry.value:type_name -> google.protobuf.Value
+	65, // 49: banyan.api.v1.CreateRequest.SettingsEntry.value:type_name -> google.protobuf.Value
+	65, // 50: banyan.api.v1.CreateEdit.SettingsEntry.value:type_name -> google.protobuf.Value
+	65, // 51: banyan.api.v1.ChangeEdit.SettingsEntry.value:type_name -> google.protobuf.Value
+	65, // 52: banyan.api.v1.ExportContext.SettingsEntry.value:type_name -> google.protobuf.Value
+	1,  // 53: banyan.api.v1.TreeService.Get:input_type -> banyan.api.v1.GetRequest
+	2,  // 54: banyan.api.v1.TreeService.Describe:input_type -> banyan.api.v1.DescribeRequest
+	8,  // 55: banyan.api.v1.TreeService.List:input_type -> banyan.api.v1.ListRequest
+	11, // 56: banyan.api.v1.TreeService.Set:input_type -> banyan.api.v1.SetRequest
+	13, // 57: banyan.api.v1.TreeService.Call:input_type -> banyan.api.v1.CallRequest
+	16, // 58: banyan.api.v1.TreeService.Create:input_type -> banyan.api.v1.CreateRequest
+	18, // 59: banyan.api.v1.TreeService.Remove:input_type -> banyan.api.v1.RemoveRequest
+	20, // 60: banyan.api.v1.TreeService.Apply:input_type -> banyan.api.v1.ApplyRequest
+	26, // 61: banyan.api.v1.TreeService.Requests:input_type -> banyan.api.v1.RequestsRequest
+	28, // 62: banyan.api.v1.TreeService.CancelRequest:input_type -> banyan.api.v1.CancelRequestRequest
+	30, // 63: banyan.api.v1.TreeService.Export:input_type -> banyan.api.v1.ExportRequest
+	35, // 64: banyan.api.v1.TreeService.Watch:input_type -> banyan.api.v1.WatchRequest
+	37, // 65: banyan.api.v1.TreeService.Follow:input_type -> banyan.api.v1.FollowRequest
+	45, // 66: banyan.api.v1.SessionService.Login:input_type -> banyan.api.v1.LoginRequest
+	47, // 67: banyan.api.v1.SessionService.Logout:input_type -> banyan.api.v1.LogoutRequest
+	49, // 68: banyan.api.v1.SessionService.Who:input_type -> banyan.api.v1.WhoRequest
+	54, // 69: banyan.api.v1.NodeService.Info:input_type -> banyan.api.v1.InfoRequest
+	0,  // 70: banyan.api.v1.TreeService.Get:output_type -> banyan.api.v1.Reading
+	3,  // 71: banyan.api.v1.TreeService.Describe:output_type -> banyan.api.v1.ContextInfo
+	9,  // 72: banyan.api.v1.TreeService.List:output_type -> banyan.api.v1.ListResponse
+	12, // 73: banyan.api.v1.TreeService.Set:output_type -> banyan.api.v1.SetResponse
+	14, // 74: banyan.api.v1.TreeService.Call:output_type -> banyan.api.v1.CallResponse
+	17, // 75: banyan.api.v1.TreeService.Create:output_type -> banyan.api.v1.CreateResponse
+	19, // 76: banyan.api.v1.TreeService.Remove:output_type -> banyan.api.v1.RemoveResponse
+	25, // 77: banyan.api.v1.TreeService.Apply:output_type -> banyan.api.v1.ApplyResponse
+	27, // 78: banyan.api.v1.TreeService.Requests:output_type -> banyan.api.v1.RequestsResponse
+	29, // 79: banyan.api.v1.TreeService.CancelRequest:output_type -> banyan.api.v1.RequestInfo
+	31, // 80: banyan.api.v1.TreeService.Export:output_type -> banyan.api.v1.ExportResponse
+	36, // 81: banyan.api.v1.TreeService.Watch:output_type -> banyan.api.v1.WatchResponse
+	38, // 82: banyan.api.v1.TreeService.Follow:output_type -> banyan.api.v1.FollowResponse
+	46, // 83: banyan.api.v1.SessionService.Login:output_type -> banyan.api.v1.LoginResponse
+	48, // 84: banyan.api.v1.SessionService.Logout:output_type -> banyan.api.v1.LogoutResponse
+	50, // 85: banyan.api.v1.SessionService.Who:output_type -> banyan.api.v1.WhoResponse
+	55, // 86: banyan.api.v1.NodeService.Info:output_type -> banyan.api.v1.InfoResponse
+	70, // [70:87] is the sub-list for method output_type
+	53, // [53:70] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_banyan_api_v1_api_proto_init() }
@@ -4218,7 +4736,7 @@ func file_banyan_api_v1_api_proto_init() {
 		(*Edit_Remove)(nil),
 	}
 	file_banyan_api_v1_api_proto_msgTypes[23].OneofWrappers = []any{}
-	file_banyan_api_v1_api_proto_msgTypes[34].OneofWrappers = []any{
+	file_banyan_api_v1_api_proto_msgTypes[38].OneofWrappers = []any{
 		(*FollowResponse_Definitions)(nil),
 		(*FollowResponse_Samples)(nil),
 		(*FollowResponse_Staleness)(nil),
@@ -4229,7 +4747,7 @@ func file_banyan_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_api_v1_api_proto_rawDesc), len(file_banyan_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   61,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

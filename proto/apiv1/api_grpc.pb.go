@@ -21,17 +21,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TreeService_Get_FullMethodName      = "/banyan.api.v1.TreeService/Get"
-	TreeService_Describe_FullMethodName = "/banyan.api.v1.TreeService/Describe"
-	TreeService_List_FullMethodName     = "/banyan.api.v1.TreeService/List"
-	TreeService_Set_FullMethodName      = "/banyan.api.v1.TreeService/Set"
-	TreeService_Call_FullMethodName     = "/banyan.api.v1.TreeService/Call"
-	TreeService_Create_FullMethodName   = "/banyan.api.v1.TreeService/Create"
-	TreeService_Remove_FullMethodName   = "/banyan.api.v1.TreeService/Remove"
-	TreeService_Apply_FullMethodName    = "/banyan.api.v1.TreeService/Apply"
-	TreeService_Export_FullMethodName   = "/banyan.api.v1.TreeService/Export"
-	TreeService_Watch_FullMethodName    = "/banyan.api.v1.TreeService/Watch"
-	TreeService_Follow_FullMethodName   = "/banyan.api.v1.TreeService/Follow"
+	TreeService_Get_FullMethodName           = "/banyan.api.v1.TreeService/Get"
+	TreeService_Describe_FullMethodName      = "/banyan.api.v1.TreeService/Describe"
+	TreeService_List_FullMethodName          = "/banyan.api.v1.TreeService/List"
+	TreeService_Set_FullMethodName           = "/banyan.api.v1.TreeService/Set"
+	TreeService_Call_FullMethodName          = "/banyan.api.v1.TreeService/Call"
+	TreeService_Create_FullMethodName        = "/banyan.api.v1.TreeService/Create"
+	TreeService_Remove_FullMethodName        = "/banyan.api.v1.TreeService/Remove"
+	TreeService_Apply_FullMethodName         = "/banyan.api.v1.TreeService/Apply"
+	TreeService_Requests_FullMethodName      = "/banyan.api.v1.TreeService/Requests"
+	TreeService_CancelRequest_FullMethodName = "/banyan.api.v1.TreeService/CancelRequest"
+	TreeService_Export_FullMethodName        = "/banyan.api.v1.TreeService/Export"
+	TreeService_Watch_FullMethodName         = "/banyan.api.v1.TreeService/Watch"
+	TreeService_Follow_FullMethodName        = "/banyan.api.v1.TreeService/Follow"
 )
 
 // TreeServiceClient is the client API for TreeService service.
@@ -54,6 +56,10 @@ type TreeServiceClient interface {
 	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error)
 	// Does several edits as one: all of them or, where one is refused, none.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
+	// Requests that are, or were, sent until they are answered: those of the caller, and those on whose path they have the right to view.
+	Requests(ctx context.Context, in *RequestsRequest, opts ...grpc.CallOption) (*RequestsResponse, error)
+	// Ends a request of the caller's that was made here and has not been done.
+	CancelRequest(ctx context.Context, in *CancelRequestRequest, opts ...grpc.CallOption) (*RequestInfo, error)
 	// Everything below a path with its settings, as of one moment: for who keeps settings in files.
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
 	// Readings as they change: for people and scripts.
@@ -150,6 +156,26 @@ func (c *treeServiceClient) Apply(ctx context.Context, in *ApplyRequest, opts ..
 	return out, nil
 }
 
+func (c *treeServiceClient) Requests(ctx context.Context, in *RequestsRequest, opts ...grpc.CallOption) (*RequestsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RequestsResponse)
+	err := c.cc.Invoke(ctx, TreeService_Requests_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *treeServiceClient) CancelRequest(ctx context.Context, in *CancelRequestRequest, opts ...grpc.CallOption) (*RequestInfo, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RequestInfo)
+	err := c.cc.Invoke(ctx, TreeService_CancelRequest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *treeServiceClient) Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &TreeService_ServiceDesc.Streams[0], TreeService_Export_FullMethodName, cOpts...)
@@ -227,6 +253,10 @@ type TreeServiceServer interface {
 	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
 	// Does several edits as one: all of them or, where one is refused, none.
 	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
+	// Requests that are, or were, sent until they are answered: those of the caller, and those on whose path they have the right to view.
+	Requests(context.Context, *RequestsRequest) (*RequestsResponse, error)
+	// Ends a request of the caller's that was made here and has not been done.
+	CancelRequest(context.Context, *CancelRequestRequest) (*RequestInfo, error)
 	// Everything below a path with its settings, as of one moment: for who keeps settings in files.
 	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
 	// Readings as they change: for people and scripts.
@@ -266,6 +296,12 @@ func (UnimplementedTreeServiceServer) Remove(context.Context, *RemoveRequest) (*
 }
 func (UnimplementedTreeServiceServer) Apply(context.Context, *ApplyRequest) (*ApplyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
+}
+func (UnimplementedTreeServiceServer) Requests(context.Context, *RequestsRequest) (*RequestsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Requests not implemented")
+}
+func (UnimplementedTreeServiceServer) CancelRequest(context.Context, *CancelRequestRequest) (*RequestInfo, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelRequest not implemented")
 }
 func (UnimplementedTreeServiceServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
 	return status.Error(codes.Unimplemented, "method Export not implemented")
@@ -441,6 +477,42 @@ func _TreeService_Apply_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TreeService_Requests_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RequestsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TreeServiceServer).Requests(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TreeService_Requests_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TreeServiceServer).Requests(ctx, req.(*RequestsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TreeService_CancelRequest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelRequestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TreeServiceServer).CancelRequest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TreeService_CancelRequest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TreeServiceServer).CancelRequest(ctx, req.(*CancelRequestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TreeService_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ExportRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -512,6 +584,14 @@ var TreeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Apply",
 			Handler:    _TreeService_Apply_Handler,
+		},
+		{
+			MethodName: "Requests",
+			Handler:    _TreeService_Requests_Handler,
+		},
+		{
+			MethodName: "CancelRequest",
+			Handler:    _TreeService_CancelRequest_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -122,6 +122,71 @@ func (LaneKind) EnumDescriptor() ([]byte, []int) {
 	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{1}
 }
 
+// What is known of a request that is sent until it is answered.
+type Fate int32
+
+const (
+	Fate_FATE_UNSPECIFIED Fate = 0
+	Fate_FATE_PENDING     Fate = 1 // this time it was not handed to its owner, or its owner has not done it
+	Fate_FATE_SENT        Fate = 2 // it may have been done: the connection ended before the answer
+	Fate_FATE_STARTED     Fate = 3 // its owner is at it
+	Fate_FATE_DONE        Fate = 4
+	Fate_FATE_FAILED      Fate = 5 // its owner refused it, and has not done it
+	Fate_FATE_EXPIRED     Fate = 6 // its owner has not done it, and does not any more
+	Fate_FATE_UNKNOWN     Fate = 7 // its owner began it in an earlier life, or lost what it knew
+)
+
+// Enum value maps for Fate.
+var (
+	Fate_name = map[int32]string{
+		0: "FATE_UNSPECIFIED",
+		1: "FATE_PENDING",
+		2: "FATE_SENT",
+		3: "FATE_STARTED",
+		4: "FATE_DONE",
+		5: "FATE_FAILED",
+		6: "FATE_EXPIRED",
+		7: "FATE_UNKNOWN",
+	}
+	Fate_value = map[string]int32{
+		"FATE_UNSPECIFIED": 0,
+		"FATE_PENDING":     1,
+		"FATE_SENT":        2,
+		"FATE_STARTED":     3,
+		"FATE_DONE":        4,
+		"FATE_FAILED":      5,
+		"FATE_EXPIRED":     6,
+		"FATE_UNKNOWN":     7,
+	}
+)
+
+func (x Fate) Enum() *Fate {
+	p := new(Fate)
+	*p = x
+	return p
+}
+
+func (x Fate) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Fate) Descriptor() protoreflect.EnumDescriptor {
+	return file_banyan_link_v1_link_proto_enumTypes[2].Descriptor()
+}
+
+func (Fate) Type() protoreflect.EnumType {
+	return &file_banyan_link_v1_link_proto_enumTypes[2]
+}
+
+func (x Fate) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Fate.Descriptor instead.
+func (Fate) EnumDescriptor() ([]byte, []int) {
+	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{2}
+}
+
 type ConsumerFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Body:
@@ -2546,11 +2611,13 @@ type ExecuteRequest struct {
 	//	*ExecuteRequest_Create
 	//	*ExecuteRequest_Remove
 	//	*ExecuteRequest_Apply
-	Operation     isExecuteRequest_Operation `protobuf_oneof:"operation"`
-	Export        string                     `protobuf:"bytes,9,opt,name=export,proto3" json:"export,omitempty"`                            // whose root the path is relative to; empty for the only one
-	Until         int64                      `protobuf:"fixed64,10,opt,name=until,proto3" json:"until,omitempty"`                           // it is sent again until it is answered, or until then; 0: this once
-	OwnerEpoch    *modelv1.Epoch             `protobuf:"bytes,11,opt,name=owner_epoch,json=ownerEpoch,proto3" json:"owner_epoch,omitempty"` // of the owner, as it was known where the request was made
-	Attempt       uint32                     `protobuf:"varint,12,opt,name=attempt,proto3" json:"attempt,omitempty"`                        // how often it was sent before
+	Operation isExecuteRequest_Operation `protobuf_oneof:"operation"`
+	Export    string                     `protobuf:"bytes,9,opt,name=export,proto3" json:"export,omitempty"`  // whose root the path is relative to; empty for the only one
+	Until     int64                      `protobuf:"fixed64,10,opt,name=until,proto3" json:"until,omitempty"` // it is sent again until it is answered, or until then by the clock of who receives this; 0: this once
+	// The owner's newest revision when it said that the request was not done. It begins only in that life; where this does not lie on its chain, nobody
+	// knows what became of it.
+	Owner         *modelv1.Position `protobuf:"bytes,11,opt,name=owner,proto3" json:"owner,omitempty"`
+	Attempt       uint32            `protobuf:"varint,12,opt,name=attempt,proto3" json:"attempt,omitempty"` // how often it was sent before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2672,9 +2739,9 @@ func (x *ExecuteRequest) GetUntil() int64 {
 	return 0
 }
 
-func (x *ExecuteRequest) GetOwnerEpoch() *modelv1.Epoch {
+func (x *ExecuteRequest) GetOwner() *modelv1.Position {
 	if x != nil {
-		return x.OwnerEpoch
+		return x.Owner
 	}
 	return nil
 }
@@ -3230,8 +3297,10 @@ type ExecuteResponse struct {
 	Error         *modelv1.Error         `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
 	Revision      *modelv1.Position      `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"` // of the context at its owner
 	Results       []*modelv1.Argument    `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
-	Via           []string               `protobuf:"bytes,4,rep,name=via,proto3" json:"via,omitempty"`        // names of the nodes it went through, the owner last
-	Change        uint64                 `protobuf:"varint,5,opt,name=change,proto3" json:"change,omitempty"` // the answering neighbour's change number at which its tree shows it
+	Via           []string               `protobuf:"bytes,4,rep,name=via,proto3" json:"via,omitempty"`                             // names of the nodes it went through, the owner last
+	Change        uint64                 `protobuf:"varint,5,opt,name=change,proto3" json:"change,omitempty"`                      // the answering neighbour's change number at which its tree shows it
+	Fate          Fate                   `protobuf:"varint,6,opt,name=fate,proto3,enum=banyan.link.v1.Fate" json:"fate,omitempty"` // of a request with until
+	Owner         *modelv1.Position      `protobuf:"bytes,7,opt,name=owner,proto3" json:"owner,omitempty"`                         // the owner's newest revision, where the request is not done
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3299,6 +3368,20 @@ func (x *ExecuteResponse) GetChange() uint64 {
 		return x.Change
 	}
 	return 0
+}
+
+func (x *ExecuteResponse) GetFate() Fate {
+	if x != nil {
+		return x.Fate
+	}
+	return Fate_FATE_UNSPECIFIED
+}
+
+func (x *ExecuteResponse) GetOwner() *modelv1.Position {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
 }
 
 type RedeemRequest struct {
@@ -4910,7 +4993,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
 	"\x05since\x18\x02 \x01(\x10R\x05since\x12\x10\n" +
 	"\x03hop\x18\x03 \x01(\tR\x03hop\x12\x16\n" +
-	"\x06before\x18\x04 \x01(\x04R\x06before\"\x90\x04\n" +
+	"\x06before\x18\x04 \x01(\x04R\x06before\"\x88\x04\n" +
 	"\x0eExecuteRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x127\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x19.banyan.link.v1.PrincipalR\tprincipal\x12\x12\n" +
@@ -4922,9 +5005,8 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x05apply\x18\b \x01(\v2\x1e.banyan.link.v1.ApplyOperationH\x00R\x05apply\x12\x16\n" +
 	"\x06export\x18\t \x01(\tR\x06export\x12\x14\n" +
 	"\x05until\x18\n" +
-	" \x01(\x10R\x05until\x127\n" +
-	"\vowner_epoch\x18\v \x01(\v2\x16.banyan.model.v1.EpochR\n" +
-	"ownerEpoch\x12\x18\n" +
+	" \x01(\x10R\x05until\x12/\n" +
+	"\x05owner\x18\v \x01(\v2\x19.banyan.model.v1.PositionR\x05owner\x12\x18\n" +
 	"\aattempt\x18\f \x01(\rR\aattemptB\v\n" +
 	"\toperation\"O\n" +
 	"\tPrincipal\x12\x16\n" +
@@ -4958,13 +5040,15 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\bsettings\x18\x01 \x03(\v2\x19.banyan.model.v1.ArgumentR\bsettings\x12\x19\n" +
 	"\x05label\x18\x02 \x01(\tH\x00R\x05label\x88\x01\x01\x125\n" +
 	"\bexpected\x18\x03 \x01(\v2\x19.banyan.model.v1.PositionR\bexpectedB\b\n" +
-	"\x06_label\"\xd5\x01\n" +
+	"\x06_label\"\xb0\x02\n" +
 	"\x0fExecuteResponse\x12,\n" +
 	"\x05error\x18\x01 \x01(\v2\x16.banyan.model.v1.ErrorR\x05error\x125\n" +
 	"\brevision\x18\x02 \x01(\v2\x19.banyan.model.v1.PositionR\brevision\x123\n" +
 	"\aresults\x18\x03 \x03(\v2\x19.banyan.model.v1.ArgumentR\aresults\x12\x10\n" +
 	"\x03via\x18\x04 \x03(\tR\x03via\x12\x16\n" +
-	"\x06change\x18\x05 \x01(\x04R\x06change\"\xd2\x01\n" +
+	"\x06change\x18\x05 \x01(\x04R\x06change\x12(\n" +
+	"\x04fate\x18\x06 \x01(\x0e2\x14.banyan.link.v1.FateR\x04fate\x12/\n" +
+	"\x05owner\x18\a \x01(\v2\x19.banyan.model.v1.PositionR\x05owner\"\xd2\x01\n" +
 	"\rRedeemRequest\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\fR\x06secret\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -5076,11 +5160,21 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\bLaneKind\x12\x19\n" +
 	"\x15LANE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LANE_KIND_CHANGES\x10\x01\x12\x15\n" +
-	"\x11LANE_KIND_SAMPLES\x10\x022\x91\x04\n" +
+	"\x11LANE_KIND_SAMPLES\x10\x02*\x93\x01\n" +
+	"\x04Fate\x12\x14\n" +
+	"\x10FATE_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fFATE_PENDING\x10\x01\x12\r\n" +
+	"\tFATE_SENT\x10\x02\x12\x10\n" +
+	"\fFATE_STARTED\x10\x03\x12\r\n" +
+	"\tFATE_DONE\x10\x04\x12\x0f\n" +
+	"\vFATE_FAILED\x10\x05\x12\x10\n" +
+	"\fFATE_EXPIRED\x10\x06\x12\x10\n" +
+	"\fFATE_UNKNOWN\x10\a2\xda\x04\n" +
 	"\vLinkService\x12J\n" +
 	"\x06Follow\x12\x1d.banyan.link.v1.ConsumerFrame\x1a\x1d.banyan.link.v1.ProviderFrame(\x010\x01\x12H\n" +
 	"\x04Bulk\x12\x1d.banyan.link.v1.ConsumerFrame\x1a\x1d.banyan.link.v1.ProviderFrame(\x010\x01\x12J\n" +
-	"\aExecute\x12\x1e.banyan.link.v1.ExecuteRequest\x1a\x1f.banyan.link.v1.ExecuteResponse\x12A\n" +
+	"\aExecute\x12\x1e.banyan.link.v1.ExecuteRequest\x1a\x1f.banyan.link.v1.ExecuteResponse\x12G\n" +
+	"\x04Look\x12\x1e.banyan.link.v1.ExecuteRequest\x1a\x1f.banyan.link.v1.ExecuteResponse\x12A\n" +
 	"\x04Meet\x12\x1b.banyan.link.v1.MeetRequest\x1a\x1c.banyan.link.v1.MeetResponse\x12J\n" +
 	"\aExplain\x12\x1e.banyan.link.v1.ExplainRequest\x1a\x1f.banyan.link.v1.ExplainResponse\x12J\n" +
 	"\aInspect\x12\x1e.banyan.link.v1.InspectRequest\x1a\x1f.banyan.link.v1.InspectResponse\x12E\n" +
@@ -5101,192 +5195,197 @@ func file_banyan_link_v1_link_proto_rawDescGZIP() []byte {
 	return file_banyan_link_v1_link_proto_rawDescData
 }
 
-var file_banyan_link_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_banyan_link_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_banyan_link_v1_link_proto_goTypes = []any{
 	(Resume)(0),              // 0: banyan.link.v1.Resume
 	(LaneKind)(0),            // 1: banyan.link.v1.LaneKind
-	(*ConsumerFrame)(nil),    // 2: banyan.link.v1.ConsumerFrame
-	(*ProviderFrame)(nil),    // 3: banyan.link.v1.ProviderFrame
-	(*Bindings)(nil),         // 4: banyan.link.v1.Bindings
-	(*BindingPath)(nil),      // 5: banyan.link.v1.BindingPath
-	(*Hello)(nil),            // 6: banyan.link.v1.Hello
-	(*Welcome)(nil),          // 7: banyan.link.v1.Welcome
-	(*Known)(nil),            // 8: banyan.link.v1.Known
-	(*KnownContext)(nil),     // 9: banyan.link.v1.KnownContext
-	(*Ack)(nil),              // 10: banyan.link.v1.Ack
-	(*Interest)(nil),         // 11: banyan.link.v1.Interest
-	(*InterestRule)(nil),     // 12: banyan.link.v1.InterestRule
-	(*Permit)(nil),           // 13: banyan.link.v1.Permit
-	(*Freshness)(nil),        // 14: banyan.link.v1.Freshness
-	(*HopFreshness)(nil),     // 15: banyan.link.v1.HopFreshness
-	(*LaneLag)(nil),          // 16: banyan.link.v1.LaneLag
-	(*JoinBulk)(nil),         // 17: banyan.link.v1.JoinBulk
-	(*WantBulk)(nil),         // 18: banyan.link.v1.WantBulk
-	(*Farewell)(nil),         // 19: banyan.link.v1.Farewell
-	(*Beat)(nil),             // 20: banyan.link.v1.Beat
-	(*Lane)(nil),             // 21: banyan.link.v1.Lane
-	(*SchemaBody)(nil),       // 22: banyan.link.v1.SchemaBody
-	(*Origin)(nil),           // 23: banyan.link.v1.Origin
-	(*Hop)(nil),              // 24: banyan.link.v1.Hop
-	(*Route)(nil),            // 25: banyan.link.v1.Route
-	(*Delta)(nil),            // 26: banyan.link.v1.Delta
-	(*Definition)(nil),       // 27: banyan.link.v1.Definition
-	(*SettingValue)(nil),     // 28: banyan.link.v1.SettingValue
-	(*Removal)(nil),          // 29: banyan.link.v1.Removal
-	(*LiveSamples)(nil),      // 30: banyan.link.v1.LiveSamples
-	(*Overlays)(nil),         // 31: banyan.link.v1.Overlays
-	(*Stale)(nil),            // 32: banyan.link.v1.Stale
-	(*ExecuteRequest)(nil),   // 33: banyan.link.v1.ExecuteRequest
-	(*Principal)(nil),        // 34: banyan.link.v1.Principal
-	(*SetOperation)(nil),     // 35: banyan.link.v1.SetOperation
-	(*CallOperation)(nil),    // 36: banyan.link.v1.CallOperation
-	(*CreateOperation)(nil),  // 37: banyan.link.v1.CreateOperation
-	(*RemoveOperation)(nil),  // 38: banyan.link.v1.RemoveOperation
-	(*ApplyOperation)(nil),   // 39: banyan.link.v1.ApplyOperation
-	(*Edit)(nil),             // 40: banyan.link.v1.Edit
-	(*ChangeOperation)(nil),  // 41: banyan.link.v1.ChangeOperation
-	(*ExecuteResponse)(nil),  // 42: banyan.link.v1.ExecuteResponse
-	(*RedeemRequest)(nil),    // 43: banyan.link.v1.RedeemRequest
-	(*ExportTerms)(nil),      // 44: banyan.link.v1.ExportTerms
-	(*RedeemResponse)(nil),   // 45: banyan.link.v1.RedeemResponse
-	(*MeetRequest)(nil),      // 46: banyan.link.v1.MeetRequest
-	(*MeetResponse)(nil),     // 47: banyan.link.v1.MeetResponse
-	(*KeepRequest)(nil),      // 48: banyan.link.v1.KeepRequest
-	(*Keeping)(nil),          // 49: banyan.link.v1.Keeping
-	(*KeepAnswer)(nil),       // 50: banyan.link.v1.KeepAnswer
-	(*KeepResponse)(nil),     // 51: banyan.link.v1.KeepResponse
-	(*KeepOffer)(nil),        // 52: banyan.link.v1.KeepOffer
-	(*RecoverRequest)(nil),   // 53: banyan.link.v1.RecoverRequest
-	(*RecoverResponse)(nil),  // 54: banyan.link.v1.RecoverResponse
-	(*ExplainRequest)(nil),   // 55: banyan.link.v1.ExplainRequest
-	(*ExplainResponse)(nil),  // 56: banyan.link.v1.ExplainResponse
-	(*ExplainedHop)(nil),     // 57: banyan.link.v1.ExplainedHop
-	(*InspectRequest)(nil),   // 58: banyan.link.v1.InspectRequest
-	(*InspectResponse)(nil),  // 59: banyan.link.v1.InspectResponse
-	(*InspectedExport)(nil),  // 60: banyan.link.v1.InspectedExport
-	(*modelv1.Epoch)(nil),    // 61: banyan.model.v1.Epoch
-	(*modelv1.Chain)(nil),    // 62: banyan.model.v1.Chain
-	(*modelv1.Error)(nil),    // 63: banyan.model.v1.Error
-	(*modelv1.Value)(nil),    // 64: banyan.model.v1.Value
-	(*modelv1.Samples)(nil),  // 65: banyan.model.v1.Samples
-	(*modelv1.Position)(nil), // 66: banyan.model.v1.Position
-	(*modelv1.Argument)(nil), // 67: banyan.model.v1.Argument
-	(modelv1.Right)(0),       // 68: banyan.model.v1.Right
+	(Fate)(0),                // 2: banyan.link.v1.Fate
+	(*ConsumerFrame)(nil),    // 3: banyan.link.v1.ConsumerFrame
+	(*ProviderFrame)(nil),    // 4: banyan.link.v1.ProviderFrame
+	(*Bindings)(nil),         // 5: banyan.link.v1.Bindings
+	(*BindingPath)(nil),      // 6: banyan.link.v1.BindingPath
+	(*Hello)(nil),            // 7: banyan.link.v1.Hello
+	(*Welcome)(nil),          // 8: banyan.link.v1.Welcome
+	(*Known)(nil),            // 9: banyan.link.v1.Known
+	(*KnownContext)(nil),     // 10: banyan.link.v1.KnownContext
+	(*Ack)(nil),              // 11: banyan.link.v1.Ack
+	(*Interest)(nil),         // 12: banyan.link.v1.Interest
+	(*InterestRule)(nil),     // 13: banyan.link.v1.InterestRule
+	(*Permit)(nil),           // 14: banyan.link.v1.Permit
+	(*Freshness)(nil),        // 15: banyan.link.v1.Freshness
+	(*HopFreshness)(nil),     // 16: banyan.link.v1.HopFreshness
+	(*LaneLag)(nil),          // 17: banyan.link.v1.LaneLag
+	(*JoinBulk)(nil),         // 18: banyan.link.v1.JoinBulk
+	(*WantBulk)(nil),         // 19: banyan.link.v1.WantBulk
+	(*Farewell)(nil),         // 20: banyan.link.v1.Farewell
+	(*Beat)(nil),             // 21: banyan.link.v1.Beat
+	(*Lane)(nil),             // 22: banyan.link.v1.Lane
+	(*SchemaBody)(nil),       // 23: banyan.link.v1.SchemaBody
+	(*Origin)(nil),           // 24: banyan.link.v1.Origin
+	(*Hop)(nil),              // 25: banyan.link.v1.Hop
+	(*Route)(nil),            // 26: banyan.link.v1.Route
+	(*Delta)(nil),            // 27: banyan.link.v1.Delta
+	(*Definition)(nil),       // 28: banyan.link.v1.Definition
+	(*SettingValue)(nil),     // 29: banyan.link.v1.SettingValue
+	(*Removal)(nil),          // 30: banyan.link.v1.Removal
+	(*LiveSamples)(nil),      // 31: banyan.link.v1.LiveSamples
+	(*Overlays)(nil),         // 32: banyan.link.v1.Overlays
+	(*Stale)(nil),            // 33: banyan.link.v1.Stale
+	(*ExecuteRequest)(nil),   // 34: banyan.link.v1.ExecuteRequest
+	(*Principal)(nil),        // 35: banyan.link.v1.Principal
+	(*SetOperation)(nil),     // 36: banyan.link.v1.SetOperation
+	(*CallOperation)(nil),    // 37: banyan.link.v1.CallOperation
+	(*CreateOperation)(nil),  // 38: banyan.link.v1.CreateOperation
+	(*RemoveOperation)(nil),  // 39: banyan.link.v1.RemoveOperation
+	(*ApplyOperation)(nil),   // 40: banyan.link.v1.ApplyOperation
+	(*Edit)(nil),             // 41: banyan.link.v1.Edit
+	(*ChangeOperation)(nil),  // 42: banyan.link.v1.ChangeOperation
+	(*ExecuteResponse)(nil),  // 43: banyan.link.v1.ExecuteResponse
+	(*RedeemRequest)(nil),    // 44: banyan.link.v1.RedeemRequest
+	(*ExportTerms)(nil),      // 45: banyan.link.v1.ExportTerms
+	(*RedeemResponse)(nil),   // 46: banyan.link.v1.RedeemResponse
+	(*MeetRequest)(nil),      // 47: banyan.link.v1.MeetRequest
+	(*MeetResponse)(nil),     // 48: banyan.link.v1.MeetResponse
+	(*KeepRequest)(nil),      // 49: banyan.link.v1.KeepRequest
+	(*Keeping)(nil),          // 50: banyan.link.v1.Keeping
+	(*KeepAnswer)(nil),       // 51: banyan.link.v1.KeepAnswer
+	(*KeepResponse)(nil),     // 52: banyan.link.v1.KeepResponse
+	(*KeepOffer)(nil),        // 53: banyan.link.v1.KeepOffer
+	(*RecoverRequest)(nil),   // 54: banyan.link.v1.RecoverRequest
+	(*RecoverResponse)(nil),  // 55: banyan.link.v1.RecoverResponse
+	(*ExplainRequest)(nil),   // 56: banyan.link.v1.ExplainRequest
+	(*ExplainResponse)(nil),  // 57: banyan.link.v1.ExplainResponse
+	(*ExplainedHop)(nil),     // 58: banyan.link.v1.ExplainedHop
+	(*InspectRequest)(nil),   // 59: banyan.link.v1.InspectRequest
+	(*InspectResponse)(nil),  // 60: banyan.link.v1.InspectResponse
+	(*InspectedExport)(nil),  // 61: banyan.link.v1.InspectedExport
+	(*modelv1.Epoch)(nil),    // 62: banyan.model.v1.Epoch
+	(*modelv1.Chain)(nil),    // 63: banyan.model.v1.Chain
+	(*modelv1.Error)(nil),    // 64: banyan.model.v1.Error
+	(*modelv1.Value)(nil),    // 65: banyan.model.v1.Value
+	(*modelv1.Samples)(nil),  // 66: banyan.model.v1.Samples
+	(*modelv1.Position)(nil), // 67: banyan.model.v1.Position
+	(*modelv1.Argument)(nil), // 68: banyan.model.v1.Argument
+	(modelv1.Right)(0),       // 69: banyan.model.v1.Right
 }
 var file_banyan_link_v1_link_proto_depIdxs = []int32{
-	6,  // 0: banyan.link.v1.ConsumerFrame.hello:type_name -> banyan.link.v1.Hello
-	8,  // 1: banyan.link.v1.ConsumerFrame.known:type_name -> banyan.link.v1.Known
-	10, // 2: banyan.link.v1.ConsumerFrame.ack:type_name -> banyan.link.v1.Ack
-	20, // 3: banyan.link.v1.ConsumerFrame.beat:type_name -> banyan.link.v1.Beat
-	11, // 4: banyan.link.v1.ConsumerFrame.interest:type_name -> banyan.link.v1.Interest
-	17, // 5: banyan.link.v1.ConsumerFrame.join_bulk:type_name -> banyan.link.v1.JoinBulk
-	13, // 6: banyan.link.v1.ConsumerFrame.permit:type_name -> banyan.link.v1.Permit
-	7,  // 7: banyan.link.v1.ProviderFrame.welcome:type_name -> banyan.link.v1.Welcome
-	22, // 8: banyan.link.v1.ProviderFrame.schema:type_name -> banyan.link.v1.SchemaBody
-	26, // 9: banyan.link.v1.ProviderFrame.delta:type_name -> banyan.link.v1.Delta
-	30, // 10: banyan.link.v1.ProviderFrame.samples:type_name -> banyan.link.v1.LiveSamples
-	31, // 11: banyan.link.v1.ProviderFrame.overlays:type_name -> banyan.link.v1.Overlays
-	20, // 12: banyan.link.v1.ProviderFrame.beat:type_name -> banyan.link.v1.Beat
-	18, // 13: banyan.link.v1.ProviderFrame.want_bulk:type_name -> banyan.link.v1.WantBulk
-	19, // 14: banyan.link.v1.ProviderFrame.farewell:type_name -> banyan.link.v1.Farewell
-	4,  // 15: banyan.link.v1.ProviderFrame.bindings:type_name -> banyan.link.v1.Bindings
-	14, // 16: banyan.link.v1.ProviderFrame.freshness:type_name -> banyan.link.v1.Freshness
-	23, // 17: banyan.link.v1.Bindings.origins:type_name -> banyan.link.v1.Origin
-	5,  // 18: banyan.link.v1.Bindings.paths:type_name -> banyan.link.v1.BindingPath
-	61, // 19: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
-	62, // 20: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
-	11, // 21: banyan.link.v1.Hello.interest:type_name -> banyan.link.v1.Interest
-	61, // 22: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
-	62, // 23: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
-	0,  // 24: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
-	23, // 25: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
-	9,  // 26: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
-	12, // 27: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
-	15, // 28: banyan.link.v1.Freshness.hops:type_name -> banyan.link.v1.HopFreshness
-	24, // 29: banyan.link.v1.HopFreshness.from:type_name -> banyan.link.v1.Hop
-	24, // 30: banyan.link.v1.HopFreshness.to:type_name -> banyan.link.v1.Hop
-	16, // 31: banyan.link.v1.HopFreshness.lanes:type_name -> banyan.link.v1.LaneLag
-	1,  // 32: banyan.link.v1.LaneLag.kind:type_name -> banyan.link.v1.LaneKind
-	63, // 33: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
-	21, // 34: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
-	1,  // 35: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
-	61, // 36: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
-	24, // 37: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
-	23, // 38: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
-	25, // 39: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
-	27, // 40: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
-	29, // 41: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
-	28, // 42: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
-	64, // 43: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
-	65, // 44: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
-	32, // 45: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
-	34, // 46: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
-	35, // 47: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
-	36, // 48: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
-	37, // 49: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
-	38, // 50: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
-	39, // 51: banyan.link.v1.ExecuteRequest.apply:type_name -> banyan.link.v1.ApplyOperation
-	61, // 52: banyan.link.v1.ExecuteRequest.owner_epoch:type_name -> banyan.model.v1.Epoch
-	64, // 53: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
-	66, // 54: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
-	67, // 55: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
-	67, // 56: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
-	66, // 57: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
-	40, // 58: banyan.link.v1.ApplyOperation.edits:type_name -> banyan.link.v1.Edit
-	37, // 59: banyan.link.v1.Edit.create:type_name -> banyan.link.v1.CreateOperation
-	41, // 60: banyan.link.v1.Edit.change:type_name -> banyan.link.v1.ChangeOperation
-	38, // 61: banyan.link.v1.Edit.remove:type_name -> banyan.link.v1.RemoveOperation
-	67, // 62: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
-	66, // 63: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
-	63, // 64: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
-	66, // 65: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
-	67, // 66: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
-	44, // 67: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
-	68, // 68: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
-	63, // 69: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
-	44, // 70: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
-	63, // 71: banyan.link.v1.MeetRequest.refused:type_name -> banyan.model.v1.Error
-	62, // 72: banyan.link.v1.MeetRequest.chain:type_name -> banyan.model.v1.Chain
-	63, // 73: banyan.link.v1.MeetResponse.error:type_name -> banyan.model.v1.Error
-	62, // 74: banyan.link.v1.MeetResponse.chain:type_name -> banyan.model.v1.Chain
-	49, // 75: banyan.link.v1.KeepRequest.keeping:type_name -> banyan.link.v1.Keeping
-	50, // 76: banyan.link.v1.KeepRequest.answer:type_name -> banyan.link.v1.KeepAnswer
-	63, // 77: banyan.link.v1.KeepAnswer.refused:type_name -> banyan.model.v1.Error
-	52, // 78: banyan.link.v1.KeepResponse.offer:type_name -> banyan.link.v1.KeepOffer
-	52, // 79: banyan.link.v1.RecoverResponse.backup:type_name -> banyan.link.v1.KeepOffer
-	63, // 80: banyan.link.v1.RecoverResponse.error:type_name -> banyan.model.v1.Error
-	34, // 81: banyan.link.v1.ExplainRequest.principal:type_name -> banyan.link.v1.Principal
-	68, // 82: banyan.link.v1.ExplainRequest.right:type_name -> banyan.model.v1.Right
-	63, // 83: banyan.link.v1.ExplainResponse.error:type_name -> banyan.model.v1.Error
-	57, // 84: banyan.link.v1.ExplainResponse.hops:type_name -> banyan.link.v1.ExplainedHop
-	68, // 85: banyan.link.v1.ExplainedHop.has:type_name -> banyan.model.v1.Right
-	68, // 86: banyan.link.v1.ExplainedHop.need:type_name -> banyan.model.v1.Right
-	60, // 87: banyan.link.v1.InspectResponse.exports:type_name -> banyan.link.v1.InspectedExport
-	68, // 88: banyan.link.v1.InspectedExport.right:type_name -> banyan.model.v1.Right
-	2,  // 89: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
-	2,  // 90: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
-	33, // 91: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
-	46, // 92: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
-	55, // 93: banyan.link.v1.LinkService.Explain:input_type -> banyan.link.v1.ExplainRequest
-	58, // 94: banyan.link.v1.LinkService.Inspect:input_type -> banyan.link.v1.InspectRequest
-	48, // 95: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
-	43, // 96: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
-	53, // 97: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
-	3,  // 98: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
-	3,  // 99: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
-	42, // 100: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
-	47, // 101: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
-	56, // 102: banyan.link.v1.LinkService.Explain:output_type -> banyan.link.v1.ExplainResponse
-	59, // 103: banyan.link.v1.LinkService.Inspect:output_type -> banyan.link.v1.InspectResponse
-	51, // 104: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
-	45, // 105: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
-	54, // 106: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
-	98, // [98:107] is the sub-list for method output_type
-	89, // [89:98] is the sub-list for method input_type
-	89, // [89:89] is the sub-list for extension type_name
-	89, // [89:89] is the sub-list for extension extendee
-	0,  // [0:89] is the sub-list for field type_name
+	7,   // 0: banyan.link.v1.ConsumerFrame.hello:type_name -> banyan.link.v1.Hello
+	9,   // 1: banyan.link.v1.ConsumerFrame.known:type_name -> banyan.link.v1.Known
+	11,  // 2: banyan.link.v1.ConsumerFrame.ack:type_name -> banyan.link.v1.Ack
+	21,  // 3: banyan.link.v1.ConsumerFrame.beat:type_name -> banyan.link.v1.Beat
+	12,  // 4: banyan.link.v1.ConsumerFrame.interest:type_name -> banyan.link.v1.Interest
+	18,  // 5: banyan.link.v1.ConsumerFrame.join_bulk:type_name -> banyan.link.v1.JoinBulk
+	14,  // 6: banyan.link.v1.ConsumerFrame.permit:type_name -> banyan.link.v1.Permit
+	8,   // 7: banyan.link.v1.ProviderFrame.welcome:type_name -> banyan.link.v1.Welcome
+	23,  // 8: banyan.link.v1.ProviderFrame.schema:type_name -> banyan.link.v1.SchemaBody
+	27,  // 9: banyan.link.v1.ProviderFrame.delta:type_name -> banyan.link.v1.Delta
+	31,  // 10: banyan.link.v1.ProviderFrame.samples:type_name -> banyan.link.v1.LiveSamples
+	32,  // 11: banyan.link.v1.ProviderFrame.overlays:type_name -> banyan.link.v1.Overlays
+	21,  // 12: banyan.link.v1.ProviderFrame.beat:type_name -> banyan.link.v1.Beat
+	19,  // 13: banyan.link.v1.ProviderFrame.want_bulk:type_name -> banyan.link.v1.WantBulk
+	20,  // 14: banyan.link.v1.ProviderFrame.farewell:type_name -> banyan.link.v1.Farewell
+	5,   // 15: banyan.link.v1.ProviderFrame.bindings:type_name -> banyan.link.v1.Bindings
+	15,  // 16: banyan.link.v1.ProviderFrame.freshness:type_name -> banyan.link.v1.Freshness
+	24,  // 17: banyan.link.v1.Bindings.origins:type_name -> banyan.link.v1.Origin
+	6,   // 18: banyan.link.v1.Bindings.paths:type_name -> banyan.link.v1.BindingPath
+	62,  // 19: banyan.link.v1.Hello.epoch:type_name -> banyan.model.v1.Epoch
+	63,  // 20: banyan.link.v1.Hello.chain:type_name -> banyan.model.v1.Chain
+	12,  // 21: banyan.link.v1.Hello.interest:type_name -> banyan.link.v1.Interest
+	62,  // 22: banyan.link.v1.Welcome.epoch:type_name -> banyan.model.v1.Epoch
+	63,  // 23: banyan.link.v1.Welcome.chain:type_name -> banyan.model.v1.Chain
+	0,   // 24: banyan.link.v1.Welcome.resume:type_name -> banyan.link.v1.Resume
+	24,  // 25: banyan.link.v1.Known.origins:type_name -> banyan.link.v1.Origin
+	10,  // 26: banyan.link.v1.Known.contexts:type_name -> banyan.link.v1.KnownContext
+	13,  // 27: banyan.link.v1.Interest.rules:type_name -> banyan.link.v1.InterestRule
+	16,  // 28: banyan.link.v1.Freshness.hops:type_name -> banyan.link.v1.HopFreshness
+	25,  // 29: banyan.link.v1.HopFreshness.from:type_name -> banyan.link.v1.Hop
+	25,  // 30: banyan.link.v1.HopFreshness.to:type_name -> banyan.link.v1.Hop
+	17,  // 31: banyan.link.v1.HopFreshness.lanes:type_name -> banyan.link.v1.LaneLag
+	1,   // 32: banyan.link.v1.LaneLag.kind:type_name -> banyan.link.v1.LaneKind
+	64,  // 33: banyan.link.v1.Farewell.error:type_name -> banyan.model.v1.Error
+	22,  // 34: banyan.link.v1.Beat.lanes:type_name -> banyan.link.v1.Lane
+	1,   // 35: banyan.link.v1.Lane.kind:type_name -> banyan.link.v1.LaneKind
+	62,  // 36: banyan.link.v1.Origin.epoch:type_name -> banyan.model.v1.Epoch
+	25,  // 37: banyan.link.v1.Route.hops:type_name -> banyan.link.v1.Hop
+	24,  // 38: banyan.link.v1.Delta.origins:type_name -> banyan.link.v1.Origin
+	26,  // 39: banyan.link.v1.Delta.routes:type_name -> banyan.link.v1.Route
+	28,  // 40: banyan.link.v1.Delta.definitions:type_name -> banyan.link.v1.Definition
+	30,  // 41: banyan.link.v1.Delta.removals:type_name -> banyan.link.v1.Removal
+	29,  // 42: banyan.link.v1.Definition.settings:type_name -> banyan.link.v1.SettingValue
+	65,  // 43: banyan.link.v1.SettingValue.value:type_name -> banyan.model.v1.Value
+	66,  // 44: banyan.link.v1.LiveSamples.samples:type_name -> banyan.model.v1.Samples
+	33,  // 45: banyan.link.v1.Overlays.stale:type_name -> banyan.link.v1.Stale
+	35,  // 46: banyan.link.v1.ExecuteRequest.principal:type_name -> banyan.link.v1.Principal
+	36,  // 47: banyan.link.v1.ExecuteRequest.set:type_name -> banyan.link.v1.SetOperation
+	37,  // 48: banyan.link.v1.ExecuteRequest.call:type_name -> banyan.link.v1.CallOperation
+	38,  // 49: banyan.link.v1.ExecuteRequest.create:type_name -> banyan.link.v1.CreateOperation
+	39,  // 50: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
+	40,  // 51: banyan.link.v1.ExecuteRequest.apply:type_name -> banyan.link.v1.ApplyOperation
+	67,  // 52: banyan.link.v1.ExecuteRequest.owner:type_name -> banyan.model.v1.Position
+	65,  // 53: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
+	67,  // 54: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
+	68,  // 55: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
+	68,  // 56: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
+	67,  // 57: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
+	41,  // 58: banyan.link.v1.ApplyOperation.edits:type_name -> banyan.link.v1.Edit
+	38,  // 59: banyan.link.v1.Edit.create:type_name -> banyan.link.v1.CreateOperation
+	42,  // 60: banyan.link.v1.Edit.change:type_name -> banyan.link.v1.ChangeOperation
+	39,  // 61: banyan.link.v1.Edit.remove:type_name -> banyan.link.v1.RemoveOperation
+	68,  // 62: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
+	67,  // 63: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
+	64,  // 64: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
+	67,  // 65: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
+	68,  // 66: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
+	2,   // 67: banyan.link.v1.ExecuteResponse.fate:type_name -> banyan.link.v1.Fate
+	67,  // 68: banyan.link.v1.ExecuteResponse.owner:type_name -> banyan.model.v1.Position
+	45,  // 69: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
+	69,  // 70: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
+	64,  // 71: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
+	45,  // 72: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
+	64,  // 73: banyan.link.v1.MeetRequest.refused:type_name -> banyan.model.v1.Error
+	63,  // 74: banyan.link.v1.MeetRequest.chain:type_name -> banyan.model.v1.Chain
+	64,  // 75: banyan.link.v1.MeetResponse.error:type_name -> banyan.model.v1.Error
+	63,  // 76: banyan.link.v1.MeetResponse.chain:type_name -> banyan.model.v1.Chain
+	50,  // 77: banyan.link.v1.KeepRequest.keeping:type_name -> banyan.link.v1.Keeping
+	51,  // 78: banyan.link.v1.KeepRequest.answer:type_name -> banyan.link.v1.KeepAnswer
+	64,  // 79: banyan.link.v1.KeepAnswer.refused:type_name -> banyan.model.v1.Error
+	53,  // 80: banyan.link.v1.KeepResponse.offer:type_name -> banyan.link.v1.KeepOffer
+	53,  // 81: banyan.link.v1.RecoverResponse.backup:type_name -> banyan.link.v1.KeepOffer
+	64,  // 82: banyan.link.v1.RecoverResponse.error:type_name -> banyan.model.v1.Error
+	35,  // 83: banyan.link.v1.ExplainRequest.principal:type_name -> banyan.link.v1.Principal
+	69,  // 84: banyan.link.v1.ExplainRequest.right:type_name -> banyan.model.v1.Right
+	64,  // 85: banyan.link.v1.ExplainResponse.error:type_name -> banyan.model.v1.Error
+	58,  // 86: banyan.link.v1.ExplainResponse.hops:type_name -> banyan.link.v1.ExplainedHop
+	69,  // 87: banyan.link.v1.ExplainedHop.has:type_name -> banyan.model.v1.Right
+	69,  // 88: banyan.link.v1.ExplainedHop.need:type_name -> banyan.model.v1.Right
+	61,  // 89: banyan.link.v1.InspectResponse.exports:type_name -> banyan.link.v1.InspectedExport
+	69,  // 90: banyan.link.v1.InspectedExport.right:type_name -> banyan.model.v1.Right
+	3,   // 91: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
+	3,   // 92: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
+	34,  // 93: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
+	34,  // 94: banyan.link.v1.LinkService.Look:input_type -> banyan.link.v1.ExecuteRequest
+	47,  // 95: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
+	56,  // 96: banyan.link.v1.LinkService.Explain:input_type -> banyan.link.v1.ExplainRequest
+	59,  // 97: banyan.link.v1.LinkService.Inspect:input_type -> banyan.link.v1.InspectRequest
+	49,  // 98: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
+	44,  // 99: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
+	54,  // 100: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
+	4,   // 101: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
+	4,   // 102: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
+	43,  // 103: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
+	43,  // 104: banyan.link.v1.LinkService.Look:output_type -> banyan.link.v1.ExecuteResponse
+	48,  // 105: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
+	57,  // 106: banyan.link.v1.LinkService.Explain:output_type -> banyan.link.v1.ExplainResponse
+	60,  // 107: banyan.link.v1.LinkService.Inspect:output_type -> banyan.link.v1.InspectResponse
+	52,  // 108: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
+	46,  // 109: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
+	55,  // 110: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
+	101, // [101:111] is the sub-list for method output_type
+	91,  // [91:101] is the sub-list for method input_type
+	91,  // [91:91] is the sub-list for extension type_name
+	91,  // [91:91] is the sub-list for extension extendee
+	0,   // [0:91] is the sub-list for field type_name
 }
 
 func init() { file_banyan_link_v1_link_proto_init() }
@@ -5353,7 +5452,7 @@ func file_banyan_link_v1_link_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_link_v1_link_proto_rawDesc), len(file_banyan_link_v1_link_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   2,

@@ -24,6 +24,7 @@ const (
 	LinkService_Follow_FullMethodName  = "/banyan.link.v1.LinkService/Follow"
 	LinkService_Bulk_FullMethodName    = "/banyan.link.v1.LinkService/Bulk"
 	LinkService_Execute_FullMethodName = "/banyan.link.v1.LinkService/Execute"
+	LinkService_Look_FullMethodName    = "/banyan.link.v1.LinkService/Look"
 	LinkService_Meet_FullMethodName    = "/banyan.link.v1.LinkService/Meet"
 	LinkService_Explain_FullMethodName = "/banyan.link.v1.LinkService/Explain"
 	LinkService_Inspect_FullMethodName = "/banyan.link.v1.LinkService/Inspect"
@@ -40,6 +41,9 @@ type LinkServiceClient interface {
 	Bulk(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConsumerFrame, ProviderFrame], error)
 	// A request towards the owner, answered when its fate is known.
 	Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
+	// What became of a request that is sent until it is answered, and which life of its owner would do it now: asked before each time that it is sent.
+	// It does nothing, so that no answer leaves anything open.
+	Look(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
 	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
 	// apart. A version that does not know it is taken as it comes.
 	Meet(ctx context.Context, in *MeetRequest, opts ...grpc.CallOption) (*MeetResponse, error)
@@ -89,6 +93,16 @@ func (c *linkServiceClient) Execute(ctx context.Context, in *ExecuteRequest, opt
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ExecuteResponse)
 	err := c.cc.Invoke(ctx, LinkService_Execute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *linkServiceClient) Look(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExecuteResponse)
+	err := c.cc.Invoke(ctx, LinkService_Look_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +162,9 @@ type LinkServiceServer interface {
 	Bulk(grpc.BidiStreamingServer[ConsumerFrame, ProviderFrame]) error
 	// A request towards the owner, answered when its fate is known.
 	Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
+	// What became of a request that is sent until it is answered, and which life of its owner would do it now: asked before each time that it is sent.
+	// It does nothing, so that no answer leaves anything open.
+	Look(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
 	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
 	// apart. A version that does not know it is taken as it comes.
 	Meet(context.Context, *MeetRequest) (*MeetResponse, error)
@@ -175,6 +192,9 @@ func (UnimplementedLinkServiceServer) Bulk(grpc.BidiStreamingServer[ConsumerFram
 }
 func (UnimplementedLinkServiceServer) Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Execute not implemented")
+}
+func (UnimplementedLinkServiceServer) Look(context.Context, *ExecuteRequest) (*ExecuteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Look not implemented")
 }
 func (UnimplementedLinkServiceServer) Meet(context.Context, *MeetRequest) (*MeetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Meet not implemented")
@@ -237,6 +257,24 @@ func _LinkService_Execute_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(LinkServiceServer).Execute(ctx, req.(*ExecuteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LinkService_Look_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExecuteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LinkServiceServer).Look(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LinkService_Look_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LinkServiceServer).Look(ctx, req.(*ExecuteRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -312,6 +350,10 @@ var LinkService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Execute",
 			Handler:    _LinkService_Execute_Handler,
+		},
+		{
+			MethodName: "Look",
+			Handler:    _LinkService_Look_Handler,
 		},
 		{
 			MethodName: "Meet",

@@ -55,6 +55,11 @@ const (
 	TreeServiceRemoveProcedure = "/banyan.api.v1.TreeService/Remove"
 	// TreeServiceApplyProcedure is the fully-qualified name of the TreeService's Apply RPC.
 	TreeServiceApplyProcedure = "/banyan.api.v1.TreeService/Apply"
+	// TreeServiceRequestsProcedure is the fully-qualified name of the TreeService's Requests RPC.
+	TreeServiceRequestsProcedure = "/banyan.api.v1.TreeService/Requests"
+	// TreeServiceCancelRequestProcedure is the fully-qualified name of the TreeService's CancelRequest
+	// RPC.
+	TreeServiceCancelRequestProcedure = "/banyan.api.v1.TreeService/CancelRequest"
 	// TreeServiceExportProcedure is the fully-qualified name of the TreeService's Export RPC.
 	TreeServiceExportProcedure = "/banyan.api.v1.TreeService/Export"
 	// TreeServiceWatchProcedure is the fully-qualified name of the TreeService's Watch RPC.
@@ -89,6 +94,10 @@ type TreeServiceClient interface {
 	Remove(context.Context, *apiv1.RemoveRequest) (*apiv1.RemoveResponse, error)
 	// Does several edits as one: all of them or, where one is refused, none.
 	Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error)
+	// Requests that are, or were, sent until they are answered: those of the caller, and those on whose path they have the right to view.
+	Requests(context.Context, *apiv1.RequestsRequest) (*apiv1.RequestsResponse, error)
+	// Ends a request of the caller's that was made here and has not been done.
+	CancelRequest(context.Context, *apiv1.CancelRequestRequest) (*apiv1.RequestInfo, error)
 	// Everything below a path with its settings, as of one moment: for who keeps settings in files.
 	Export(context.Context, *apiv1.ExportRequest) (*connect.ServerStreamForClient[apiv1.ExportResponse], error)
 	// Readings as they change: for people and scripts.
@@ -156,6 +165,18 @@ func NewTreeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(treeServiceMethods.ByName("Apply")),
 			connect.WithClientOptions(opts...),
 		),
+		requests: connect.NewClient[apiv1.RequestsRequest, apiv1.RequestsResponse](
+			httpClient,
+			baseURL+TreeServiceRequestsProcedure,
+			connect.WithSchema(treeServiceMethods.ByName("Requests")),
+			connect.WithClientOptions(opts...),
+		),
+		cancelRequest: connect.NewClient[apiv1.CancelRequestRequest, apiv1.RequestInfo](
+			httpClient,
+			baseURL+TreeServiceCancelRequestProcedure,
+			connect.WithSchema(treeServiceMethods.ByName("CancelRequest")),
+			connect.WithClientOptions(opts...),
+		),
 		export: connect.NewClient[apiv1.ExportRequest, apiv1.ExportResponse](
 			httpClient,
 			baseURL+TreeServiceExportProcedure,
@@ -179,17 +200,19 @@ func NewTreeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // treeServiceClient implements TreeServiceClient.
 type treeServiceClient struct {
-	get      *connect.Client[apiv1.GetRequest, apiv1.Reading]
-	describe *connect.Client[apiv1.DescribeRequest, apiv1.ContextInfo]
-	list     *connect.Client[apiv1.ListRequest, apiv1.ListResponse]
-	set      *connect.Client[apiv1.SetRequest, apiv1.SetResponse]
-	call     *connect.Client[apiv1.CallRequest, apiv1.CallResponse]
-	create   *connect.Client[apiv1.CreateRequest, apiv1.CreateResponse]
-	remove   *connect.Client[apiv1.RemoveRequest, apiv1.RemoveResponse]
-	apply    *connect.Client[apiv1.ApplyRequest, apiv1.ApplyResponse]
-	export   *connect.Client[apiv1.ExportRequest, apiv1.ExportResponse]
-	watch    *connect.Client[apiv1.WatchRequest, apiv1.WatchResponse]
-	follow   *connect.Client[apiv1.FollowRequest, apiv1.FollowResponse]
+	get           *connect.Client[apiv1.GetRequest, apiv1.Reading]
+	describe      *connect.Client[apiv1.DescribeRequest, apiv1.ContextInfo]
+	list          *connect.Client[apiv1.ListRequest, apiv1.ListResponse]
+	set           *connect.Client[apiv1.SetRequest, apiv1.SetResponse]
+	call          *connect.Client[apiv1.CallRequest, apiv1.CallResponse]
+	create        *connect.Client[apiv1.CreateRequest, apiv1.CreateResponse]
+	remove        *connect.Client[apiv1.RemoveRequest, apiv1.RemoveResponse]
+	apply         *connect.Client[apiv1.ApplyRequest, apiv1.ApplyResponse]
+	requests      *connect.Client[apiv1.RequestsRequest, apiv1.RequestsResponse]
+	cancelRequest *connect.Client[apiv1.CancelRequestRequest, apiv1.RequestInfo]
+	export        *connect.Client[apiv1.ExportRequest, apiv1.ExportResponse]
+	watch         *connect.Client[apiv1.WatchRequest, apiv1.WatchResponse]
+	follow        *connect.Client[apiv1.FollowRequest, apiv1.FollowResponse]
 }
 
 // Get calls banyan.api.v1.TreeService.Get.
@@ -264,6 +287,24 @@ func (c *treeServiceClient) Apply(ctx context.Context, req *apiv1.ApplyRequest) 
 	return nil, err
 }
 
+// Requests calls banyan.api.v1.TreeService.Requests.
+func (c *treeServiceClient) Requests(ctx context.Context, req *apiv1.RequestsRequest) (*apiv1.RequestsResponse, error) {
+	response, err := c.requests.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CancelRequest calls banyan.api.v1.TreeService.CancelRequest.
+func (c *treeServiceClient) CancelRequest(ctx context.Context, req *apiv1.CancelRequestRequest) (*apiv1.RequestInfo, error) {
+	response, err := c.cancelRequest.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Export calls banyan.api.v1.TreeService.Export.
 func (c *treeServiceClient) Export(ctx context.Context, req *apiv1.ExportRequest) (*connect.ServerStreamForClient[apiv1.ExportResponse], error) {
 	return c.export.CallServerStream(ctx, connect.NewRequest(req))
@@ -297,6 +338,10 @@ type TreeServiceHandler interface {
 	Remove(context.Context, *apiv1.RemoveRequest) (*apiv1.RemoveResponse, error)
 	// Does several edits as one: all of them or, where one is refused, none.
 	Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error)
+	// Requests that are, or were, sent until they are answered: those of the caller, and those on whose path they have the right to view.
+	Requests(context.Context, *apiv1.RequestsRequest) (*apiv1.RequestsResponse, error)
+	// Ends a request of the caller's that was made here and has not been done.
+	CancelRequest(context.Context, *apiv1.CancelRequestRequest) (*apiv1.RequestInfo, error)
 	// Everything below a path with its settings, as of one moment: for who keeps settings in files.
 	Export(context.Context, *apiv1.ExportRequest, *connect.ServerStream[apiv1.ExportResponse]) error
 	// Readings as they change: for people and scripts.
@@ -360,6 +405,18 @@ func NewTreeServiceHandler(svc TreeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(treeServiceMethods.ByName("Apply")),
 		connect.WithHandlerOptions(opts...),
 	)
+	treeServiceRequestsHandler := connect.NewUnaryHandlerSimple(
+		TreeServiceRequestsProcedure,
+		svc.Requests,
+		connect.WithSchema(treeServiceMethods.ByName("Requests")),
+		connect.WithHandlerOptions(opts...),
+	)
+	treeServiceCancelRequestHandler := connect.NewUnaryHandlerSimple(
+		TreeServiceCancelRequestProcedure,
+		svc.CancelRequest,
+		connect.WithSchema(treeServiceMethods.ByName("CancelRequest")),
+		connect.WithHandlerOptions(opts...),
+	)
 	treeServiceExportHandler := connect.NewServerStreamHandlerSimple(
 		TreeServiceExportProcedure,
 		svc.Export,
@@ -396,6 +453,10 @@ func NewTreeServiceHandler(svc TreeServiceHandler, opts ...connect.HandlerOption
 			treeServiceRemoveHandler.ServeHTTP(w, r)
 		case TreeServiceApplyProcedure:
 			treeServiceApplyHandler.ServeHTTP(w, r)
+		case TreeServiceRequestsProcedure:
+			treeServiceRequestsHandler.ServeHTTP(w, r)
+		case TreeServiceCancelRequestProcedure:
+			treeServiceCancelRequestHandler.ServeHTTP(w, r)
 		case TreeServiceExportProcedure:
 			treeServiceExportHandler.ServeHTTP(w, r)
 		case TreeServiceWatchProcedure:
@@ -441,6 +502,14 @@ func (UnimplementedTreeServiceHandler) Remove(context.Context, *apiv1.RemoveRequ
 
 func (UnimplementedTreeServiceHandler) Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.api.v1.TreeService.Apply is not implemented"))
+}
+
+func (UnimplementedTreeServiceHandler) Requests(context.Context, *apiv1.RequestsRequest) (*apiv1.RequestsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.api.v1.TreeService.Requests is not implemented"))
+}
+
+func (UnimplementedTreeServiceHandler) CancelRequest(context.Context, *apiv1.CancelRequestRequest) (*apiv1.RequestInfo, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.api.v1.TreeService.CancelRequest is not implemented"))
 }
 
 func (UnimplementedTreeServiceHandler) Export(context.Context, *apiv1.ExportRequest, *connect.ServerStream[apiv1.ExportResponse]) error {

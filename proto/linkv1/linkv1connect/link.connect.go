@@ -43,6 +43,8 @@ const (
 	LinkServiceBulkProcedure = "/banyan.link.v1.LinkService/Bulk"
 	// LinkServiceExecuteProcedure is the fully-qualified name of the LinkService's Execute RPC.
 	LinkServiceExecuteProcedure = "/banyan.link.v1.LinkService/Execute"
+	// LinkServiceLookProcedure is the fully-qualified name of the LinkService's Look RPC.
+	LinkServiceLookProcedure = "/banyan.link.v1.LinkService/Look"
 	// LinkServiceMeetProcedure is the fully-qualified name of the LinkService's Meet RPC.
 	LinkServiceMeetProcedure = "/banyan.link.v1.LinkService/Meet"
 	// LinkServiceExplainProcedure is the fully-qualified name of the LinkService's Explain RPC.
@@ -65,6 +67,9 @@ type LinkServiceClient interface {
 	Bulk(context.Context) (*connect.BidiStreamForClientSimple[linkv1.ConsumerFrame, linkv1.ProviderFrame], error)
 	// A request towards the owner, answered when its fate is known.
 	Execute(context.Context, *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
+	// What became of a request that is sent until it is answered, and which life of its owner would do it now: asked before each time that it is sent.
+	// It does nothing, so that no answer leaves anything open.
+	Look(context.Context, *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
 	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
 	// apart. A version that does not know it is taken as it comes.
 	Meet(context.Context, *linkv1.MeetRequest) (*linkv1.MeetResponse, error)
@@ -105,6 +110,12 @@ func NewLinkServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(linkServiceMethods.ByName("Execute")),
 			connect.WithClientOptions(opts...),
 		),
+		look: connect.NewClient[linkv1.ExecuteRequest, linkv1.ExecuteResponse](
+			httpClient,
+			baseURL+LinkServiceLookProcedure,
+			connect.WithSchema(linkServiceMethods.ByName("Look")),
+			connect.WithClientOptions(opts...),
+		),
 		meet: connect.NewClient[linkv1.MeetRequest, linkv1.MeetResponse](
 			httpClient,
 			baseURL+LinkServiceMeetProcedure,
@@ -137,6 +148,7 @@ type linkServiceClient struct {
 	follow  *connect.Client[linkv1.ConsumerFrame, linkv1.ProviderFrame]
 	bulk    *connect.Client[linkv1.ConsumerFrame, linkv1.ProviderFrame]
 	execute *connect.Client[linkv1.ExecuteRequest, linkv1.ExecuteResponse]
+	look    *connect.Client[linkv1.ExecuteRequest, linkv1.ExecuteResponse]
 	meet    *connect.Client[linkv1.MeetRequest, linkv1.MeetResponse]
 	explain *connect.Client[linkv1.ExplainRequest, linkv1.ExplainResponse]
 	inspect *connect.Client[linkv1.InspectRequest, linkv1.InspectResponse]
@@ -156,6 +168,15 @@ func (c *linkServiceClient) Bulk(ctx context.Context) (*connect.BidiStreamForCli
 // Execute calls banyan.link.v1.LinkService.Execute.
 func (c *linkServiceClient) Execute(ctx context.Context, req *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
 	response, err := c.execute.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Look calls banyan.link.v1.LinkService.Look.
+func (c *linkServiceClient) Look(ctx context.Context, req *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
+	response, err := c.look.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -202,6 +223,9 @@ type LinkServiceHandler interface {
 	Bulk(context.Context, *connect.BidiStream[linkv1.ConsumerFrame, linkv1.ProviderFrame]) error
 	// A request towards the owner, answered when its fate is known.
 	Execute(context.Context, *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
+	// What became of a request that is sent until it is answered, and which life of its owner would do it now: asked before each time that it is sent.
+	// It does nothing, so that no answer leaves anything open.
+	Look(context.Context, *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
 	// Which life of the provider is at the other end: asked on each new connection before a session begins, so that two nodes of one ID are told
 	// apart. A version that does not know it is taken as it comes.
 	Meet(context.Context, *linkv1.MeetRequest) (*linkv1.MeetResponse, error)
@@ -238,6 +262,12 @@ func NewLinkServiceHandler(svc LinkServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(linkServiceMethods.ByName("Execute")),
 		connect.WithHandlerOptions(opts...),
 	)
+	linkServiceLookHandler := connect.NewUnaryHandlerSimple(
+		LinkServiceLookProcedure,
+		svc.Look,
+		connect.WithSchema(linkServiceMethods.ByName("Look")),
+		connect.WithHandlerOptions(opts...),
+	)
 	linkServiceMeetHandler := connect.NewUnaryHandlerSimple(
 		LinkServiceMeetProcedure,
 		svc.Meet,
@@ -270,6 +300,8 @@ func NewLinkServiceHandler(svc LinkServiceHandler, opts ...connect.HandlerOption
 			linkServiceBulkHandler.ServeHTTP(w, r)
 		case LinkServiceExecuteProcedure:
 			linkServiceExecuteHandler.ServeHTTP(w, r)
+		case LinkServiceLookProcedure:
+			linkServiceLookHandler.ServeHTTP(w, r)
 		case LinkServiceMeetProcedure:
 			linkServiceMeetHandler.ServeHTTP(w, r)
 		case LinkServiceExplainProcedure:
@@ -297,6 +329,10 @@ func (UnimplementedLinkServiceHandler) Bulk(context.Context, *connect.BidiStream
 
 func (UnimplementedLinkServiceHandler) Execute(context.Context, *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.link.v1.LinkService.Execute is not implemented"))
+}
+
+func (UnimplementedLinkServiceHandler) Look(context.Context, *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("banyan.link.v1.LinkService.Look is not implemented"))
 }
 
 func (UnimplementedLinkServiceHandler) Meet(context.Context, *linkv1.MeetRequest) (*linkv1.MeetResponse, error) {
