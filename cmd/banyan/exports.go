@@ -23,8 +23,8 @@ func newExports(c *cli) *cobra.Command {
 }
 
 func newExportAdd(c *cli) *cobra.Command {
-	var links, paths, kinds, except []string
-	var right, root, label string
+	var links, paths, kinds, except, shows, hide []string
+	var right, root, label, preset, events string
 	var secrets, people bool
 	cmd := &cobra.Command{
 		Use:   "add NAME --link LINK",
@@ -32,7 +32,8 @@ func newExportAdd(c *cli) *cobra.Command {
 		Long: `Show another part of this node over one or more of its links, beside what is shown over them already. The other node mounts
 it by its name, with "banyan mounts add". What it may do there is what all exports for its link together allow.`,
 		Example: `  banyan exports add pumps --link hq --path '/devices/pumps/**' --root /devices --right operate
-  banyan exports add alerts --link hq,ops --path '/alerts/**'`,
+  banyan exports add alerts --link hq,ops --preset alerts-only
+  banyan exports add values --link hq --path '/devices/**' --show variables --events warning --hide host:name`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,7 +41,8 @@ it by its name, with "banyan mounts add". What it may do there is what all expor
 				return usagef(cmd, "--link LINK says over which link it is shown; \"banyan links\" lists them")
 			}
 			given := texts("links", strings.Join(links, ","), "paths", strings.Join(paths, ","), "right", right, "root", root,
-				"kinds", strings.Join(kinds, ","), "except_kinds", strings.Join(except, ","))
+				"kinds", strings.Join(kinds, ","), "except_kinds", strings.Join(except, ","),
+				"preset", preset, "shows", strings.Join(shows, ","), "events", events, "hide", strings.Join(hide, ","))
 			for name, set := range map[string]bool{"secrets": secrets, "people": people} {
 				if set {
 					given[name] = "true"
@@ -56,10 +58,17 @@ it by its name, with "banyan mounts add". What it may do there is what all expor
 	flags.StringVar(&root, "root", "", "the `PATH` that the other node sees as the root (default /)")
 	flags.StringSliceVar(&kinds, "kind", nil, "only contexts of these `KINDS`")
 	flags.StringSliceVar(&except, "except-kind", nil, "no contexts of these `KINDS`")
+	flags.StringVar(&preset, "preset", "", "whole-tree, alerts-only or custom (the default): what the other flags say")
+	flags.StringSliceVar(&shows, "show", nil, "settings, variables, functions: what of each context is shown, or none (default all)")
+	flags.StringVar(&events, "events", "", "the `SEVERITY` from which up events are shown, or none (default debug)")
+	flags.StringSliceVar(&hide, "hide", nil, "settings, variables, functions and events that are left out, `NAMES` or KIND:NAME")
 	flags.BoolVar(&secrets, "secrets", false, "let secret settings be known of and written")
 	flags.BoolVar(&people, "people", false, "show users and roles")
 	flags.StringVar(&label, "label", "", "what people read, in any script")
 	completeWords(cmd, "right", rightNames...)
+	completeWords(cmd, "preset", "whole-tree", "alerts-only", "custom")
+	completeWords(cmd, "show", "settings", "variables", "functions", "none")
+	completeWords(cmd, "events", "debug", "info", "notice", "warning", "error", "critical", "none")
 	c.completeLinks(cmd)
 	return cmd
 }
