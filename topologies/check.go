@@ -19,6 +19,7 @@ func (p *parser) check() {
 	for i := range p.topology.Links {
 		known = p.checkLink(i, names) && known
 	}
+	p.checkParts()
 	p.checkMounts()
 	for _, e := range p.peopled {
 		if !slices.Contains(names, e.Name) {
@@ -98,53 +99,88 @@ func (p *parser) checkLink(at int, names []string) bool {
 	}
 	for i := range at {
 		if other := &p.topology.Links[i]; other.Provider == l.Provider && other.Consumer == l.Consumer {
-			p.Add(l.at.link, "put what it exports into the other one", "there is a link from %s to %s already (%s)", l.Provider, l.Consumer, other.at.link)
+			p.Add(l.at.link, "put what it exports into the other one, under also:", "there is a link from %s to %s already (%s)", l.Provider, l.Consumer, other.at.link)
 			break
 		}
 	}
 	return known
 }
 
-func (p *parser) checkMounts() {
+// checkParts finds two exports or mounts of one node that would have one name.
+func (p *parser) checkParts() {
+	first := map[string]*Part{}
 	for i := range p.topology.Links {
 		l := &p.topology.Links[i]
-		if l.at.mount == (yamlfile.Mark{}) {
-			continue
-		}
-		if clash, what, ok := p.ownContext(l); ok {
-			p.Add(l.at.mount, "mount it at a place of its own, like /sites/"+l.Provider, "the mount %s of %s lies over %s, %s", l.Mount, l.Consumer, clash, what)
-		}
-		for j := range i {
-			other := &p.topology.Links[j]
-			if other.Consumer != l.Consumer || other.at.mount == (yamlfile.Mark{}) || other.Mount.IsRoot() || l.Mount.IsRoot() {
-				continue
-			}
-			switch {
-			case other.Mount == l.Mount:
-				p.Add(l.at.mount, "give each mount a path of its own", "%s is mounted at %s of %s, where %s is already (%s)", l.Provider, l.Mount, l.Consumer, other.Provider, other.at.mount)
-			case other.Mount.Contains(l.Mount):
-				p.Add(l.at.mount, "mount it beside the other", "the mount %s of %s lies below the mount %s (%s), and nothing local lies below a mount", l.Mount, l.Consumer, other.Mount, other.at.mount)
-			case l.Mount.Contains(other.Mount):
-				p.Add(l.at.mount, "mount it beside the other", "the mount %s of %s lies above the mount %s (%s), and nothing local lies below a mount", l.Mount, l.Consumer, other.Mount, other.at.mount)
+		provider, consumer := p.topology.Ends(l)
+		for _, part := range l.Parts() {
+			for _, taken := range []struct{ node, path string }{
+				{provider.Node, exportsPath.String() + "/" + part.Context(provider)}, {consumer.Node, mountsPath.String() + "/" + part.Context(consumer)},
+			} {
+				other := first[taken.node+taken.path]
+				if other != nil && other.Name+part.Name != "" {
+					p.Add(part.at, "choose another name for the part", "there would be two %s at %s (%s)", taken.path, taken.node, other.at)
+				}
+				first[taken.node+taken.path] = &part
 			}
 		}
 	}
 }
 
-// ownContext finds an own context of the consumer that a mount would hide, or hang in.
-func (p *parser) ownContext(l *Link) (model.Path, string, bool) {
-	if l.Mount.IsRoot() {
-		return l.Mount, "the root of its own tree", true
+// hung is something that hangs at a consumer.
+type hung struct {
+	link *Link
+	Part
+}
+
+func (p *parser) checkMounts() {
+	var all []hung
+	for i := range p.topology.Links {
+		l := &p.topology.Links[i]
+		for _, part := range l.Parts() {
+			if part.mount == (yamlfile.Mark{}) {
+				continue
+			}
+			h := hung{l, part}
+			if clash, what, ok := p.ownContext(&h); ok {
+				p.Add(h.mount, "mount it at a place of its own, like /sites/"+l.Provider, "the mount %s of %s lies over %s, %s", h.Mount, l.Consumer, clash, what)
+			}
+			for j := range all {
+				p.checkApart(&h, &all[j])
+			}
+			all = append(all, h)
+		}
 	}
-	if n, ok := p.topology.Node(l.Consumer); ok {
+}
+
+// checkApart finds that a mount lies over one that stands before it in the file.
+func (p *parser) checkApart(h, other *hung) {
+	if other.link.Consumer != h.link.Consumer || other.Mount.IsRoot() || h.Mount.IsRoot() {
+		return
+	}
+	switch {
+	case other.Mount == h.Mount:
+		p.Add(h.mount, "give each mount a path of its own", "%s is mounted at %s of %s, where %s is already (%s)", h.link.Provider, h.Mount, h.link.Consumer, other.link.Provider, other.mount)
+	case other.Mount.Contains(h.Mount):
+		p.Add(h.mount, "mount it beside the other", "the mount %s of %s lies below the mount %s (%s), and nothing local lies below a mount", h.Mount, h.link.Consumer, other.Mount, other.mount)
+	case h.Mount.Contains(other.Mount):
+		p.Add(h.mount, "mount it beside the other", "the mount %s of %s lies above the mount %s (%s), and nothing local lies below a mount", h.Mount, h.link.Consumer, other.Mount, other.mount)
+	}
+}
+
+// ownContext finds an own context of the consumer that a mount would hide, or hang in.
+func (p *parser) ownContext(h *hung) (model.Path, string, bool) {
+	if h.Mount.IsRoot() {
+		return h.Mount, "the root of its own tree", true
+	}
+	if n, ok := p.topology.Node(h.link.Consumer); ok {
 		for i := range n.Devices {
-			if d := &n.Devices[i]; d.Path.Contains(l.Mount) || l.Mount.Contains(d.Path) {
+			if d := &n.Devices[i]; d.Path.Contains(h.Mount) || h.Mount.Contains(d.Path) {
 				return d.Path, "a device of its own", true
 			}
 		}
 	}
 	for _, own := range ownPlaces {
-		if own.Contains(l.Mount) || l.Mount.Contains(own) {
+		if own.Contains(h.Mount) || h.Mount.Contains(own) {
 			return own, "which is its own", true
 		}
 	}

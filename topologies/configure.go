@@ -187,6 +187,10 @@ func (c *configurer) wanted() map[string]map[string]bool {
 		for _, end := range []End{provider, consumer} {
 			wanted[end.Node][child(linksPath, end.Link).String()] = true
 		}
+		for j := range l.Also {
+			wanted[provider.Node][child(exportsPath, l.Also[j].Context(provider)).String()] = true
+			wanted[consumer.Node][child(mountsPath, l.Also[j].Context(consumer)).String()] = true
+		}
 	}
 	return wanted
 }

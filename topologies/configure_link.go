@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"banyan/model"
 	"banyan/proto/apiv1"
+	"banyan/server"
 )
 
 var (
@@ -32,6 +34,11 @@ func (c *configurer) link(ctx context.Context, l *Link) error {
 		for _, end := range []End{inviter, joiner} {
 			if err := c.removeLink(ctx, c.nodes[end.Node], end.Link); err != nil {
 				return err
+			}
+			for i := range l.Also {
+				if err := c.removeSides(ctx, c.nodes[end.Node], l.Also[i].Context(end)); err != nil {
+					return err
+				}
 			}
 		}
 		if err := c.join(ctx, l, inviter, joiner); err != nil {
@@ -130,7 +137,14 @@ func (e *Export) narrowed() bool {
 
 // removeLink removes a link with what is given and taken over it.
 func (c *configurer) removeLink(ctx context.Context, at *configured, name string) error {
-	for _, folder := range []model.Path{exportsPath, mountsPath, linksPath} {
+	if err := c.removeSides(ctx, at, name); err != nil {
+		return err
+	}
+	return at.client.remove(ctx, child(linksPath, name))
+}
+
+func (c *configurer) removeSides(ctx context.Context, at *configured, name string) error {
+	for _, folder := range []model.Path{exportsPath, mountsPath} {
 		if err := at.client.remove(ctx, child(folder, name)); err != nil {
 			return err
 		}
@@ -149,28 +163,61 @@ func (c *configurer) address(ctx context.Context, l *Link) error {
 	return c.settle(ctx, at, info, map[string]model.Value{"addresses": model.String(c.nodes[inviter.Node].links)})
 }
 
-// sides makes export and mount what the file says; paths come last, after all that narrows them.
+// sides makes exports and mounts what the file says; paths come last, after all that narrows them.
 func (c *configurer) sides(ctx context.Context, l *Link) error {
-	provider, consumer := c.topology.Ends(l)
-	at := c.nodes[provider.Node]
-	info, err := at.client.describe(ctx, child(exportsPath, provider.Link))
-	if err != nil {
-		return err
-	}
-	e := &l.Export
-	for _, step := range []map[string]model.Value{{
-		"right": model.String(e.Right.String()), "root": model.String(e.Root.String()), "kinds": model.String(strings.Join(e.Kinds, ",")),
-		"except_kinds": model.String(strings.Join(e.ExceptKinds, ",")), "secrets": model.Bool(e.Secrets), "people": model.Bool(e.People),
-	}, {"paths": model.String(patterns(e))}} {
-		if err := c.settle(ctx, at, info, step); err != nil {
+	for _, part := range l.Parts() {
+		if err := c.export(ctx, l, &part); err != nil {
+			return err
+		}
+		if err := c.mount(ctx, l, &part); err != nil {
 			return err
 		}
 	}
-	at = c.nodes[consumer.Node]
-	if info, err = at.client.describe(ctx, child(mountsPath, consumer.Link)); err != nil {
+	return nil
+}
+
+func (c *configurer) export(ctx context.Context, l *Link, part *Part) error {
+	provider, _ := c.topology.Ends(l)
+	at, path := c.nodes[provider.Node], child(exportsPath, part.Context(provider))
+	info, there, err := at.client.there(ctx, path)
+	if err != nil {
 		return err
 	}
-	return c.settle(ctx, at, info, map[string]model.Value{"path": model.String(l.Mount.String())})
+	e := &part.Export
+	settings := map[string]model.Value{
+		"links": model.String(provider.Link), "right": model.String(e.Right.String()), "root": model.String(e.Root.String()), "kinds": model.String(strings.Join(e.Kinds, ",")),
+		"except_kinds": model.String(strings.Join(e.ExceptKinds, ",")), "secrets": model.Bool(e.Secrets), "people": model.Bool(e.People),
+	}
+	paths := map[string]model.Value{"paths": model.String(patterns(e))}
+	if part.Name != "" {
+		at.made[path.String()] = true
+	}
+	if !there {
+		maps.Copy(settings, paths)
+		return at.client.create(ctx, path, server.KindExport, "", settings)
+	}
+	if err := c.settle(ctx, at, info, settings); err != nil {
+		return err
+	}
+	return c.settle(ctx, at, info, paths)
+}
+
+func (c *configurer) mount(ctx context.Context, l *Link, part *Part) error {
+	provider, consumer := c.topology.Ends(l)
+	at, path := c.nodes[consumer.Node], child(mountsPath, part.Context(consumer))
+	settings := map[string]model.Value{"link": model.String(consumer.Link), "path": model.String(part.Mount.String())}
+	if part.Name != "" {
+		settings["export"] = model.String(part.Context(provider))
+		at.made[path.String()] = true
+	}
+	info, there, err := at.client.there(ctx, path)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return at.client.create(ctx, path, server.KindMount, "", settings)
+	}
+	return c.settle(ctx, at, info, settings)
 }
 
 // linkLooking is how often it is looked whether a link is up.
@@ -188,8 +235,10 @@ func (c *configurer) linked(ctx context.Context, within time.Duration) error {
 				return err
 			}
 		}
-		if err := c.reaches(ctx, consumer, child(mountsPath, consumer.Link), l.Provider, "good", "loop"); err != nil {
-			return err
+		for _, part := range l.Parts() {
+			if err := c.reaches(ctx, consumer, child(mountsPath, part.Context(consumer)), l.Provider, "good", "loop"); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

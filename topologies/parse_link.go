@@ -15,7 +15,7 @@ func (p *parser) link(n *yaml.Node) {
 	at := yamlfile.MarkOf(n)
 	l := Link{Export: Export{Right: model.RightView}, at: linkMarks{link: at}}
 	given := map[string]bool{}
-	ok := p.Fields(n, "a link", []string{"provider", "consumer", "dials", "export", "mount", "self"}, func(e yamlfile.Entry) {
+	ok := p.Fields(n, "a link", []string{"provider", "consumer", "dials", "export", "mount", "also", "self"}, func(e yamlfile.Entry) {
 		given[e.Name] = true
 		switch e.Name {
 		case "provider":
@@ -29,9 +29,11 @@ func (p *parser) link(n *yaml.Node) {
 		case "export":
 			p.export(e.Value, &l.Export)
 		case "mount":
-			var fine bool
-			if l.Mount, fine = p.path(e.Value, "a mount"); fine {
-				l.at.mount = yamlfile.MarkOf(e.Value) // without one it is not compared with others
+			l.Mount, l.at.mount = p.mount(e.Value)
+		case "also":
+			parts, _ := p.List(e.Value, "also")
+			for _, part := range parts {
+				p.part(part, &l)
 			}
 		case "self":
 			l.Self = p.Truth(e.Value, "self")
@@ -47,11 +49,64 @@ func (p *parser) link(n *yaml.Node) {
 			ok = false
 		}
 	}
-	if len(l.Export.Paths) == 0 {
-		l.Export.Paths = []model.Pattern{model.Everything}
-	}
+	l.Export.complete()
 	if ok {
 		p.topology.Links = append(p.topology.Links, l)
+	}
+}
+
+// mount reads where something hangs. Where that is no path there is no place either, and it is not compared with others.
+func (p *parser) mount(n *yaml.Node) (model.Path, yamlfile.Mark) {
+	path, ok := p.path(n, "a mount")
+	if !ok {
+		return path, yamlfile.Mark{}
+	}
+	return path, yamlfile.MarkOf(n)
+}
+
+// part reads a further part of a link.
+func (p *parser) part(n *yaml.Node, to *Link) {
+	part := Part{Export: Export{Right: model.RightView}, at: yamlfile.MarkOf(n)}
+	given, fine := map[string]bool{}, true
+	ok := p.Fields(n, "a part of a link", []string{"name", "export", "mount"}, func(e yamlfile.Entry) {
+		given[e.Name] = true
+		switch e.Name {
+		case "name":
+			part.Name, _ = p.Text(e.Value, "the name of a part")
+			if model.CheckSegment(part.Name) != nil {
+				fine = false
+				p.Add(yamlfile.MarkOf(e.Value), "name it like alerts", "%.80q cannot be the name of a part", part.Name)
+			}
+			for i := range to.Also {
+				if to.Also[i].Name == part.Name {
+					fine = false
+					p.Add(yamlfile.MarkOf(e.Value), "give each part of a link a name of its own", "the link has a part called %s already (%s)", part.Name, to.Also[i].at)
+				}
+			}
+		case "export":
+			p.export(e.Value, &part.Export)
+		case "mount":
+			part.Mount, part.mount = p.mount(e.Value)
+		}
+	})
+	for _, needed := range []struct{ key, remedy string }{
+		{"name", "add name: NAME, by which both ends know it"}, {"mount", "add mount: /PATH, where it hangs at the consumer"},
+	} {
+		if ok && !given[needed.key] {
+			p.Add(part.at, needed.remedy, "a part of a link has no %s", needed.key)
+			ok = false
+		}
+	}
+	part.Export.complete()
+	if ok && fine {
+		to.Also = append(to.Also, part)
+	}
+}
+
+// complete selects everything where nothing was named.
+func (e *Export) complete() {
+	if len(e.Paths) == 0 {
+		e.Paths = []model.Pattern{model.Everything}
 	}
 }
 

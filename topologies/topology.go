@@ -50,17 +50,40 @@ type Setting struct {
 	at, value yamlfile.Mark
 }
 
-// Link joins two nodes: what the provider exports hangs at Mount of the consumer.
+// Link joins two nodes: what the provider exports hangs at Mount of the consumer, and further parts of it elsewhere.
 type Link struct {
 	Provider, Consumer string
 	// ConsumerDials says who opens the connections; the provider does when false.
 	ConsumerDials bool
 	Export        Export
 	Mount         model.Path
+	Also          []Part
 	// Self says that a link of a node with itself is meant.
 	Self bool
 
 	at linkMarks
+}
+
+// Part is something that goes over a link: an export of the provider, and where the consumer mounts it.
+type Part struct {
+	Name   string // within the link; empty for the one that the link is made with
+	Export Export
+	Mount  model.Path
+
+	at, mount yamlfile.Mark
+}
+
+// Parts are all that goes over a link, what it is made with first.
+func (l *Link) Parts() []Part {
+	return append([]Part{{Export: l.Export, Mount: l.Mount, at: l.at.link, mount: l.at.mount}}, l.Also...)
+}
+
+// Context is what a part is called at one end of its link, as an export or as a mount.
+func (p *Part) Context(end End) string {
+	if p.Name == "" {
+		return end.Link
+	}
+	return end.Link + "-" + p.Name
 }
 
 type linkMarks struct{ link, provider, consumer, mount yamlfile.Mark }
