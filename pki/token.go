@@ -38,6 +38,8 @@ type Token struct {
 	JoinDials bool      // the joiner opens the link's connections, not the inviter
 	// Recovery says that it is no invitation: it hands out the backup that the node keeps for another one. Inviter is then its part in their link.
 	Recovery bool
+	// Again says that it renews a link that is there: each end pins the other's root anew, and nothing else changes.
+	Again bool
 }
 
 // NewToken makes an invitation with a fresh secret. A zero expiry is TokenLifetime from now.
@@ -84,6 +86,7 @@ const (
 	flagProvider  = 1
 	flagJoinDials = 2
 	flagRecovery  = 4
+	flagAgain     = 8
 )
 
 // Reveal is the text to hand to the joiner, with the secret in it.
@@ -98,6 +101,9 @@ func (t Token) Reveal() string {
 	}
 	if t.Recovery {
 		flags |= flagRecovery
+	}
+	if t.Again {
+		flags |= flagAgain
 	}
 	raw = append(raw, flags)
 	raw = binary.BigEndian.AppendUint64(raw, uint64(t.Expires.Unix()))
@@ -169,10 +175,10 @@ func parseBody(body []byte) (Token, error) {
 		return Token{}, malformed
 	}
 	flags, seconds := body[2], int64(binary.BigEndian.Uint64(body[3:]))
-	if flags&^(flagProvider|flagJoinDials|flagRecovery) != 0 || seconds < 0 || seconds > maxSeconds {
+	if flags&^(flagProvider|flagJoinDials|flagRecovery|flagAgain) != 0 || seconds < 0 || seconds > maxSeconds {
 		return Token{}, malformed
 	}
-	t := Token{Expires: time.Unix(seconds, 0).UTC(), Inviter: RoleConsumer, JoinDials: flags&flagJoinDials != 0, Recovery: flags&flagRecovery != 0,
+	t := Token{Expires: time.Unix(seconds, 0).UTC(), Inviter: RoleConsumer, JoinDials: flags&flagJoinDials != 0, Recovery: flags&flagRecovery != 0, Again: flags&flagAgain != 0,
 		Secret: secretOf([SecretBytes]byte(body[43:]))}
 	if flags&flagProvider != 0 {
 		t.Inviter = RoleProvider

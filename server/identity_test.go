@@ -15,9 +15,14 @@ import (
 // clocked runs a node whose clock is off.
 func clocked(t *testing.T, dir, name string, off *atomic.Int64) *linkedNode {
 	t.Helper()
+	return clockedAt(t, dir, name, "127.0.0.1:0", off)
+}
+
+func clockedAt(t *testing.T, dir, name, links string, off *atomic.Int64) *linkedNode {
+	t.Helper()
 	n := &linkedNode{t: t, dir: dir}
 	file := File{Name: name, Data: dir}
-	file.Listeners.API, file.Listeners.Links = "127.0.0.1:0", "127.0.0.1:0"
+	file.Listeners.API, file.Listeners.Links = "127.0.0.1:0", links
 	made, err := New(context.Background(), Config{
 		File: file, Beat: 300 * time.Millisecond, Logger: hclog.New(&hclog.LoggerOptions{Output: &n.log}),
 		Now: func() time.Time { return time.Now().Add(time.Duration(off.Load())) },

@@ -35,7 +35,7 @@ func (g given) text(name, otherwise string) string {
 }
 
 // invite makes a link that nobody has joined yet, with what this node gives, and the token by which another node joins it.
-func (l *links) invite(ctx context.Context, arguments []model.Argument) ([]model.Argument, error) {
+func (l *links) invite(ctx context.Context, arguments []model.Argument, by string) ([]model.Argument, error) {
 	g := argumentsOf(arguments)
 	name := g.text("name", "")
 	path, err := linksPath.Child(name)
@@ -76,6 +76,7 @@ func (l *links) invite(ctx context.Context, arguments []model.Argument) ([]model
 		store.Setting{Name: settingRole, Value: model.String(role)}, store.Setting{Name: settingDials, Value: model.Bool(dials == "inviter")},
 		store.Setting{Name: settingInvitation, Value: model.Bytes(hash[:])},
 		store.Setting{Name: settingInvitedTill, Value: model.Instant(model.TimeOf(token.Expires))},
+		store.Setting{Name: settingInvitedBy, Value: model.String(by)},
 	))
 	if err := l.addSide(&commit, role, name, g); err != nil {
 		return nil, err
@@ -233,14 +234,22 @@ func (l *links) redeemOnce(ctx context.Context, candidate pki.Peer, request *lin
 		if err != nil {
 			return nil, err
 		}
-		used := c.SettingNamed(settingPeer).Text()
-		if used != "" && !fault.Planted(fault.InvitationTwice) {
-			return l.redeemedBefore(ctx, &c, used, candidate, request)
+		peer := c.SettingNamed(settingPeer).Text()
+		used, err := l.used(ctx, &c)
+		if err != nil {
+			return nil, err
+		}
+		if used && !fault.Planted(fault.InvitationTwice) {
+			return l.redeemedBefore(ctx, &c, peer, candidate, request)
 		}
 		if l.node.cfg.Now().After(c.SettingNamed(settingInvitedTill).Time().Std()) {
 			return nil, pki.Refuse(pki.InvitationExpired, "the invitation expired at "+c.SettingNamed(settingInvitedTill).Time().String())
 		}
-		err = l.redeemLink(ctx, &c, candidate, request)
+		if peer != "" && !used {
+			err = l.redeemAgain(ctx, &c, candidate, request)
+		} else {
+			err = l.redeemLink(ctx, &c, candidate, request)
+		}
 		if model.KindOf(err) == model.KindConflict {
 			continue
 		}
@@ -259,6 +268,9 @@ func (l *links) redeemLink(ctx context.Context, c *tree.Context, candidate pki.P
 	l.redeeming.Lock()
 	defer l.redeeming.Unlock()
 	if err := l.checkSecond(candidate.Node, c.SettingNamed(settingRole).Text(), c.Path); err != nil {
+		return err
+	}
+	if err := l.checkKnown(candidate); err != nil {
 		return err
 	}
 	return l.commitRedeemed(ctx, c, candidate, request)
@@ -343,6 +355,9 @@ func (l *links) join(ctx context.Context, arguments []model.Argument) ([]model.A
 	}
 	if err := token.CheckExpiry(l.node.cfg.Now()); err != nil {
 		return nil, err
+	}
+	if token.Again {
+		return l.joinAgain(ctx, token, g)
 	}
 	role := roleConsumer
 	if token.Inviter == pki.RoleConsumer {

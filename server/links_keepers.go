@@ -23,9 +23,9 @@ func (linkMaker) Write(ctx context.Context, at *tree.Context, name string, v mod
 }
 
 // Call invites and joins.
-func (m linkMaker) Call(ctx context.Context, _ *tree.Context, function string, arguments []model.Argument, _ access.Principal) ([]model.Argument, error) {
+func (m linkMaker) Call(ctx context.Context, _ *tree.Context, function string, arguments []model.Argument, by access.Principal) ([]model.Argument, error) {
 	if function == functionInvite {
-		return m.invite(ctx, arguments)
+		return m.invite(ctx, arguments, by.Chain.String())
 	}
 	return m.join(ctx, arguments)
 }
@@ -39,7 +39,7 @@ func (linkKeeper) Check(_ context.Context, p *Proposal) error {
 		return &model.Error{Kind: model.KindUnsupported, Detail: "a link is made by inviting another node or by joining it", Remedy: "call /links:invite or /links:join"}
 	}
 	if p.Op == OpSet {
-		for _, fixed := range []string{settingPeer, settingRole, settingRoots, settingInvitation, settingInvitedTill, settingAttempt} {
+		for _, fixed := range []string{settingPeer, settingRole, settingRoots, settingInvitation, settingInvitedTill, settingInvitedBy, settingAttempt} {
 			if _, given := p.Given(fixed); given {
 				return model.Errorf(model.KindUnsupported, "%s is agreed when the link is made", fixed)
 			}
@@ -89,6 +89,8 @@ func (k linkKeeper) Call(ctx context.Context, at *tree.Context, function string,
 		return nil, nil
 	case functionRecover:
 		return k.recoverToken(at, argumentsOf(arguments))
+	case functionInviteAgain:
+		return k.inviteAgain(ctx, at, argumentsOf(arguments), by.Chain.String())
 	case functionReadmit:
 		return nil, k.readmit(ctx, at)
 	}

@@ -25,6 +25,7 @@ const (
 	settingRoots       = "roots"
 	settingInvitation  = "invitation"
 	settingInvitedTill = "invitation_expires"
+	settingInvitedBy   = "invitation_by"
 	settingAttempt     = "invitation_attempt"
 	settingLink        = "link"
 	settingLinks       = "links"
@@ -113,6 +114,7 @@ var linkSchema = model.Schema{
 		{Name: settingRoots, Type: model.TypeBytes, Right: model.RightAdminister, Local: true, Description: "The root certificate that is pinned for the other node, DER."},
 		{Name: settingInvitation, Type: model.TypeBytes, Secret: true, Right: model.RightAdminister, Local: true, Description: "SHA-256 of the invitation's secret."},
 		{Name: settingInvitedTill, Type: model.TypeTime, Right: model.RightAdminister, Local: true, Description: "When the invitation ends."},
+		{Name: settingInvitedBy, Type: model.TypeString, Right: model.RightAdminister, Local: true, Description: "Who made the invitation."},
 		{Name: settingAttempt, Type: model.TypeBytes, Secret: true, Right: model.RightAdminister, Local: true, Description: "By which attempt the invitation was redeemed."},
 	}, keepSettings, lifeSettings),
 	Variables: slices.Concat([]model.Variable{
@@ -128,7 +130,7 @@ var linkSchema = model.Schema{
 	}, keepVariables, lifeVariables, rehearsalVariables),
 	Functions: slices.Concat([]model.Function{{
 		Name: functionRevoke, Right: model.RightAdminister, Idempotent: true, Description: "Ends the link for good; its connections end at once.",
-	}, recoverFunction, readmitFunction}, rehearsalFunctions),
+	}, recoverFunction, readmitFunction, inviteAgainFunction}, rehearsalFunctions),
 }
 
 var exportSchema = model.Schema{

@@ -39,7 +39,7 @@ func (l *links) succeed(ctx context.Context, who pki.Peer) error {
 // pin makes a root the only one that is pinned for a node, at all links with it, those included that may not be used: what is pinned at one counts for
 // the node.
 func (l *links) pin(ctx context.Context, row store.Audit, node model.NodeID, root *x509.Certificate, more ...store.Change) error {
-	commit := store.Commit{Changes: []store.Change{row}}
+	commit := store.Commit{Changes: append([]store.Change{row}, more...)}
 	for _, c := range directlyBelow(l.tree, linksPath) {
 		if c.Schema.Kind != KindLink || c.SettingNamed(settingPeer).Text() != node.String() {
 			continue
@@ -52,7 +52,7 @@ func (l *links) pin(ctx context.Context, row store.Audit, node model.NodeID, roo
 			Target: store.ByID(c.ID), Settings: []store.Setting{{Name: settingRoots, Value: model.Bytes(root.Raw)}},
 		})
 	}
-	if _, err := l.commits.Do(ctx, store.Commit{Changes: append(commit.Changes, more...)}); err != nil {
+	if _, err := l.commits.Do(ctx, commit); err != nil {
 		return err
 	}
 	l.mu.Lock()

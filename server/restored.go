@@ -22,7 +22,7 @@ func (n *Node) restored(ctx context.Context) error {
 	}}}
 	now := model.TimeOf(n.cfg.Now())
 	for _, c := range directlyBelow(n.tree, linksPath) {
-		if c.SettingNamed(settingPeer).Text() == "" && c.SettingNamed(settingInvitedTill).Time() > now {
+		if c.SettingNamed(settingInvitedTill).Time() > now {
 			commit.Changes = append(commit.Changes, store.Set{
 				Target: store.ByID(c.ID), Settings: []store.Setting{{Name: settingInvitedTill, Value: model.Instant(now)}},
 			})

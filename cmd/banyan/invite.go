@@ -23,21 +23,34 @@ func texts(pairs ...string) map[string]string {
 }
 
 func newInvite(c *cli) *cobra.Command {
-	var as, mount, right, dials string
+	var as, mount, right, dials, again string
 	var exports, addresses []string
 	var expires time.Duration
 	var proxy proxyFlags
 	cmd := &cobra.Command{
-		Use:   "invite NAME --as consumer|provider",
+		Use:   "invite NAME --as consumer|provider | invite --again LINK",
 		Short: "Invite another node to a link",
 		Long: `Make a link called NAME and an invitation to it, which another node redeems once with "banyan join". As consumer this
 node will see the other's tree at --mount; as provider it shows its own, as far as --export and --right say. The
-other side adds what it gives. The token alone goes to standard output, the explanation to standard error.`,
+other side adds what it gives. The token alone goes to standard output, the explanation to standard error.
+
+With --again the invitation is for the node that LINK is with already: where one of them does not take the other's
+certificate any more, since its root has expired, or was succeeded while nobody could tell, "banyan join TOKEN" there
+lets both pin each other's root anew. Everything that is set stays.`,
 		Example: `  banyan invite berlin --as consumer --mount /sites/berlin
   banyan invite hq --as provider --export '/devices/**,/sites/**' --right operate --dials inviter
+  banyan invite --again berlin
   banyan --profile north invite berlin --as consumer --mount /sites/berlin | ssh berlin banyan join -`,
-		Args: cobra.ExactArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if again != "" {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if again != "" {
+				return c.inviteAgain(cmd, again, strings.Join(addresses, ","), expires)
+			}
 			switch {
 			case as != "consumer" && as != "provider":
 				return usagef(cmd, "--as is consumer (this node sees the other's tree) or provider (it shows its own)")
@@ -80,6 +93,7 @@ other side adds what it gives. The token alone goes to standard output, the expl
 		},
 	}
 	flags := cmd.Flags()
+	flags.StringVar(&again, "again", "", "the `LINK` whose node is to join once more; nothing else is given then but --address and --expires")
 	flags.StringVar(&as, "as", "", "this node's part: consumer or provider")
 	flags.StringVar(&mount, "mount", "", "as consumer: where the other's tree is to hang")
 	flags.StringVar(&right, "right", "", "as provider: the highest right that is granted (default view)")
@@ -89,9 +103,46 @@ other side adds what it gives. The token alone goes to standard output, the expl
 	flags.StringSliceVar(&addresses, "address", nil, "HOST:PORT at which the other node reaches this one (default where it listens)")
 	proxy.add(cmd)
 	completeWords(cmd, "as", "consumer", "provider")
+	_ = cmd.RegisterFlagCompletionFunc("again", c.completeChild(linksPath))
 	completeWords(cmd, "dials", "joiner", "inviter")
 	completeWords(cmd, "right", rightNames...)
 	return cmd
+}
+
+// inviteAgain makes an invitation to a link that is there.
+func (c *cli) inviteAgain(cmd *cobra.Command, link, addresses string, expires time.Duration) error {
+	for _, other := range []string{"as", "mount", "right", "export", "dials", "proxy"} {
+		if f := cmd.Flags().Lookup(other); f != nil && f.Changed {
+			return usagef(cmd, "--%s does not go with --again: the link keeps everything that is set", other)
+		}
+	}
+	path, err := linksPath.Child(link)
+	if err != nil {
+		return usagef(cmd, "%v", err)
+	}
+	given := named{texts: texts("addresses", addresses)}
+	if cmd.Flags().Changed("expires") {
+		given.texts["expires"] = expires.String()
+	}
+	ctx, at, stop, err := c.connect(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer stop()
+	answer, err := at.call(ctx, model.Address{Path: path, Name: "invite_again"}, given)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return c.printJSON(struct {
+			Token   string `json:"token"`
+			Expires string `json:"expires"`
+		}{result(answer, "token"), result(answer, "expires")})
+	}
+	ends := result(answer, "expires")
+	c.note("This token renews link %s with the node that it is with, once, until %s (%s). At the other node:\n  banyan join -", clean(link), clean(ends),
+		clean(span(time.Second-ageOf(ends))))
+	return c.printf("%s\n", clean(result(answer, "token")))
 }
 
 // joinHint is what the other node adds.
