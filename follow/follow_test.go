@@ -349,6 +349,24 @@ func TestHiddenStalenessIsToldWithWhatItIsOf(t *testing.T) {
 	}
 }
 
+// The same holds for what is stale above the view's root.
+func TestStalenessAboveTheRootIsToldWithWhatItIsOf(t *testing.T) {
+	f := newFixture(t)
+	f.put("/site/part/hidden")
+	follower := NewView(f.tree, model.MustPath("/site/part"), part{}).NewFollower(Start{})
+	defer follower.Close()
+	f.tree.SetOverlay(tree.Overlay{Path: model.MustPath("/site"), Since: 5, Hop: "north > hidden"})
+	f.drain(follower)
+	if stale, _, _, _ := follower.Overlays(); len(stale) != 0 {
+		t.Fatalf("told %v", stale)
+	}
+	f.put("/site/part/a")
+	follower.Changes(10)
+	if stale, _, _, changed := follower.Overlays(); !changed || len(stale) != 1 || !stale[0].Path.IsRoot() {
+		t.Errorf("told %v", stale)
+	}
+}
+
 // A comparison tells exactly the differences, also when it is cut and begun again with what has arrived.
 func TestComparisonGoesOnWhereItWasCut(t *testing.T) {
 	f := newFixture(t)

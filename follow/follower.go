@@ -296,13 +296,15 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 	f.overlays, f.retell = generation, false
 	f.stops, f.omitted, f.laid = f.stops[:0], nil, nil
 	for _, o := range all {
-		below, inside := f.view.Root.Below(o.Path)
+		at := o.Path
+		if at.Contains(f.view.Root) {
+			at = f.view.Root
+		}
+		below, inside := f.view.Root.Below(at)
 		switch {
-		case !inside && !o.Path.Contains(f.view.Root):
-			continue
 		case !inside:
-			below = model.Root
-		case !f.view.mayShow(o.Path) && !fault.Planted(fault.HiddenStalenessTold):
+			continue
+		case !f.view.mayShow(at) && !fault.Planted(fault.HiddenStalenessTold):
 			f.omitted = append(f.omitted, o.Path)
 			continue
 		}
