@@ -227,7 +227,8 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 		m.unbindAll()
 		m.place.Bindings = w.GetBindings() // 0 from an honest provider
 	}
-	if epoch != m.place.Epoch {
+	same := epoch == m.place.Epoch
+	if !same {
 		if m.count > 0 && !m.place.Epoch.IsZero() {
 			m.stale.restarted(m.place.Heard, w.GetName()+" was restarted")
 		}
@@ -239,7 +240,7 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 	m.place.Epoch = epoch
 	c.pace()
 	if w.GetResume() == linkv1.Resume_RESUME_COMPARE {
-		c.known = m.compare(w.GetView(), chain)
+		c.known = m.compare(w.GetView(), chain, same)
 	} else {
 		m.comparison = nil
 		m.place.View, m.place.Chain = w.GetView(), chain

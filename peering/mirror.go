@@ -87,6 +87,7 @@ type Mirror struct {
 // comparison is one that is under way, or was cut.
 type comparison struct {
 	chain model.Chain
+	same  bool   // the provider has not been restarted: it has samples of all that it tells, and tells them
 	ended bool   // everything was told
 	at    uint64 // with this change number
 }

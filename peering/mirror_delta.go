@@ -130,10 +130,11 @@ func (m *Mirror) settle(changes uint64) {
 }
 
 // compare begins a comparison, or begins again with one that was cut.
-func (m *Mirror) compare(view uint64, chain model.Chain) (known []knownContext) {
+func (m *Mirror) compare(view uint64, chain model.Chain, same bool) (known []knownContext) {
 	known = make([]knownContext, 0, m.count)
 	m.all(func(id model.ContextID, c *mirrored) { known = append(known, knownContext{id, c}) })
-	m.comparison = &comparison{chain: chain}
+	m.comparison = &comparison{chain: chain, same: same}
+	m.stale.compared()
 	m.place.View = view // handles are given within it; without a chain it is compared again
 	m.applied, m.settled, m.newest, m.place.Changes, m.place.Chain = 0, 0, 0, 0, nil
 	return known
@@ -331,16 +332,25 @@ func (m *Mirror) take(r *reading, row *Row, defined uint64) {
 		m.forget(r, row.ID, c, false) // whom this node tells of the one kind may not be told of the other
 		c = nil
 	}
+	anew := false
 	if c == nil {
 		c = &mirrored{}
 		m.add(row.ID, c)
+	} else {
+		anew = m.redefined(c, defined)
 	}
 	m.newest = max(m.newest, row.Change)
 	c.path, c.version, c.schema, c.defined, c.content = row.Path, row.Version, row.Schema, defined, m.content(row)
 	r.puts = append(r.puts, tree.Put{
 		ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route, Extra: row.Extra,
+		Anew: anew,
 	})
 	r.rows = append(r.rows, *row)
+}
+
+// redefined reports whether the provider has a context anew, so that of what is here it confirms nothing: it tells the samples that there are.
+func (m *Mirror) redefined(c *mirrored, defined uint64) bool {
+	return c.defined != 0 && defined > c.defined || m.comparison != nil && m.comparison.same
 }
 
 // removes reports whether what is in the tree at path goes first.

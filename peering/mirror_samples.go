@@ -57,7 +57,7 @@ func (m *Mirror) bindWaiting() {
 		if c != nil && told.defined >= c.defined {
 			m.unbind(c)
 			m.keys.set(told.key, c.slots)
-			c.key = told.key
+			c.key, c.defined = told.key, told.defined
 		}
 	}
 }

@@ -72,6 +72,12 @@ func (s *staleness) again() {
 	s.samples = 0
 }
 
+// compared says that what the provider told was of other contexts than those that it will tell: it tells what is stale again. The link is cut.
+func (s *staleness) compared() {
+	s.told, s.next = nil, nil
+	s.lay()
+}
+
 // restarted says that the provider has a new epoch: what it publishes from now on is fresh, the rest has not been confirmed since a moment.
 func (s *staleness) restarted(since model.Time, hop string) {
 	if s.restart != nil {

@@ -17,6 +17,7 @@ type Put struct {
 	Version  model.Version
 	Route    Route
 	Extra    string  // see Context
+	Anew     bool    // what its variables were is not true any more, though they are the same ones: they have no samples
 	Number   uint64  // change number that it keeps from before a restart; 0 gives it the next one, and Apply says which
 	Slots    SlotRun // of its variables: said by Apply
 }
@@ -140,7 +141,7 @@ func (t *Tree) put(p *Put) (had SlotRun) {
 		t.changes.live++
 		c.byID[key] = append(c.byID[key], i)
 	}
-	if r.schema == nil || r.schema.Hash != p.Schema.Hash {
+	if r.schema == nil || r.schema.Hash != p.Schema.Hash || p.Anew {
 		had = r.slots
 		t.bind(r, p.Schema)
 	}

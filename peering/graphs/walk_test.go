@@ -258,7 +258,7 @@ func (w *world) settle() {
 
 // checkRest holds what was told since the last edit against what there is to tell.
 func (w *world) checkRest() {
-	if w.told > 100_000 {
+	if w.told > 20_000 {
 		w.fail("it does not come to rest: %d frames were told", w.told)
 	}
 }
