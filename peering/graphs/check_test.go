@@ -47,7 +47,7 @@ func (w *world) check() {
 	for _, l := range w.links {
 		l.checkKept()
 	}
-	if !slices.ContainsFunc(w.links, func(l *link) bool { return l.down && l.edge.grant != nil }) {
+	if !slices.ContainsFunc(w.links, func(l *link) bool { return l.down }) {
 		w.net.forget(entitled)
 		for _, late := range w.lingering {
 			w.net.spread(w.net.may, late.node, late.fact)
@@ -98,10 +98,10 @@ func (w *world) checkNode(n *node, expected map[string]*copied) {
 func (w *world) waits(n *node, path string) bool {
 	for _, l := range w.links {
 		rel, inside := below(l.edge.mount, path)
-		if l.consumer != n || !inside || l.edge.grant == nil {
+		if l.consumer != n || !inside || l.edge.grant == nil && l.withdrawn == nil {
 			continue
 		}
-		return l.down || w.waits(l.provider, under(l.edge.grant.root, rel))
+		return l.down || l.edge.grant != nil && w.waits(l.provider, under(l.edge.grant.root, rel))
 	}
 	return false
 }
@@ -263,7 +263,7 @@ func (l *link) checkKept() {
 		count++
 		return true
 	})
-	if count != len(l.kept.rows) || l.edge.grant != nil && count != l.mirror.Count() {
+	if count != len(l.kept.rows) || (l.edge.grant != nil || l.withdrawn != nil) && count != l.mirror.Count() {
 		l.world.fail("%s keeps %d contexts, counts %d and has %d", l, len(l.kept.rows), l.mirror.Count(), count)
 	}
 }

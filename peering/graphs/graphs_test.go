@@ -3,6 +3,7 @@ package graphs
 import (
 	"flag"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ var (
 	walks     = flag.Int("graph.walks", everyday, "how many seeds are tried")
 )
 
+// Each node of a graph has what it is entitled to, no link carries anything else, and everything comes to rest.
 func TestGraphs(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(1000)) // a walk leaves little behind and makes much
 	began := time.Now()
@@ -26,4 +28,25 @@ func TestGraphs(t *testing.T) {
 		}
 	}
 	t.Logf("%d walks from seed %d, %.0f a second", *walks, *firstSeed, float64(*walks)/time.Since(began).Seconds())
+}
+
+// TestSoakGraphs walks new graphs for as long as BANYAN_SOAK says, from a seed that nobody has tried.
+func TestSoakGraphs(t *testing.T) {
+	text := os.Getenv("BANYAN_SOAK")
+	if text == "" {
+		t.Skip("BANYAN_SOAK says how long it runs")
+	}
+	length, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(1000))
+	began, first := time.Now(), uint64(time.Now().UnixNano())
+	count := uint64(0)
+	for ; time.Since(began) < length; count++ {
+		if !t.Run(fmt.Sprint(first+count), func(t *testing.T) { walk(t, first+count) }) {
+			return
+		}
+	}
+	t.Logf("%d walks from seed %d, %.0f a second", count, first, float64(count)/time.Since(began).Seconds())
 }

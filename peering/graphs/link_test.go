@@ -25,7 +25,8 @@ type link struct {
 	consumer, provider *node
 	kept               *kept
 	mirror             *peering.Mirror
-	down               bool // no session can begin
+	down               bool   // no session can begin
+	withdrawn          *grant // what is not granted any more, and what the consumer learns when it comes
 
 	p            *peering.Provider
 	c            *peering.Consumer
@@ -73,7 +74,13 @@ func (l *link) end() {
 
 // join begins a session.
 func (l *link) join() {
-	if l.c != nil || l.down || l.edge.grant == nil {
+	if l.c != nil || l.down {
+		return
+	}
+	if l.withdrawn != nil {
+		l.mirror.Purge()
+	}
+	if l.edge.grant == nil {
 		return
 	}
 	l.world.note("%s is joined", l)
@@ -149,6 +156,9 @@ func (l *link) deliverUp() bool {
 		l.world.fail("%v", err)
 	}
 	l.up = l.up[1:]
+	if hello := frame.GetHello(); hello != nil && (l.consumer.first || l.provider.first) {
+		hello.Version, hello.Export, hello.BeatMilliseconds = 1, "", 0
+	}
 	if err := l.p.Receive(frame, l.world.now); err != nil {
 		l.world.fail("%s: the provider refuses a frame: %v\n%v", l, err, frame)
 	}

@@ -42,6 +42,7 @@ type node struct {
 	tree  *tree.Tree
 	views map[uint64]*follow.View
 	own   map[string]*thing // by path
+	first bool              // it speaks the first version
 
 	forgotten uint64 // change number up to which removals are not remembered over a restart
 }
@@ -90,7 +91,7 @@ var names = func() (list [24]string) {
 func idKey(id uint64, path string) string { return strconv.FormatUint(id, 10) + path }
 
 func (w *world) addNode() *node {
-	n := &node{world: w, index: len(w.nodes), own: make(map[string]*thing)}
+	n := &node{world: w, index: len(w.nodes), own: make(map[string]*thing), first: w.rand.IntN(6) == 0}
 	n.hop.Name = nodeKey(n.index)
 	copy(n.hop.Node[:], n.hop.Name)
 	n.begin(1)
@@ -229,7 +230,7 @@ func (n *node) restart() {
 		}
 	}
 	for _, l := range w.links {
-		if l.consumer == n && l.edge.grant != nil {
+		if l.consumer == n && (l.edge.grant != nil || l.withdrawn != nil) {
 			l.load()
 		}
 	}
