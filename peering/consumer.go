@@ -31,7 +31,9 @@ type Consumer struct {
 	peerName string
 	version  uint32 // that both ends speak, 0 before the welcome
 	wanted   []follow.InterestRule
-	asking   bool // what is wanted is to be told
+	asking   bool           // what is wanted is to be told
+	permit   *linkv1.Permit // to be told, nil for none
+	anew     bool           // everything is to be compared in another session
 }
 
 // ackBytes is after how many bytes samples are acknowledged without waiting for a heartbeat.
@@ -40,6 +42,14 @@ const ackBytes = 64 << 10
 // NewConsumer begins a session of a mirror with its provider. session is 16 random bytes.
 func NewConsumer(m *Mirror, link string, session []byte, beat time.Duration) *Consumer {
 	c := &Consumer{mirror: m, session: session, beats: newBeats(beat)}
+	if told, changed, wider := m.admit(); changed {
+		c.permit = told
+		if wider {
+			m.forgetChain()
+		}
+	} else if m.admitted != nil {
+		c.permit = m.admitted.Told
+	}
 	at := m.place
 	if len(at.Chain) == 0 && m.count > 0 {
 		m.newest = max(1, m.newest) // a comparison was cut: without a chain nothing is common, and it is made again
@@ -104,6 +114,13 @@ func (c *Consumer) Next() (*linkv1.ConsumerFrame, bool) {
 		}
 		c.pace()
 		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Interest{Interest: interestFrame(c.wanted)}}, true
+	case c.permit != nil && c.welcomed:
+		permit := c.permit
+		c.permit = nil
+		if c.version < 2 {
+			return c.Next()
+		}
+		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Permit{Permit: permit}}, true
 	case c.ack:
 		c.ack, c.acked = false, c.bytes
 		return &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Ack{
@@ -117,7 +134,7 @@ func (c *Consumer) Next() (*linkv1.ConsumerFrame, bool) {
 
 // Pending reports whether Next has something.
 func (c *Consumer) Pending() bool {
-	return c.asking && c.welcomed || c.hello != nil || c.tick != nil || c.echo != nil || c.ack || c.known != nil
+	return (c.asking || c.permit != nil) && c.welcomed || c.hello != nil || c.tick != nil || c.echo != nil || c.ack || c.known != nil
 }
 
 // WantBulk reports, once, that the provider asked for the bulk connection.
@@ -339,6 +356,9 @@ func (c *Consumer) proved(now model.Time) {
 func (c *Consumer) Tick(now model.Time) {
 	if !c.welcomed {
 		return
+	}
+	if told, changed, wider := c.mirror.admit(); changed {
+		c.permit, c.anew = told, c.anew || wider
 	}
 	if beat := c.beats.tick(now); beat != nil {
 		c.tick, c.ack = beat, true

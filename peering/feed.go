@@ -170,6 +170,7 @@ func (l *link) cutFeeds(revoked bool, detail string) {
 func (l *link) tickFeeds(now model.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.again()
 	var silent []*feed
 	var newest model.Time // when the newest beat was sent that came back
 	for _, f := range l.feeds {
@@ -224,6 +225,7 @@ func (s *consumerSession) tick(now model.Time, status *FeedStatus) (state State,
 	m := s.machine.mirror
 	status.Lag, status.Skew, status.Heard = s.machine.Lag(), s.machine.beats.skew, m.place.Heard
 	status.Stale, status.Contexts, status.Loop = m.stale.link != nil, m.Count(), m.Loop()
+	status.Refused = m.Refused()
 	downAt, ever := s.machine.DownAt()
 	state = StateUp
 	switch {

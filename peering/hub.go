@@ -52,6 +52,8 @@ type HubConfig struct {
 	Recover func(ctx context.Context, candidate pki.Peer, secret []byte) (Recovery, error)
 	// Meet judges the life of the other node that is there on a new connection; every life is taken when nil. Restores are this node's own.
 	Meet func(ctx context.Context, m Meeting) error
+	// Permitted is told what a consumer lets this node enrol, in place of what it said before; nil for nobody.
+	Permitted func(p Permitted)
 	// Twins is told of two nodes with one ID that take turns at a link, and where they were last; nil for nobody.
 	Twins    func(link, address, other string)
 	Restores []RestoreID

@@ -59,6 +59,7 @@ type FeedStatus struct {
 	Stale    bool
 	Contexts int
 	Loop     string
+	Refused  string // nodes behind the provider that are not taken, and why; of a consumer
 }
 
 // name is what a feed is called where there are several.
@@ -80,7 +81,7 @@ func (f *FeedStatus) turn(state State, detail string, now model.Time) {
 // told reports whether two are told alike to whoever watches: figures may differ.
 func (f *FeedStatus) told(other *FeedStatus) bool {
 	return f.Mount == other.Mount && f.Export == other.Export && f.State == other.State && f.Detail == other.Detail &&
-		f.Stale == other.Stale && f.Loop == other.Loop
+		f.Stale == other.Stale && f.Loop == other.Loop && f.Refused == other.Refused
 }
 
 // worst are the states of feeds that are not up, the one that counts most first.

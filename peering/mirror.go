@@ -1,6 +1,8 @@
 package peering
 
 import (
+	"sync/atomic"
+
 	"banyan/model"
 	"banyan/proto"
 	"banyan/tree"
@@ -78,7 +80,11 @@ type Mirror struct {
 	waiting     waitingBindings
 	comparison  *comparison // under way
 	purged      bool        // everything was forgotten, staleness too, since the last session
-	loop        string      // route of the last context that was refused since it passes through here
+	enrol       enrolment
+	allowed     atomic.Pointer[Permission] // what is to be taken, as was said last
+	admitted    *Permission                // what was taken in of that; nil while nothing narrows
+	refusedNow  []refusedContext           // of the delta that is read
+	loop        string                     // route of the last context that was refused since it passes through here
 	batch       tree.Batch
 	columns     proto.Samples
 	stale       staleness

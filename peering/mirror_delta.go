@@ -158,6 +158,12 @@ func (m *Mirror) remove(r *reading) {
 	}
 }
 
+// refusedContext is a context that is not permitted.
+type refusedContext struct {
+	id   model.ContextID
+	path model.Path
+}
+
 // reading is a delta on its way into the tree: rows and puts belong together by index, and so do removals and gone.
 type reading struct {
 	puts     []tree.Put
@@ -199,6 +205,7 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 		}
 	}
 	rows := make([]*Row, len(delta.GetDefinitions()))
+	m.refusedNow, m.enrol.counted, m.enrol.coming = m.refusedNow[:0], false, m.enrol.coming[:0]
 	count := m.count - len(gone)
 	told := make(map[model.Path]bool, len(rows))
 	for i, wire := range delta.GetDefinitions() {
@@ -214,6 +221,11 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 		told[rows[i].Path] = true
 		if m.find(rows[i].ID, rows[i].Path) == nil {
 			count++
+		}
+	}
+	for _, refused := range m.refusedNow { // what was permitted on another route
+		if c := m.find(refused.id, refused.path); c != nil {
+			gone[c] = going{refused.id, true}
 		}
 	}
 	if count > m.cfg.MostRows {
@@ -260,6 +272,10 @@ func (m *Mirror) readDefinition(delta *linkv1.Delta, wire *linkv1.Definition, or
 		return nil, model.Errorf(model.KindCorrupt, "received a context whose schema was not told")
 	}
 	if m.refuseLoop(routes[wire.GetRoute()]) {
+		return nil, nil
+	}
+	if m.refusePermit(path, routes[wire.GetRoute()]) {
+		m.refusedNow = append(m.refusedNow, refusedContext{id, path})
 		return nil, nil
 	}
 	row := &Row{

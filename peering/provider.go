@@ -38,6 +38,7 @@ type Provider struct {
 	known    map[model.Path]follow.Known
 	from     uint64
 	failed   error
+	permit   *Permitted // that came last, until it was taken
 
 	queue    []*linkv1.ProviderFrame
 	schemas  [2]map[model.SchemaHash]bool // told on the urgent and on the bulk stream
@@ -120,6 +121,10 @@ func (p *Provider) Receive(frame *linkv1.ConsumerFrame, now model.Time) error {
 		}
 	case *linkv1.ConsumerFrame_Interest:
 		return p.interest(body.Interest, now)
+	case *linkv1.ConsumerFrame_Permit:
+		permit, err := readPermit(body.Permit)
+		p.permit = &permit
+		return err
 	default:
 		return model.Errorf(model.KindUnsupported, "received a frame that this version does not know")
 	}

@@ -136,6 +136,7 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 			if err := machine.Receive(frame, s.link.hub.now()); err != nil {
 				return proto.Status(err)
 			}
+			s.permitted(machine)
 			s.note(machine)
 		case bulkOut <- waiting:
 			waiting, bulkOut = nil, nil

@@ -1287,6 +1287,7 @@ type Permit struct {
 	Until         int64                  `protobuf:"fixed64,3,opt,name=until,proto3" json:"until,omitempty"`     // nothing new is enrolled after this, 0 for ever
 	Patterns      []string               `protobuf:"bytes,4,rep,name=patterns,proto3" json:"patterns,omitempty"` // where below the export's root the trees of others may hang
 	Revoked       [][]byte               `protobuf:"bytes,5,rep,name=revoked,proto3" json:"revoked,omitempty"`   // nodes that are taken from nowhere below
+	By            string                 `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`             // names of the nodes that narrowed it, for people
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1354,6 +1355,13 @@ func (x *Permit) GetRevoked() [][]byte {
 		return x.Revoked
 	}
 	return nil
+}
+
+func (x *Permit) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
 }
 
 // How fresh everything is that is not the provider's own, in place of what was said before.
@@ -4895,13 +4903,14 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\fInterestRule\x12\x18\n" +
 	"\apattern\x18\x01 \x01(\tR\apattern\x121\n" +
 	"\x14interval_nanoseconds\x18\x02 \x01(\x12R\x13intervalNanoseconds\x12\x1a\n" +
-	"\bdeadband\x18\x03 \x01(\x01R\bdeadband\"~\n" +
+	"\bdeadband\x18\x03 \x01(\x01R\bdeadband\"\x8e\x01\n" +
 	"\x06Permit\x12\x14\n" +
 	"\x05nodes\x18\x01 \x01(\rR\x05nodes\x12\x12\n" +
 	"\x04hops\x18\x02 \x01(\rR\x04hops\x12\x14\n" +
 	"\x05until\x18\x03 \x01(\x10R\x05until\x12\x1a\n" +
 	"\bpatterns\x18\x04 \x03(\tR\bpatterns\x12\x18\n" +
-	"\arevoked\x18\x05 \x03(\fR\arevoked\"=\n" +
+	"\arevoked\x18\x05 \x03(\fR\arevoked\x12\x0e\n" +
+	"\x02by\x18\x06 \x01(\tR\x02by\"=\n" +
 	"\tFreshness\x120\n" +
 	"\x04hops\x18\x01 \x03(\v2\x1c.banyan.link.v1.HopFreshnessR\x04hops\"\xe7\x02\n" +
 	"\fHopFreshness\x12\x12\n" +
