@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"banyan/follow"
 	"banyan/model"
 	"banyan/peering"
 	"banyan/proto"
@@ -27,6 +28,8 @@ type link struct {
 	mirror             *peering.Mirror
 	down               bool   // no session can begin
 	withdrawn          *grant // what is not granted any more, and what the consumer learns when it comes
+
+	wants []follow.InterestRule // paces that the consumer asks for; all is live where there are none
 
 	p            *peering.Provider
 	c            *peering.Consumer
@@ -86,10 +89,19 @@ func (l *link) join() {
 	l.world.note("%s is joined", l)
 	p := l.provider
 	l.c = peering.NewConsumer(l.mirror, "link", []byte("0123456789abcdef"), beat)
+	l.c.Want(l.wants)
 	l.p = peering.NewProvider(peering.ProviderConfig{
 		Tree: p.tree, View: p.viewOf(l.edge.grant), Node: p.hop.Node, Name: p.hop.Name, Epoch: p.epoch, Chain: p.chain, Beat: beat,
 	})
 	l.deaf = l.world.rand.IntN(4) == 0
+}
+
+// want lets the consumer ask for other paces.
+func (l *link) want(rules []follow.InterestRule) {
+	l.wants = rules
+	if l.c != nil {
+		l.c.Want(rules)
+	}
 }
 
 // cut ends the session: what is on its way is lost.
@@ -156,8 +168,11 @@ func (l *link) deliverUp() bool {
 		l.world.fail("%v", err)
 	}
 	l.up = l.up[1:]
+	if *frames {
+		l.world.note("%s: %v is told up", l, frame)
+	}
 	if hello := frame.GetHello(); hello != nil && (l.consumer.first || l.provider.first) {
-		hello.Version, hello.Export, hello.BeatMilliseconds = 1, "", 0
+		hello.Version, hello.Export, hello.BeatMilliseconds, hello.Interest = 1, "", 0, nil
 	}
 	if err := l.p.Receive(frame, l.world.now); err != nil {
 		l.world.fail("%s: the provider refuses a frame: %v\n%v", l, err, frame)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"banyan/follow"
 	"banyan/model"
 )
 
@@ -163,7 +164,10 @@ func (w *world) disturb() {
 		w.move(l)
 	case kind < 84:
 		w.withdraw(l)
-	case kind < 86:
+	case kind < 85:
+		l.want(w.paces())
+		w.note("%s: wanted is %v", l, l.wants)
+	case kind < 87:
 		w.note("%s restarts", n.hop.Name)
 		n.restart()
 	default:
@@ -244,9 +248,24 @@ func (w *world) heal() {
 	}
 }
 
+// paces are what a consumer may ask for.
+func (w *world) paces() (rules []follow.InterestRule) {
+	paces := []follow.Pace{{}, follow.Never, {Interval: time.Second}, {Interval: 20 * time.Second, Deadband: 50}}
+	patterns := []string{"/**", "/own/**", "/m/**", "/*/*", "/**/a/**"}
+	for range w.rand.IntN(3) {
+		rules = append(rules, follow.InterestRule{
+			Pattern: model.MustPattern(patterns[w.rand.IntN(len(patterns))]), Pace: paces[w.rand.IntN(len(paces))],
+		})
+	}
+	return rules
+}
+
 // settle lets everything arrive that can.
 func (w *world) settle() {
 	w.told = 0
+	for _, l := range w.links {
+		l.want(nil)
+	}
 	most := w.bound()
 	for round, quiet := 0, 0; quiet < 3; round++ {
 		before := w.told
