@@ -25,6 +25,9 @@ func (l *ledger) pass(ctx context.Context, who access.Principal, q *Request) (Re
 		return l.onward(h, response, true)
 	}
 	if err := l.judge(ctx, who, q); err != nil {
+		if err = l.perhaps(err, &heard{}, q); !refuses(err) {
+			return Response{Fate: model.FatePending}, err
+		}
 		l.router.refused(ctx, who, q, err)
 		return Response{}, err
 	}

@@ -173,9 +173,19 @@ func (l *ledger) carry(ctx context.Context, who access.Principal, q *Request) (*
 	q.heard = h
 	response, err := l.router.judged(ctx, who, q)
 	if err != nil {
-		h.err = l.router.located(err, q)
+		h.err = l.router.located(l.perhaps(err, h, q), q)
 	}
 	return h, response
+}
+
+// perhaps is an error of a try. That nothing is there says nothing while what is mounted there has not come back after a cut or a restart: the newest
+// of it may not have been on the disk.
+func (l *ledger) perhaps(err error, h *heard, q *Request) error {
+	_, stale := l.tree.Staleness(q.Path)
+	if model.KindOf(err) != model.KindNotFound || h.handed || !stale && l.router.forward.Mounted(q.Path) {
+		return err
+	}
+	return model.Errorf(model.KindUnavailable, "what is mounted there has not come back yet")
 }
 
 // advance keeps that a request is about to be sent, unless it has ended meanwhile.

@@ -67,6 +67,9 @@ func serve(config string) error {
 			}
 		}
 	}
+	if os.Getenv("TRIAL_COUNTER") != "" {
+		counting(&cfg)
+	}
 	node, err := server.New(ctx, cfg)
 	if err != nil {
 		return err
