@@ -203,7 +203,11 @@ func TestLinkWithoutFeeds(t *testing.T) {
 	berlin.hub.Reconcile([]LinkConfig{up})
 	until(t, "both ends say that it carries nothing", func() bool { return hq.in("down", StateIdle)() && berlin.in("up", StateIdle)() })
 	p.set(freeze, freeze)
+	began := time.Now()
 	until(t, "hq sees the cut", func() bool { return !hq.in("down", StateIdle)() })
+	if took := time.Since(began); took > 2*standbyTime+2*time.Second {
+		t.Errorf("that took %v", took)
+	}
 	p.set(pass, pass)
 	p.reset(func(*proxied) bool { return true })
 	until(t, "it stands again", func() bool { return hq.in("down", StateIdle)() && berlin.in("up", StateIdle)() })
