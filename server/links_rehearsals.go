@@ -117,24 +117,36 @@ func (r *rehearsals) start(at *tree.Context, g given, who access.Principal) ([]m
 	one := &rehearsing{
 		id: hex.EncodeToString(random[:]), by: who.Chain.String(), plan: plan, until: model.TimeOf(r.links.node.cfg.Now().Add(plan.For).Truncate(time.Second)), done: make(chan struct{}),
 	}
+	if err := r.begin(at.Path, one); err != nil {
+		return nil, err
+	}
+	r.publish(at.Path) // whoever is answered finds it there
+	return []model.Argument{
+		{Name: "id", Value: model.String(one.id)}, {Name: "plan", Value: model.String(plan.String())}, {Name: "until", Value: model.Instant(one.until)},
+	}, nil
+}
+
+// begin has one run, unless there is another.
+func (r *rehearsals) begin(path model.Path, one *rehearsing) error {
+	link := path.Base()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch other := r.running[link]; {
 	case r.over:
-		return nil, errNodeStops
+		return errNodeStops
 	case other != nil:
-		return nil, &model.Error{
+		return &model.Error{
 			Kind: model.KindExists, Detail: fmt.Sprintf("an outage is rehearsed on link %s already, by %s until %s", link, other.by, other.until), Remedy: "wait for its end, or call " + functionEndRehearsal,
 		}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	one.cancel = cancel
 	one.lease = time.AfterFunc(r.lease, func() { cancel(errAbandoned) })
+	begins, _ := one.plan.At(0)
+	one.now = begins.String()
 	r.running[link] = one
-	r.work.Go(func() { r.run(ctx, at.Path, one) })
-	return []model.Argument{
-		{Name: "id", Value: model.String(one.id)}, {Name: "plan", Value: model.String(plan.String())}, {Name: "until", Value: model.Instant(one.until)},
-	}, nil
+	r.work.Go(func() { r.run(ctx, path, one) })
+	return nil
 }
 
 // run carries one out, and tells of its end.
