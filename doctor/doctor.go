@@ -14,15 +14,17 @@ import (
 // State is how a check ended.
 type State string
 
-// The states, from good to bad. Unknown is what could not be looked at, which is no fault.
+// The states, from good to bad. Unknown is what could not be looked at and Skipped what need not be, which are no
+// faults.
 const (
 	OK      State = "ok"
+	Skipped State = "skipped"
 	Unknown State = "unknown"
 	Warning State = "warning"
 	Failed  State = "failed"
 )
 
-var badness = []State{OK, Unknown, Warning, Failed}
+var badness = []State{OK, Skipped, Unknown, Warning, Failed}
 
 // Finding is one line.
 type Finding struct {

@@ -39,6 +39,9 @@ type HubConfig struct {
 	Dial Dialer
 	// Lines are what the links run over; plain ones when nil.
 	Lines Lines
+	// Software is the program's version. Inspect adds to what the other end of a link is told of this one.
+	Software string
+	Inspect  func(link string, told *linkv1.InspectResponse)
 	// Execute does what a consumer asks for over the link of this name.
 	Execute func(ctx context.Context, link string, request *linkv1.ExecuteRequest) (*linkv1.ExecuteResponse, error)
 	// Look says what became of a request, and does nothing.

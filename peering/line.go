@@ -48,6 +48,7 @@ func (l *link) consume(ctx context.Context, conn *provenConn) error {
 	l.report()
 	ln.work.Go(ln.bulkLoop)
 	ln.work.Go(ln.standby)
+	ln.work.Go(ln.introduce)
 	select {
 	case <-conn.done:
 		ln.hearOut()

@@ -79,6 +79,10 @@ type link struct {
 	arrivals []arrival        // the newest connections that were not of who came before
 	extra    chan *provenConn // connections that the peer dialled
 	backups  chan struct{}    // capacity 1: there is a newer backup to be kept by the peer
+	problem  error            // why there was no connection the last time
+	tries    int              // how often there was none
+	hurry    chan struct{}    // capacity 1: the next try is to come now
+	news     chan struct{}    // capacity 1: there is something new to tell the peer about this end
 
 	// Of a consumer.
 	feeds []*feed // in the order of their names
@@ -93,12 +97,14 @@ type link struct {
 	dialling bool          // it is about to be another one
 	ended    error         // why the connection ended, where its own end knows
 	keeping  int           // streams for backups that stand
+	consumer *Told         // what the consumer told of itself
 	told     chan struct{} // closed when the consumer heard that the link is revoked
 }
 
 func newLink(hub *Hub, cfg LinkConfig) *link {
 	l := &link{
 		cfg: cfg, hub: hub, extra: make(chan *provenConn, 2), backups: make(chan struct{}, 1), told: make(chan struct{}),
+		hurry: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		status: Status{State: StateConnecting, Since: hub.clock()},
 	}
 	if len(cfg.Known) > 0 {
@@ -159,7 +165,7 @@ func (l *link) run(ctx context.Context) {
 			attempt = 0
 		}
 		if l.cfg.Dials {
-			sleep(ctx, backoff(attempt, l.hub.cfg.Reconnect))
+			l.rest(ctx, backoff(attempt, l.hub.cfg.Reconnect))
 			attempt++
 		}
 	}
@@ -197,6 +203,17 @@ const (
 func backoff(attempt int, most time.Duration) time.Duration {
 	pause := min(most, firstPause<<min(attempt, 8))
 	return pause/2 + rand.N(pause/2)
+}
+
+// rest is the pause between two tries, which ends early where somebody wants to know what becomes of the next one.
+func (l *link) rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-l.hurry:
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -211,6 +211,10 @@ func (l *link) lost(err error) {
 		}
 		l.hub.traffic.failures.Add(1)
 		l.failed(detail)
+		l.mu.Lock()
+		l.problem = err
+		l.tries++
+		l.mu.Unlock()
 		l.cutFeeds(refused && reason == pki.Revoked, detail)
 	} else {
 		l.cutFeeds(false, "")

@@ -50,7 +50,7 @@ func (h *Hub) knocked(who pki.Peer, err error) {
 		}
 		l.mu.Lock()
 		waits := l.status.State == StateConnecting || l.status.State == StateRefused
-		l.status.Problem, l.status.Failed = err.Error(), l.hub.clock()
+		l.status.Problem, l.status.Failed, l.problem = err.Error(), l.hub.clock(), err
 		l.mu.Unlock()
 		if waits {
 			l.set(StateRefused, err.Error(), who.Address)

@@ -18,6 +18,7 @@ type guardedConn struct {
 	begun     bool
 	plaintext bool
 	exceeded  bool
+	first     string // what plaintext begins with
 }
 
 var errGuard = errors.New("the other end broke a rule of the handshake")
@@ -44,7 +45,7 @@ func (g *guardedConn) Read(p []byte) (int, error) {
 	if n > 0 && !g.begun {
 		g.begun = true
 		if p[0] != recordHandshake && !(g.dialled && p[0] == recordAlert) {
-			g.plaintext = true
+			g.plaintext, g.first = true, quoted(string(p[:min(n, 12)]))
 			return 0, errGuard
 		}
 	}

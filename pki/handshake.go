@@ -260,7 +260,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	overlap := func(p string) bool { return slices.Contains(a.config.Protocols, p) }
 	switch {
 	case a.raw.plaintext && a.dialled:
-		return Refuse(Plaintext, "what answers at this address is plaintext, not TLS")
+		return Refuse(Plaintext, "what answers at this address is plaintext, not TLS: it begins with "+a.raw.first)
 	case a.raw.plaintext:
 		return a.refuse(nil, Refuse(Plaintext, "the other end sent plaintext, not TLS"))
 	case a.raw.exceeded:

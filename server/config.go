@@ -11,6 +11,7 @@ import (
 	"banyan/devices"
 	"banyan/fault"
 	"banyan/model"
+	"banyan/peering/dialing"
 	"banyan/pki"
 
 	"github.com/hashicorp/go-hclog"
@@ -152,6 +153,8 @@ type Config struct {
 	Reconnect time.Duration
 	// Dial opens connections to other nodes; when nil they are dialled as package dialing does, through proxies where links have them.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Dialling says how that is done; a test puts names and addresses of its own here.
+	Dialling dialing.Config
 	// Drivers are the kinds of devices that the node can run; those that come with the program when nil.
 	Drivers []devices.Driver
 	// StopWithin bounds how long services get for ending, default 6 s; what is left of ten seconds is for closing files.

@@ -85,7 +85,7 @@ func (n *Node) newPeers() (Peers, error) {
 	l.rehearsals = &rehearsals{links: l, lease: rehearsalLease, running: make(map[string]*rehearsing)}
 	l.hub = peering.NewHub(peering.HubConfig{
 		Self: l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
-		Logger: n.log, Beat: n.cfg.Beat, Reconnect: n.cfg.Reconnect, Now: n.cfg.Now, Dial: n.dialer(), Lines: &l.rehearsals.lines, Execute: l.serve, Look: l.look, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
+		Logger: n.log, Beat: n.cfg.Beat, Reconnect: n.cfg.Reconnect, Now: n.cfg.Now, Dial: n.dialer(), Lines: &l.rehearsals.lines, Software: n.cfg.Version, Inspect: l.inspect, Execute: l.serve, Look: l.look, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
 		Recover: l.handOut, Meet: l.meet, Succeed: l.succeed, Twins: l.twins, Restores: restores, Shelf: l.shelf, Backups: l.sent,
 	})
 	return l, nil

@@ -80,6 +80,8 @@ func (k linkKeeper) Call(ctx context.Context, at *tree.Context, function string,
 	switch function {
 	case functionRevoke:
 		return nil, k.revoke(ctx, at)
+	case functionExplainLink:
+		return k.explainLink(ctx, at), nil
 	case functionRehearse:
 		return k.rehearsals.start(at, argumentsOf(arguments), by)
 	case functionKeepRehearsing:

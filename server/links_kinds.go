@@ -130,7 +130,7 @@ var linkSchema = model.Schema{
 	}, keepVariables, lifeVariables, rehearsalVariables),
 	Functions: slices.Concat([]model.Function{{
 		Name: functionRevoke, Right: model.RightAdminister, Idempotent: true, Description: "Ends the link for good; its connections end at once.",
-	}, recoverFunction, readmitFunction, inviteAgainFunction}, rehearsalFunctions),
+	}, recoverFunction, readmitFunction, inviteAgainFunction, explainLinkFunction}, rehearsalFunctions),
 }
 
 var exportSchema = model.Schema{
@@ -170,7 +170,7 @@ func (l *links) AddKinds(kinds Kinds) error {
 		kind   Kind
 	}{
 		{linksSchema, Kind{Controller: linkMaker{l}, Fixed: true, Confidential: true}},
-		{linkSchema, Kind{Controller: linkKeeper{l}, Confidential: true, Shows: map[string]bool{functionKeepRehearsing: true}}},
+		{linkSchema, Kind{Controller: linkKeeper{l}, Confidential: true, Shows: map[string]bool{functionKeepRehearsing: true, functionExplainLink: true}}},
 		{exportSchema, Kind{Controller: exportKeeper{l}, Shows: map[string]bool{functionPreview: true}}},
 		{mountSchema, Kind{Controller: mountKeeper{l}}},
 	} {

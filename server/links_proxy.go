@@ -35,7 +35,7 @@ func (n *Node) dialer() peering.Dialer {
 	if n.cfg.Dial != nil {
 		return peering.DialEach(n.cfg.Dial)
 	}
-	return dialing.New(dialing.Config{})
+	return dialing.New(n.cfg.Dialling)
 }
 
 // checkProxy refuses settings of a proxy that cannot be meant. A user stays where the proxy is none for a while.

@@ -255,6 +255,7 @@ func (r *rehearsals) names() []string {
 }
 
 func (r *rehearsals) publish(path model.Path) {
+	r.links.hub.Tell(path.Base())
 	if c, there := r.links.tree.Lookup(path); there && c.Schema.Kind == KindLink {
 		r.links.publishValues(&c, map[string]model.Value{variableRehearsal: model.String(r.text(path.Base()))})
 	}

@@ -14,13 +14,13 @@ import (
 func newExplain(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "explain",
-		Short:   "Say why somebody may do something, or not",
+		Short:   "Say why somebody may do something or not, and what is wrong with a link",
 		Long:    "Say why something is as it is.",
-		Example: "  banyan explain right alice /devices/plc-7:setpoint operate",
+		Example: "  banyan explain right alice /devices/plc-7:setpoint operate\n  banyan explain link hq",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newExplainRight(c))
+	cmd.AddCommand(newExplainRight(c), newExplainLink(c))
 	return cmd
 }
 

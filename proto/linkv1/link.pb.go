@@ -4560,6 +4560,7 @@ func (x *ExplainedHop) GetText() string {
 
 type InspectRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consumer      *InspectResponse       `protobuf:"bytes,1,opt,name=consumer,proto3" json:"consumer,omitempty"` // what the consumer knows of it: the provider cannot ask
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4594,6 +4595,13 @@ func (*InspectRequest) Descriptor() ([]byte, []int) {
 	return file_banyan_link_v1_link_proto_rawDescGZIP(), []int{56}
 }
 
+func (x *InspectRequest) GetConsumer() *InspectResponse {
+	if x != nil {
+		return x.Consumer
+	}
+	return nil
+}
+
 type InspectResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // of the protocol that this end speaks
@@ -4608,7 +4616,8 @@ type InspectResponse struct {
 	LeafFrom      int64                  `protobuf:"fixed64,10,opt,name=leaf_from,json=leafFrom,proto3" json:"leaf_from,omitempty"` // its certificate
 	LeafUntil     int64                  `protobuf:"fixed64,11,opt,name=leaf_until,json=leafUntil,proto3" json:"leaf_until,omitempty"`
 	RootUntil     int64                  `protobuf:"fixed64,12,opt,name=root_until,json=rootUntil,proto3" json:"root_until,omitempty"`
-	Exports       []*InspectedExport     `protobuf:"bytes,13,rep,name=exports,proto3" json:"exports,omitempty"` // what the other end is granted
+	Exports       []*InspectedExport     `protobuf:"bytes,13,rep,name=exports,proto3" json:"exports,omitempty"`     // what the other end is granted
+	Rehearsal     string                 `protobuf:"bytes,14,opt,name=rehearsal,proto3" json:"rehearsal,omitempty"` // which outage is rehearsed at this end, empty for none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4732,6 +4741,13 @@ func (x *InspectResponse) GetExports() []*InspectedExport {
 		return x.Exports
 	}
 	return nil
+}
+
+func (x *InspectResponse) GetRehearsal() string {
+	if x != nil {
+		return x.Rehearsal
+	}
+	return ""
 }
 
 type InspectedExport struct {
@@ -5136,8 +5152,9 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x06origin\x18\x05 \x01(\tR\x06origin\x12(\n" +
 	"\x03has\x18\x06 \x01(\x0e2\x16.banyan.model.v1.RightR\x03has\x12*\n" +
 	"\x04need\x18\a \x01(\x0e2\x16.banyan.model.v1.RightR\x04need\x12\x12\n" +
-	"\x04text\x18\b \x01(\tR\x04text\"\x10\n" +
-	"\x0eInspectRequest\"\x98\x03\n" +
+	"\x04text\x18\b \x01(\tR\x04text\"M\n" +
+	"\x0eInspectRequest\x12;\n" +
+	"\bconsumer\x18\x01 \x01(\v2\x1f.banyan.link.v1.InspectResponseR\bconsumer\"\xb6\x03\n" +
 	"\x0fInspectResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\bsoftware\x18\x02 \x01(\tR\bsoftware\x12\x12\n" +
@@ -5154,7 +5171,8 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"leaf_until\x18\v \x01(\x10R\tleafUntil\x12\x1d\n" +
 	"\n" +
 	"root_until\x18\f \x01(\x10R\trootUntil\x129\n" +
-	"\aexports\x18\r \x03(\v2\x1f.banyan.link.v1.InspectedExportR\aexports\"\xc7\x01\n" +
+	"\aexports\x18\r \x03(\v2\x1f.banyan.link.v1.InspectedExportR\aexports\x12\x1c\n" +
+	"\trehearsal\x18\x0e \x01(\tR\trehearsal\"\xc7\x01\n" +
 	"\x0fInspectedExport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
 	"\x05right\x18\x02 \x01(\x0e2\x16.banyan.model.v1.RightR\x05right\x12\x18\n" +
@@ -5368,33 +5386,34 @@ var file_banyan_link_v1_link_proto_depIdxs = []int32{
 	58,  // 86: banyan.link.v1.ExplainResponse.hops:type_name -> banyan.link.v1.ExplainedHop
 	69,  // 87: banyan.link.v1.ExplainedHop.has:type_name -> banyan.model.v1.Right
 	69,  // 88: banyan.link.v1.ExplainedHop.need:type_name -> banyan.model.v1.Right
-	61,  // 89: banyan.link.v1.InspectResponse.exports:type_name -> banyan.link.v1.InspectedExport
-	69,  // 90: banyan.link.v1.InspectedExport.right:type_name -> banyan.model.v1.Right
-	3,   // 91: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
-	3,   // 92: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
-	34,  // 93: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
-	34,  // 94: banyan.link.v1.LinkService.Look:input_type -> banyan.link.v1.ExecuteRequest
-	47,  // 95: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
-	56,  // 96: banyan.link.v1.LinkService.Explain:input_type -> banyan.link.v1.ExplainRequest
-	59,  // 97: banyan.link.v1.LinkService.Inspect:input_type -> banyan.link.v1.InspectRequest
-	49,  // 98: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
-	44,  // 99: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
-	54,  // 100: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
-	4,   // 101: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
-	4,   // 102: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
-	43,  // 103: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
-	43,  // 104: banyan.link.v1.LinkService.Look:output_type -> banyan.link.v1.ExecuteResponse
-	48,  // 105: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
-	57,  // 106: banyan.link.v1.LinkService.Explain:output_type -> banyan.link.v1.ExplainResponse
-	60,  // 107: banyan.link.v1.LinkService.Inspect:output_type -> banyan.link.v1.InspectResponse
-	52,  // 108: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
-	46,  // 109: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
-	55,  // 110: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
-	101, // [101:111] is the sub-list for method output_type
-	91,  // [91:101] is the sub-list for method input_type
-	91,  // [91:91] is the sub-list for extension type_name
-	91,  // [91:91] is the sub-list for extension extendee
-	0,   // [0:91] is the sub-list for field type_name
+	60,  // 89: banyan.link.v1.InspectRequest.consumer:type_name -> banyan.link.v1.InspectResponse
+	61,  // 90: banyan.link.v1.InspectResponse.exports:type_name -> banyan.link.v1.InspectedExport
+	69,  // 91: banyan.link.v1.InspectedExport.right:type_name -> banyan.model.v1.Right
+	3,   // 92: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
+	3,   // 93: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
+	34,  // 94: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
+	34,  // 95: banyan.link.v1.LinkService.Look:input_type -> banyan.link.v1.ExecuteRequest
+	47,  // 96: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
+	56,  // 97: banyan.link.v1.LinkService.Explain:input_type -> banyan.link.v1.ExplainRequest
+	59,  // 98: banyan.link.v1.LinkService.Inspect:input_type -> banyan.link.v1.InspectRequest
+	49,  // 99: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
+	44,  // 100: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
+	54,  // 101: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
+	4,   // 102: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
+	4,   // 103: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
+	43,  // 104: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
+	43,  // 105: banyan.link.v1.LinkService.Look:output_type -> banyan.link.v1.ExecuteResponse
+	48,  // 106: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
+	57,  // 107: banyan.link.v1.LinkService.Explain:output_type -> banyan.link.v1.ExplainResponse
+	60,  // 108: banyan.link.v1.LinkService.Inspect:output_type -> banyan.link.v1.InspectResponse
+	52,  // 109: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
+	46,  // 110: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
+	55,  // 111: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
+	102, // [102:112] is the sub-list for method output_type
+	92,  // [92:102] is the sub-list for method input_type
+	92,  // [92:92] is the sub-list for extension type_name
+	92,  // [92:92] is the sub-list for extension extendee
+	0,   // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_banyan_link_v1_link_proto_init() }
