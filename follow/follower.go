@@ -304,7 +304,7 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 		switch {
 		case !inside:
 			continue
-		case !f.view.mayShow(at) && !fault.Planted(fault.HiddenStalenessTold):
+		case !f.view.MayShow(at) && !fault.Planted(fault.HiddenStalenessTold):
 			f.omitted = append(f.omitted, o.Path)
 			continue
 		}
@@ -318,8 +318,8 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 	return stale, changes, samples, true
 }
 
-// mayShow reports whether the view shows anything at or below path: the staleness of what is hidden is hidden too.
-func (v *View) mayShow(path model.Path) bool {
+// MayShow reports whether the view shows anything at or below path: the staleness of what is hidden is hidden too.
+func (v *View) MayShow(path model.Path) bool {
 	found := false
 	v.tree.Walk(path, nil, func(c *tree.Context) bool {
 		found = v.shows(c)

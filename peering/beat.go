@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"slices"
 	"time"
 
 	"banyan/model"
@@ -36,7 +37,17 @@ type lane struct {
 	applied uint64
 	target  uint64     // head that was told when watching began
 	since   model.Time // when watching began, or the lane last moved
+	told    []toldHead // that are not applied, the oldest first
 }
+
+// toldHead is a head with when it was told.
+type toldHead struct {
+	head uint64
+	at   model.Time
+}
+
+// mostToldHeads bounds how many are remembered of a lane: with more, the time that is told of the newest ones is a little too long.
+const mostToldHeads = 64
 
 // mostBeat is how far apart heartbeats may be: a cut is noticed after two.
 const mostBeat = 5 * time.Minute
@@ -109,6 +120,9 @@ func (b *beats) told(kind linkv1.LaneKind, head uint64, now model.Time) {
 		b.lanes[kind] = l
 	}
 	l.head = max(l.head, head)
+	if l.applied < head && (len(l.told) == 0 || l.told[len(l.told)-1].head < head) && len(l.told) < mostToldHeads {
+		l.told = append(l.told, toldHead{head, now})
+	}
 	if l.applied >= l.target {
 		l.target, l.since = l.head, now
 	}
@@ -123,10 +137,21 @@ func (b *beats) moved(kind linkv1.LaneKind, applied uint64, now model.Time) {
 	}
 	if applied > l.applied {
 		l.applied, l.since = applied, now
+		l.told = slices.DeleteFunc(l.told, func(t toldHead) bool { return t.head <= applied })
 		if l.applied >= l.target {
 			l.target = l.head
 		}
 	}
+}
+
+// behind is for how long something is missing in each lane: since it was told. A lane in which nothing is missing is left out.
+func (b *beats) behind(now model.Time) (lags []LaneLag) {
+	for _, kind := range []linkv1.LaneKind{linkv1.LaneKind_LANE_KIND_CHANGES, linkv1.LaneKind_LANE_KIND_SAMPLES} {
+		if l := b.lanes[kind]; l != nil && len(l.told) > 0 {
+			lags = append(lags, LaneLag{kind, time.Duration(now - l.told[0].at)})
+		}
+	}
+	return lags
 }
 
 // stalled names a lane that does not move although there is something to come. Samples wait for the definitions before them: as long as changes

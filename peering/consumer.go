@@ -203,6 +203,8 @@ func (c *Consumer) receive(frame *linkv1.ProviderFrame, size int, now model.Time
 		return c.mirror.bind(body.Bindings)
 	case *linkv1.ProviderFrame_Overlays:
 		return c.mirror.stale.tell(body.Overlays)
+	case *linkv1.ProviderFrame_Freshness:
+		return c.mirror.beyond.set(c.mirror.cfg.Mount, body.Freshness)
 	case *linkv1.ProviderFrame_Beat:
 		c.beat(body.Beat, now)
 	case *linkv1.ProviderFrame_WantBulk:
@@ -310,6 +312,7 @@ func (c *Consumer) nextKnown() *linkv1.ConsumerFrame {
 func (c *Consumer) beat(beat *linkv1.Beat, now model.Time) {
 	if echo := c.beats.receive(beat, now); echo != nil {
 		c.echo = echo
+		c.mirror.beyond.beat(model.Time(beat.GetClock()))
 	}
 	for _, l := range beat.GetLanes() {
 		if l.GetKind() == linkv1.LaneKind_LANE_KIND_CHANGES && l.GetApplied() > 0 {

@@ -60,7 +60,7 @@ func (l *link) addMount(m Mount) {
 	}
 	l.heard = max(l.heard, at.Heard)
 	f := &feed{link: l, mount: m, status: FeedStatus{
-		Mount: m.Name, Export: m.Export, State: StateConnecting, Since: l.hub.clock(), Stale: true, Contexts: m.Mirror.Count(), Heard: at.Heard,
+		Mount: m.Name, Export: m.Export, State: StateConnecting, Since: l.hub.clock(), Stale: true, Contexts: m.Mirror.Count(), Heard: at.Heard, AsOf: at.Heard,
 	}}
 	l.feeds = append(l.feeds, f)
 	slices.SortFunc(l.feeds, func(a, b *feed) int { return strings.Compare(a.mount.Name, b.mount.Name) })
@@ -226,6 +226,10 @@ func (s *consumerSession) tick(now model.Time, status *FeedStatus) (state State,
 	status.Lag, status.Skew, status.Heard = s.machine.Lag(), s.machine.beats.skew, m.place.Heard
 	status.Stale, status.Contexts, status.Loop = m.stale.link != nil, m.Count(), m.Loop()
 	status.Refused = m.Refused()
+	status.AsOf, status.Lanes, status.Interval = m.place.Heard, s.machine.beats.behind(now), s.machine.interval()
+	if m.stale.link != nil {
+		status.AsOf = m.stale.link.Since
+	}
 	downAt, ever := s.machine.DownAt()
 	state = StateUp
 	switch {

@@ -311,5 +311,6 @@ func (h *Hub) AskWhy(ctx context.Context, name string, request *linkv1.ExplainRe
 func (h *Hub) providerConfig(view *follow.View) ProviderConfig {
 	return ProviderConfig{
 		Tree: h.cfg.Tree, View: view, Node: h.cfg.Self.Node, Name: h.cfg.Self.Name, Epoch: h.cfg.Epoch, Chain: h.cfg.Chain, Beat: h.cfg.Beat, Clock: h.clock,
+		Fresh: func() []HopFreshness { return h.Freshness(func(model.Path) bool { return true }) },
 	}
 }

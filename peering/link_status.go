@@ -57,6 +57,9 @@ type FeedStatus struct {
 	Skew     time.Duration
 	Heard    model.Time
 	Stale    bool
+	AsOf     model.Time    // what is mirrored was true then, of a mount
+	Lanes    []LaneLag     // how long what is missing has been on its way, of a mount
+	Interval time.Duration // samples come at least this far apart, of a mount: 0 live, below 0 never
 	Contexts int
 	Loop     string
 	Refused  string // nodes behind the provider that are not taken, and why; of a consumer

@@ -88,6 +88,7 @@ type Mirror struct {
 	batch       tree.Batch
 	columns     proto.Samples
 	stale       staleness
+	beyond      beyond // safe for use beside the session
 }
 
 // comparison is one that is under way, or was cut.
@@ -206,6 +207,7 @@ func (m *Mirror) Purge() {
 	m.applied, m.settled, m.newest, m.exact, m.loop = 0, 0, 0, false, ""
 	m.schemas, m.schemaBytes = make(map[model.SchemaHash]*model.Schema), 0
 	m.stale.clear()
+	m.beyond.forget()
 	m.purged = true
 	m.cfg.Keeper.Forget()
 }

@@ -25,6 +25,8 @@ type ProviderConfig struct {
 	Chain model.Chain       // of this node's change numbers
 	Beat  time.Duration     // between heartbeats; the consumer is told
 	Clock func() model.Time // what this node's clock shows, which can be set; nil where it is the time that is handed in
+	// Fresh is how fresh everything is that this node has mounted; nil for nothing.
+	Fresh func() []HopFreshness
 }
 
 // Provider is the provider's end of one session as a state machine: Receive and Tick take what happens, Next gives what is to be sent. It starts no
@@ -61,6 +63,7 @@ type Provider struct {
 	wanted  []follow.InterestRule
 	asking  bool   // the consumer said anew what it wants
 	urged   uint64 // samples head told in the newest beat: an empty batch tells that it was reached
+	fresh   freshTeller
 }
 
 // Out is one frame to send: Frame, or Raw where it is encoded already. Bulk says that it belongs on the bulk stream.
@@ -262,6 +265,11 @@ func (p *Provider) Tick(now model.Time) {
 	beat := p.beats.tick(now)
 	if beat == nil {
 		return
+	}
+	if p.cfg.Fresh != nil && p.version >= 2 {
+		if told := p.fresh.next(p.cfg.Fresh(), p.cfg.View, p.beats.interval, now, p.beats.shown(now)); told != nil {
+			p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Freshness{Freshness: told}})
+		}
 	}
 	changes, samples := p.cfg.Tree.ChangeHead(), p.cfg.Tree.Head()
 	beat.Lanes = []*linkv1.Lane{

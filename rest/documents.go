@@ -17,13 +17,14 @@ type Reading struct {
 	Received  string   `json:"received,omitempty" format:"date-time" example:"2026-01-02T03:04:05.690Z" doc:"When this node got it."`
 	Revision  string   `json:"revision,omitempty" example:"7-0123456789abcdef@42" doc:"Of the context; settings only."`
 	Via       []string `json:"via,omitempty" nullable:"false" example:"[\"region-north\",\"berlin\"]" doc:"The nodes between this one and the owner, the owner last. Absent for what this node owns."`
+	AsOf      string   `json:"as_of,omitempty" format:"date-time" example:"2026-01-02T03:04:05.690Z" doc:"Of another node's, where a single value is asked for: when it was known to be true, by this node's clock."`
 }
 
 func readingOf(r *apiv1.Reading) Reading {
 	return Reading{
 		Path: r.GetPath(), Name: r.GetName(), Type: TypeName(r.GetType()), Value: Value{r.GetValue()}, Unit: r.GetUnit(), Quality: Quality(r.GetQuality()),
 		Reason: r.GetReason(), Since: r.GetSince(), Time: r.GetTime(), Published: r.GetPublished(), Received: r.GetReceived(),
-		Revision: r.GetRevision(), Via: r.GetVia(),
+		Revision: r.GetRevision(), Via: r.GetVia(), AsOf: r.GetAsOf(),
 	}
 }
 
@@ -49,6 +50,41 @@ type Context struct {
 	Via         []string   `json:"via,omitempty" nullable:"false" doc:"The nodes between this one and the owner, the owner last."`
 	Stale       string     `json:"stale,omitempty" format:"date-time" doc:"Since when it is not known how it is, because a link is cut."`
 	Hop         string     `json:"hop,omitempty" doc:"Where the way to its owner is cut."`
+	Freshness   *Freshness `json:"freshness,omitempty" doc:"How fresh it is, of another node's."`
+}
+
+// Freshness says how fresh what another node owns is here.
+type Freshness struct {
+	AsOf string         `json:"as_of,omitempty" format:"date-time" doc:"All of it was true then, by this node's clock. Absent where that is not known."`
+	Hops []FreshnessHop `json:"hops" nullable:"false" doc:"The way to the owner: the hop to this node first, the one from the owner last."`
+}
+
+// FreshnessHop says how far one node on the way is behind the one before it.
+type FreshnessHop struct {
+	Path          string `json:"path" doc:"Where what comes over this hop hangs."`
+	From          string `json:"from" example:"berlin" doc:"Whose it is, or who passes it on."`
+	To            string `json:"to" example:"region-north" doc:"Who has mounted it."`
+	State         string `json:"state" example:"up" doc:"Of the link between them: up, catching-up, stalled, stale, connecting and others; unknown where nobody has told."`
+	Since         string `json:"since,omitempty" format:"date-time" doc:"Since when it is in this state."`
+	AsOf          string `json:"as_of,omitempty" format:"date-time" doc:"What comes over it was true then."`
+	Lag           string `json:"lag,omitempty" example:"12ms" doc:"Round trip of the newest heartbeat."`
+	Skew          string `json:"skew,omitempty" example:"1h0m0s" doc:"How far the clock of from is ahead of the clock of to, negative for behind."`
+	ChangesBehind string `json:"changes_behind,omitempty" example:"3s" doc:"For how long contexts and settings are missing that were told. Absent where none are."`
+	SamplesBehind string `json:"samples_behind,omitempty" example:"3s" doc:"For how long samples are missing that were told."`
+	Interval      string `json:"interval,omitempty" example:"0s" doc:"Samples come at least this far apart; 0s is each as it comes, never none."`
+}
+
+func freshnessOf(f *apiv1.Freshness) *Freshness {
+	if f == nil {
+		return nil
+	}
+	out := &Freshness{AsOf: f.GetAsOf(), Hops: []FreshnessHop{}}
+	for _, h := range f.GetHops() {
+		out.Hops = append(out.Hops, FreshnessHop{
+			h.GetPath(), h.GetFrom(), h.GetTo(), h.GetState(), h.GetSince(), h.GetAsOf(), h.GetLag(), h.GetSkew(), h.GetChangesBehind(), h.GetSamplesBehind(), h.GetInterval(),
+		})
+	}
+	return out
 }
 
 // Setting is a setting of a context, with what is declared of it.
@@ -91,7 +127,7 @@ type Field struct {
 func contextOf(c *apiv1.ContextInfo) Context {
 	out := Context{
 		Path: c.GetPath(), ID: c.GetId(), Kind: c.GetKind(), Label: c.GetLabel(), Description: c.GetDescription(), Revision: c.GetRevision(),
-		Via: c.GetVia(), Stale: c.GetStale(), Hop: c.GetHop(),
+		Via: c.GetVia(), Stale: c.GetStale(), Hop: c.GetHop(), Freshness: freshnessOf(c.GetFreshness()),
 		Settings: []Setting{}, Variables: []Variable{}, Functions: []Function{},
 	}
 	for _, s := range c.GetSettings() {

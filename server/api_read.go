@@ -24,7 +24,11 @@ func (a *api) Get(ctx context.Context, q *apiv1.GetRequest) (*apiv1.Reading, err
 	if err != nil {
 		return nil, err
 	}
-	return toReading(reading), nil
+	out := toReading(reading)
+	if c, there := a.node.tree.Lookup(address.Path); there && !own(&c) {
+		out.AsOf = trueAsOf(&reading, a.freshnessOf(&c))
+	}
+	return out, nil
 }
 
 // read reads what somebody may see; what is absent and what is hidden are one error.
@@ -80,6 +84,7 @@ func (a *api) Describe(ctx context.Context, q *apiv1.DescribeRequest) (*apiv1.Co
 	if o, stale := a.node.tree.Staleness(path); stale {
 		info.Stale, info.Hop = o.Since.String(), o.Hop
 	}
+	info.Freshness = a.freshnessOf(&c)
 	for i := range c.Schema.Settings {
 		d := &c.Schema.Settings[i]
 		if r, err := a.read(who, "describe", model.Address{Path: path, Name: d.Name}); err == nil {

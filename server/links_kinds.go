@@ -46,6 +46,10 @@ const (
 	variableAddress = "address"
 	variableMounted = "contexts"
 
+	variableAsOf       = "true_as_of"
+	variableLagChanges = "lag_changes"
+	variableLagSamples = "lag_samples"
+
 	variableSkew      = "skew"
 	variableRoute     = "route"
 	variableProblem   = "last_problem"
@@ -160,6 +164,9 @@ var mountSchema = model.Schema{
 		{Name: variableSince, Type: model.TypeTime, Description: "Since when it is in this state."},
 		{Name: variableMounted, Type: model.TypeInt64, Description: "How many contexts are mounted."},
 		{Name: variableDetail, Type: model.TypeString, Description: "Why it is in this state; of a loop its route."},
+		{Name: variableAsOf, Type: model.TypeTime, Description: "What is mounted was true then, as far as the link to the other node goes."},
+		{Name: variableLagChanges, Type: model.TypeDuration, Description: "For how long contexts and settings are missing that were told."},
+		{Name: variableLagSamples, Type: model.TypeDuration, Description: "For how long samples are missing that were told."},
 	},
 }
 

@@ -7,6 +7,7 @@ import (
 	"banyan/model"
 	"banyan/peering"
 	"banyan/pki"
+	"banyan/proto/linkv1"
 	"banyan/tree"
 )
 
@@ -64,10 +65,23 @@ func (l *links) publishMount(c *tree.Context, feed *peering.FeedStatus) {
 	case feed.Loop != "":
 		state, detail = "loop", "loop: "+feed.Loop
 	}
-	l.publishValues(c, map[string]model.Value{
+	values := map[string]model.Value{
 		variableState: model.String(state), variableSince: model.Instant(since),
 		variableMounted: model.Int64(int64(feed.Contexts)), variableDetail: model.String(detail),
-	})
+		variableLagChanges: model.Duration(0), variableLagSamples: model.Duration(0),
+	}
+	if feed.AsOf != 0 {
+		values[variableAsOf] = model.Instant(feed.AsOf)
+	}
+	for _, lane := range feed.Lanes {
+		switch lane.Kind {
+		case linkv1.LaneKind_LANE_KIND_CHANGES:
+			values[variableLagChanges] = model.Duration(lane.Behind)
+		case linkv1.LaneKind_LANE_KIND_SAMPLES:
+			values[variableLagSamples] = model.Duration(lane.Behind)
+		}
+	}
+	l.publishValues(c, values)
 }
 
 // publishValues publishes those values of an own context that changed.

@@ -26,6 +26,8 @@ type Peers interface {
 	Run(ctx context.Context) error
 	// Explain asks the nodes on the way to a mounted context what they would decide.
 	Explain(ctx context.Context, who access.Principal, at model.Address, need model.Right, route tree.Route) []explainedHop
+	// Freshness is how fresh what is mounted at a path is, hop by hop, and since when all of it is known to be true; 0 where that is not known.
+	Freshness(path model.Path, route tree.Route) ([]peering.HopFreshness, model.Time)
 	// Renewed shows peers certificates of the node's present root. LeafUntil is when the one in use ends.
 	Renewed() error
 	LeafUntil() time.Time

@@ -255,7 +255,8 @@ type Closed struct {
 // Context defines model for Context.
 type Context struct {
 	// Description Of the kind.
-	Description *string `json:"description,omitempty"`
+	Description *string    `json:"description,omitempty"`
+	Freshness   *Freshness `json:"freshness,omitempty"`
 
 	// Functions What can be called.
 	Functions []Function `json:"functions"`
@@ -569,6 +570,67 @@ type Field struct {
 	Unit *string `json:"unit,omitempty"`
 }
 
+// Freshness defines model for Freshness.
+type Freshness struct {
+	// AsOf All of it was true then, by this node's clock. Absent where that is not known.
+	AsOf *time.Time `json:"as_of,omitempty"`
+
+	// Hops The way to the owner: the hop to this node first, the one from the owner last.
+	Hops []FreshnessHop `json:"hops"`
+}
+
+// FreshnessHop defines model for FreshnessHop.
+type FreshnessHop struct {
+	// AsOf What comes over it was true then.
+	AsOf *time.Time `json:"as_of,omitempty"`
+
+	// ChangesBehind For how long contexts and settings are missing that were told. Absent where none are.
+	//
+	// Examples: 3s
+	ChangesBehind *string `json:"changes_behind,omitempty"`
+
+	// From Whose it is, or who passes it on.
+	//
+	// Examples: berlin
+	From string `json:"from"`
+
+	// Interval Samples come at least this far apart; 0s is each as it comes, never none.
+	//
+	// Examples: 0s
+	Interval *string `json:"interval,omitempty"`
+
+	// Lag Round trip of the newest heartbeat.
+	//
+	// Examples: 12ms
+	Lag *string `json:"lag,omitempty"`
+
+	// Path Where what comes over this hop hangs.
+	Path string `json:"path"`
+
+	// SamplesBehind For how long samples are missing that were told.
+	//
+	// Examples: 3s
+	SamplesBehind *string `json:"samples_behind,omitempty"`
+
+	// Since Since when it is in this state.
+	Since *time.Time `json:"since,omitempty"`
+
+	// Skew How far the clock of from is ahead of the clock of to, negative for behind.
+	//
+	// Examples: 1h0m0s
+	Skew *string `json:"skew,omitempty"`
+
+	// State Of the link between them: up, catching-up, stalled, stale, connecting and others; unknown where nobody has told.
+	//
+	// Examples: up
+	State string `json:"state"`
+
+	// To Who has mounted it.
+	//
+	// Examples: region-north
+	To string `json:"to"`
+}
+
 // Function defines model for Function.
 type Function struct {
 	// Description What it does.
@@ -771,6 +833,11 @@ type Quality string
 
 // Reading defines model for Reading.
 type Reading struct {
+	// AsOf Of another node's, where a single value is asked for: when it was known to be true, by this node's clock.
+	//
+	// Examples: 2026-01-02T03:04:05.690Z
+	AsOf *time.Time `json:"as_of,omitempty"`
+
 	// Name The setting or variable.
 	//
 	// Examples: cpu_percent
@@ -941,6 +1008,11 @@ type Session struct {
 
 // Setting defines model for Setting.
 type Setting struct {
+	// AsOf Of another node's, where a single value is asked for: when it was known to be true, by this node's clock.
+	//
+	// Examples: 2026-01-02T03:04:05.690Z
+	AsOf *time.Time `json:"as_of,omitempty"`
+
 	// Description What it is for.
 	Description *string `json:"description,omitempty"`
 
@@ -1085,6 +1157,11 @@ type Value = json.RawMessage
 
 // Variable defines model for Variable.
 type Variable struct {
+	// AsOf Of another node's, where a single value is asked for: when it was known to be true, by this node's clock.
+	//
+	// Examples: 2026-01-02T03:04:05.690Z
+	AsOf *time.Time `json:"as_of,omitempty"`
+
 	// Description What it says.
 	Description *string `json:"description,omitempty"`
 

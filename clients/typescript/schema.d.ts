@@ -335,6 +335,8 @@ export interface components {
         Context: {
             /** @description Of the kind. */
             description?: string;
+            /** @description How fresh it is, of another node's. */
+            freshness?: components["schemas"]["Freshness"];
             /** @description What can be called. */
             functions: components["schemas"]["Function"][];
             /** @description Where the way to its owner is cut. */
@@ -595,6 +597,69 @@ export interface components {
             /** @description Of its value. */
             unit?: string;
         };
+        Freshness: {
+            /**
+             * Format: date-time
+             * @description All of it was true then, by this node's clock. Absent where that is not known.
+             */
+            as_of?: string;
+            /** @description The way to the owner: the hop to this node first, the one from the owner last. */
+            hops: components["schemas"]["FreshnessHop"][];
+        };
+        FreshnessHop: {
+            /**
+             * Format: date-time
+             * @description What comes over it was true then.
+             */
+            as_of?: string;
+            /**
+             * @description For how long contexts and settings are missing that were told. Absent where none are.
+             * @example 3s
+             */
+            changes_behind?: string;
+            /**
+             * @description Whose it is, or who passes it on.
+             * @example berlin
+             */
+            from: string;
+            /**
+             * @description Samples come at least this far apart; 0s is each as it comes, never none.
+             * @example 0s
+             */
+            interval?: string;
+            /**
+             * @description Round trip of the newest heartbeat.
+             * @example 12ms
+             */
+            lag?: string;
+            /** @description Where what comes over this hop hangs. */
+            path: string;
+            /**
+             * @description For how long samples are missing that were told.
+             * @example 3s
+             */
+            samples_behind?: string;
+            /**
+             * Format: date-time
+             * @description Since when it is in this state.
+             */
+            since?: string;
+            /**
+             * @description How far the clock of from is ahead of the clock of to, negative for behind.
+             * @example 1h0m0s
+             */
+            skew?: string;
+            /**
+             * @description Of the link between them: up, catching-up, stalled, stale, connecting and others; unknown where nobody has told.
+             * @example up
+             */
+            state: string;
+            /**
+             * @description Who has mounted it.
+             * @example region-north
+             */
+            to: string;
+        };
         Function: {
             /** @description What it does. */
             description?: string;
@@ -785,6 +850,12 @@ export interface components {
         Quality: "good" | "uncertain" | "bad";
         Reading: {
             /**
+             * Format: date-time
+             * @description Of another node's, where a single value is asked for: when it was known to be true, by this node's clock.
+             * @example 2026-01-02T03:04:05.690Z
+             */
+            as_of?: string;
+            /**
              * @description The setting or variable.
              * @example cpu_percent
              */
@@ -930,6 +1001,12 @@ export interface components {
             used?: string;
         };
         Setting: {
+            /**
+             * Format: date-time
+             * @description Of another node's, where a single value is asked for: when it was known to be true, by this node's clock.
+             * @example 2026-01-02T03:04:05.690Z
+             */
+            as_of?: string;
             /** @description What it is for. */
             description?: string;
             /** @description It can be set at its owner only, not over a link. */
@@ -1091,6 +1168,12 @@ export interface components {
          */
         Value: boolean | number | string | components["schemas"]["Table"] | null;
         Variable: {
+            /**
+             * Format: date-time
+             * @description Of another node's, where a single value is asked for: when it was known to be true, by this node's clock.
+             * @example 2026-01-02T03:04:05.690Z
+             */
+            as_of?: string;
             /** @description What it says. */
             description?: string;
             /**

@@ -91,6 +91,9 @@ func (c *cli) printContext(info *apiv1.ContextInfo) error {
 		about = append(about, strings.TrimSpace("stale since "+stale+" "+info.GetHop()))
 	}
 	t.add(strings.Join(about, "  "))
+	if asOf := age(info.GetFreshness().GetAsOf(), now); asOf != "" {
+		t.add("true as of " + asOf)
+	}
 	if info.GetDescription() != "" {
 		t.add(info.GetDescription())
 	}
@@ -187,6 +190,7 @@ type contextJSON struct {
 	Via         []string       `json:"via,omitempty"`
 	Stale       string         `json:"stale,omitempty"`
 	Hop         string         `json:"hop,omitempty"`
+	AsOf        string         `json:"as_of,omitempty"`
 	Settings    []settingJSON  `json:"settings,omitempty"`
 	Variables   []settingJSON  `json:"variables,omitempty"`
 	Functions   []functionJSON `json:"functions,omitempty"`
@@ -196,7 +200,7 @@ type contextJSON struct {
 func contextForm(info *apiv1.ContextInfo) contextJSON {
 	form := contextJSON{
 		Path: info.GetPath(), ID: info.GetId(), Kind: info.GetKind(), Label: info.GetLabel(), Revision: info.GetRevision(),
-		Description: info.GetDescription(), Via: info.GetVia(), Stale: info.GetStale(), Hop: info.GetHop(),
+		Description: info.GetDescription(), Via: info.GetVia(), Stale: info.GetStale(), Hop: info.GetHop(), AsOf: info.GetFreshness().GetAsOf(),
 	}
 	for _, s := range info.GetSettings() {
 		form.Settings = append(form.Settings, settingJSON{

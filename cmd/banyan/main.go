@@ -141,7 +141,7 @@ func newRoot(c *cli) *cobra.Command {
 			root.AddCommand(command)
 		}
 	}
-	add(groupTree, newTree(c), newLs(c), newGet(c), newSet(c), newCall(c), newCreate(c), newRemove(c), newWatch(c), newDiscover(c), newProfiles(c))
+	add(groupTree, newTree(c), newLs(c), newGet(c), newFreshness(c), newSet(c), newCall(c), newCreate(c), newRemove(c), newWatch(c), newDiscover(c), newProfiles(c))
 	add(groupTree, newExport(c), newDiff(c), newApply(c))
 	add(groupPeople, newLinks(c), newInvite(c), newJoin(c), newExports(c), newMounts(c), newUsers(c), newTokens(c), newLogin(c), newLogout(c))
 	add(groupPeople, newWho(c), newSessions(c), newExplain(c), newRehearse(c), newAudit(c))

@@ -61,6 +61,7 @@ type readingForm struct {
 	Published string          `json:"published,omitempty"`
 	Received  string          `json:"received,omitempty"`
 	Revision  string          `json:"revision,omitempty"`
+	AsOf      string          `json:"as_of,omitempty"`
 	Via       []string        `json:"via,omitempty"`
 }
 
@@ -69,7 +70,7 @@ func (r reading) MarshalJSON() ([]byte, error) {
 	return json.Marshal(readingForm{
 		Path: r.GetPath(), Name: r.GetName(), Type: r.GetType(), Value: valueJSON(r.GetType(), r.GetValue()), Unit: r.GetUnit(),
 		Quality: r.GetQuality(), Reason: r.GetReason(), Since: r.GetSince(), Time: r.GetTime(), Published: r.GetPublished(),
-		Received: r.GetReceived(), Revision: r.GetRevision(), Via: r.GetVia(),
+		Received: r.GetReceived(), Revision: r.GetRevision(), Via: r.GetVia(), AsOf: r.GetAsOf(),
 	})
 }
 
@@ -116,7 +117,11 @@ func (r reading) newest(now time.Time) string {
 
 // line is value, unit, quality and age.
 func (r reading) line(now time.Time) string {
-	return strings.Join([]string{clean(r.text()), clean(r.quality(now)), clean(r.newest(now))}, "  ")
+	parts := []string{clean(r.text()), clean(r.quality(now)), clean(r.newest(now))}
+	if asOf := age(r.GetAsOf(), now); asOf != "" {
+		parts = append(parts, "true as of "+clean(asOf))
+	}
+	return strings.Join(parts, "  ")
 }
 
 func qualityText(level, reason string) string {

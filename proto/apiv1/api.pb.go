@@ -37,11 +37,12 @@ type Reading struct {
 	Quality       string                 `protobuf:"bytes,6,opt,name=quality,proto3" json:"quality,omitempty"` // good, uncertain, bad
 	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	Since         string                 `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
-	Time          string                 `protobuf:"bytes,9,opt,name=time,proto3" json:"time,omitempty"`            // source time
-	Published     string                 `protobuf:"bytes,10,opt,name=published,proto3" json:"published,omitempty"` // owner time
-	Received      string                 `protobuf:"bytes,11,opt,name=received,proto3" json:"received,omitempty"`   // when this node got it
-	Revision      string                 `protobuf:"bytes,12,opt,name=revision,proto3" json:"revision,omitempty"`   // of a setting
-	Via           []string               `protobuf:"bytes,13,rep,name=via,proto3" json:"via,omitempty"`             // nodes between this one and the owner, the owner last
+	Time          string                 `protobuf:"bytes,9,opt,name=time,proto3" json:"time,omitempty"`              // source time
+	Published     string                 `protobuf:"bytes,10,opt,name=published,proto3" json:"published,omitempty"`   // owner time
+	Received      string                 `protobuf:"bytes,11,opt,name=received,proto3" json:"received,omitempty"`     // when this node got it
+	Revision      string                 `protobuf:"bytes,12,opt,name=revision,proto3" json:"revision,omitempty"`     // of a setting
+	Via           []string               `protobuf:"bytes,13,rep,name=via,proto3" json:"via,omitempty"`               // nodes between this one and the owner, the owner last
+	AsOf          string                 `protobuf:"bytes,14,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"` // of another node's, where it was asked for singly: when it was known to be true, by this node's clock
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -167,6 +168,13 @@ func (x *Reading) GetVia() []string {
 	return nil
 }
 
+func (x *Reading) GetAsOf() string {
+	if x != nil {
+		return x.AsOf
+	}
+	return ""
+}
+
 type GetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // PATH:NAME
@@ -267,8 +275,9 @@ type ContextInfo struct {
 	Settings      []*SettingInfo         `protobuf:"bytes,8,rep,name=settings,proto3" json:"settings,omitempty"`
 	Variables     []*VariableInfo        `protobuf:"bytes,9,rep,name=variables,proto3" json:"variables,omitempty"`
 	Functions     []*FunctionInfo        `protobuf:"bytes,10,rep,name=functions,proto3" json:"functions,omitempty"`
-	Stale         string                 `protobuf:"bytes,11,opt,name=stale,proto3" json:"stale,omitempty"` // since when it is stale; empty when it is not
-	Hop           string                 `protobuf:"bytes,12,opt,name=hop,proto3" json:"hop,omitempty"`     // where the way to its owner is cut
+	Stale         string                 `protobuf:"bytes,11,opt,name=stale,proto3" json:"stale,omitempty"`         // since when it is stale; empty when it is not
+	Hop           string                 `protobuf:"bytes,12,opt,name=hop,proto3" json:"hop,omitempty"`             // where the way to its owner is cut
+	Freshness     *Freshness             `protobuf:"bytes,13,opt,name=freshness,proto3" json:"freshness,omitempty"` // of another node's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -387,6 +396,191 @@ func (x *ContextInfo) GetHop() string {
 	return ""
 }
 
+func (x *ContextInfo) GetFreshness() *Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+// How fresh what another node owns is here. Times are by this node's clock, as far as it is known how the others differ from it.
+type Freshness struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AsOf          string                 `protobuf:"bytes,1,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"` // all of it was true then; empty where that is not known
+	Hops          []*FreshnessHop        `protobuf:"bytes,2,rep,name=hops,proto3" json:"hops,omitempty"`             // the one to this node first, the one from the owner last
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Freshness) Reset() {
+	*x = Freshness{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Freshness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Freshness) ProtoMessage() {}
+
+func (x *Freshness) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Freshness.ProtoReflect.Descriptor instead.
+func (*Freshness) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Freshness) GetAsOf() string {
+	if x != nil {
+		return x.AsOf
+	}
+	return ""
+}
+
+func (x *Freshness) GetHops() []*FreshnessHop {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
+// How far one node on the way is behind the one before it.
+type FreshnessHop struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`   // where what comes over this hop hangs
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`   // whose it is, or who passes it on
+	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`       // who has mounted it
+	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"` // of the link between them: up, catching-up, stalled, stale, connecting, ..., unknown where nobody has told
+	Since         string                 `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	AsOf          string                 `protobuf:"bytes,6,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`                            // what comes over it was true then
+	Lag           string                 `protobuf:"bytes,7,opt,name=lag,proto3" json:"lag,omitempty"`                                          // round trip of the newest heartbeat, a duration like 12ms
+	Skew          string                 `protobuf:"bytes,8,opt,name=skew,proto3" json:"skew,omitempty"`                                        // how far the clock of `from` is ahead of the clock of `to`, a duration
+	ChangesBehind string                 `protobuf:"bytes,9,opt,name=changes_behind,json=changesBehind,proto3" json:"changes_behind,omitempty"` // for how long contexts and settings are missing, a duration; empty where none are
+	SamplesBehind string                 `protobuf:"bytes,10,opt,name=samples_behind,json=samplesBehind,proto3" json:"samples_behind,omitempty"`
+	Interval      string                 `protobuf:"bytes,11,opt,name=interval,proto3" json:"interval,omitempty"` // samples come at least this far apart, a duration; 0s is each as it comes, never none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreshnessHop) Reset() {
+	*x = FreshnessHop{}
+	mi := &file_banyan_api_v1_api_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreshnessHop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreshnessHop) ProtoMessage() {}
+
+func (x *FreshnessHop) ProtoReflect() protoreflect.Message {
+	mi := &file_banyan_api_v1_api_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreshnessHop.ProtoReflect.Descriptor instead.
+func (*FreshnessHop) Descriptor() ([]byte, []int) {
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FreshnessHop) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FreshnessHop) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *FreshnessHop) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *FreshnessHop) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *FreshnessHop) GetSince() string {
+	if x != nil {
+		return x.Since
+	}
+	return ""
+}
+
+func (x *FreshnessHop) GetAsOf() string {
+	if x != nil {
+		return x.AsOf
+	}
+	return ""
+}
+
+func (x *FreshnessHop) GetLag() string {
+	if x != nil {
+		return x.Lag
+	}
+	return ""
+}
+
+func (x *FreshnessHop) GetSkew() string {
+	if x != nil {
+		return x.Skew
+	}
+	return ""
+}
+
+func (x *FreshnessHop) GetChangesBehind() string {
+	if x != nil {
+		return x.ChangesBehind
+	}
+	return ""
+}
+
+func (x *FreshnessHop) GetSamplesBehind() string {
+	if x != nil {
+		return x.SamplesBehind
+	}
+	return ""
+}
+
+func (x *FreshnessHop) GetInterval() string {
+	if x != nil {
+		return x.Interval
+	}
+	return ""
+}
+
 type SettingInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reading       *Reading               `protobuf:"bytes,1,opt,name=reading,proto3" json:"reading,omitempty"`
@@ -400,7 +594,7 @@ type SettingInfo struct {
 
 func (x *SettingInfo) Reset() {
 	*x = SettingInfo{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[4]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -412,7 +606,7 @@ func (x *SettingInfo) String() string {
 func (*SettingInfo) ProtoMessage() {}
 
 func (x *SettingInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[4]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -425,7 +619,7 @@ func (x *SettingInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingInfo.ProtoReflect.Descriptor instead.
 func (*SettingInfo) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{4}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SettingInfo) GetReading() *Reading {
@@ -475,7 +669,7 @@ type VariableInfo struct {
 
 func (x *VariableInfo) Reset() {
 	*x = VariableInfo{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[5]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +681,7 @@ func (x *VariableInfo) String() string {
 func (*VariableInfo) ProtoMessage() {}
 
 func (x *VariableInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[5]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +694,7 @@ func (x *VariableInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableInfo.ProtoReflect.Descriptor instead.
 func (*VariableInfo) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{5}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *VariableInfo) GetReading() *Reading {
@@ -546,7 +740,7 @@ type FunctionInfo struct {
 
 func (x *FunctionInfo) Reset() {
 	*x = FunctionInfo{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[6]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +752,7 @@ func (x *FunctionInfo) String() string {
 func (*FunctionInfo) ProtoMessage() {}
 
 func (x *FunctionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[6]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +765,7 @@ func (x *FunctionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionInfo.ProtoReflect.Descriptor instead.
 func (*FunctionInfo) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{6}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FunctionInfo) GetName() string {
@@ -636,7 +830,7 @@ type FieldInfo struct {
 
 func (x *FieldInfo) Reset() {
 	*x = FieldInfo{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[7]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +842,7 @@ func (x *FieldInfo) String() string {
 func (*FieldInfo) ProtoMessage() {}
 
 func (x *FieldInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[7]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +855,7 @@ func (x *FieldInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldInfo.ProtoReflect.Descriptor instead.
 func (*FieldInfo) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{7}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FieldInfo) GetName() string {
@@ -710,7 +904,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[8]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +916,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[8]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +929,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{8}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListRequest) GetPath() string {
@@ -769,7 +963,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[9]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +975,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[9]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +988,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{9}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListResponse) GetEntries() []*Entry {
@@ -829,7 +1023,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[10]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +1035,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[10]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +1048,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{10}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Entry) GetPath() string {
@@ -942,7 +1136,7 @@ type SetRequest struct {
 
 func (x *SetRequest) Reset() {
 	*x = SetRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[11]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1148,7 @@ func (x *SetRequest) String() string {
 func (*SetRequest) ProtoMessage() {}
 
 func (x *SetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[11]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1161,7 @@ func (x *SetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRequest.ProtoReflect.Descriptor instead.
 func (*SetRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{11}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetRequest) GetAddress() string {
@@ -1031,7 +1225,7 @@ type SetResponse struct {
 
 func (x *SetResponse) Reset() {
 	*x = SetResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[12]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1237,7 @@ func (x *SetResponse) String() string {
 func (*SetResponse) ProtoMessage() {}
 
 func (x *SetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[12]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1250,7 @@ func (x *SetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetResponse.ProtoReflect.Descriptor instead.
 func (*SetResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{12}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SetResponse) GetRevision() string {
@@ -1102,7 +1296,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[13]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1308,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[13]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1321,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{13}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CallRequest) GetPath() string {
@@ -1190,7 +1384,7 @@ type CallResponse struct {
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[14]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1396,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[14]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1409,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CallResponse) GetResults() []*Result {
@@ -1251,7 +1445,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[15]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1457,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[15]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1470,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Result) GetName() string {
@@ -1323,7 +1517,7 @@ type CreateRequest struct {
 
 func (x *CreateRequest) Reset() {
 	*x = CreateRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[16]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1529,7 @@ func (x *CreateRequest) String() string {
 func (*CreateRequest) ProtoMessage() {}
 
 func (x *CreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[16]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1542,7 @@ func (x *CreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRequest.ProtoReflect.Descriptor instead.
 func (*CreateRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CreateRequest) GetPath() string {
@@ -1420,7 +1614,7 @@ type CreateResponse struct {
 
 func (x *CreateResponse) Reset() {
 	*x = CreateResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[17]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1626,7 @@ func (x *CreateResponse) String() string {
 func (*CreateResponse) ProtoMessage() {}
 
 func (x *CreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[17]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1639,7 @@ func (x *CreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateResponse.ProtoReflect.Descriptor instead.
 func (*CreateResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateResponse) GetId() string {
@@ -1497,7 +1691,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[18]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1703,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[18]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1716,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RemoveRequest) GetPath() string {
@@ -1578,7 +1772,7 @@ type RemoveResponse struct {
 
 func (x *RemoveResponse) Reset() {
 	*x = RemoveResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[19]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1784,7 @@ func (x *RemoveResponse) String() string {
 func (*RemoveResponse) ProtoMessage() {}
 
 func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[19]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1797,7 @@ func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
 func (*RemoveResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RemoveResponse) GetMirrored() bool {
@@ -1640,7 +1834,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[20]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1846,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[20]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1859,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ApplyRequest) GetEdits() []*Edit {
@@ -1720,7 +1914,7 @@ type Edit struct {
 
 func (x *Edit) Reset() {
 	*x = Edit{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[21]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1926,7 @@ func (x *Edit) String() string {
 func (*Edit) ProtoMessage() {}
 
 func (x *Edit) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[21]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1939,7 @@ func (x *Edit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Edit.ProtoReflect.Descriptor instead.
 func (*Edit) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Edit) GetPath() string {
@@ -1830,7 +2024,7 @@ type CreateEdit struct {
 
 func (x *CreateEdit) Reset() {
 	*x = CreateEdit{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[22]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +2036,7 @@ func (x *CreateEdit) String() string {
 func (*CreateEdit) ProtoMessage() {}
 
 func (x *CreateEdit) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[22]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +2049,7 @@ func (x *CreateEdit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEdit.ProtoReflect.Descriptor instead.
 func (*CreateEdit) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateEdit) GetKind() string {
@@ -1898,7 +2092,7 @@ type ChangeEdit struct {
 
 func (x *ChangeEdit) Reset() {
 	*x = ChangeEdit{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[23]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2104,7 @@ func (x *ChangeEdit) String() string {
 func (*ChangeEdit) ProtoMessage() {}
 
 func (x *ChangeEdit) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[23]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2117,7 @@ func (x *ChangeEdit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeEdit.ProtoReflect.Descriptor instead.
 func (*ChangeEdit) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ChangeEdit) GetSettings() map[string]*structpb.Value {
@@ -1956,7 +2150,7 @@ type RemoveEdit struct {
 
 func (x *RemoveEdit) Reset() {
 	*x = RemoveEdit{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[24]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2162,7 @@ func (x *RemoveEdit) String() string {
 func (*RemoveEdit) ProtoMessage() {}
 
 func (x *RemoveEdit) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[24]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2175,7 @@ func (x *RemoveEdit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveEdit.ProtoReflect.Descriptor instead.
 func (*RemoveEdit) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveEdit) GetBelow() bool {
@@ -2003,7 +2197,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[25]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2015,7 +2209,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[25]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2028,7 +2222,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ApplyResponse) GetRevision() string {
@@ -2072,7 +2266,7 @@ type RequestsRequest struct {
 
 func (x *RequestsRequest) Reset() {
 	*x = RequestsRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2278,7 @@ func (x *RequestsRequest) String() string {
 func (*RequestsRequest) ProtoMessage() {}
 
 func (x *RequestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[26]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2291,7 @@ func (x *RequestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestsRequest.ProtoReflect.Descriptor instead.
 func (*RequestsRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RequestsRequest) GetId() string {
@@ -2145,7 +2339,7 @@ type RequestsResponse struct {
 
 func (x *RequestsResponse) Reset() {
 	*x = RequestsResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2351,7 @@ func (x *RequestsResponse) String() string {
 func (*RequestsResponse) ProtoMessage() {}
 
 func (x *RequestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[27]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2364,7 @@ func (x *RequestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestsResponse.ProtoReflect.Descriptor instead.
 func (*RequestsResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RequestsResponse) GetRequests() []*RequestInfo {
@@ -2196,7 +2390,7 @@ type CancelRequestRequest struct {
 
 func (x *CancelRequestRequest) Reset() {
 	*x = CancelRequestRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2208,7 +2402,7 @@ func (x *CancelRequestRequest) String() string {
 func (*CancelRequestRequest) ProtoMessage() {}
 
 func (x *CancelRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[28]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2221,7 +2415,7 @@ func (x *CancelRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequestRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequestRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CancelRequestRequest) GetId() string {
@@ -2256,7 +2450,7 @@ type RequestInfo struct {
 
 func (x *RequestInfo) Reset() {
 	*x = RequestInfo{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +2462,7 @@ func (x *RequestInfo) String() string {
 func (*RequestInfo) ProtoMessage() {}
 
 func (x *RequestInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[29]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +2475,7 @@ func (x *RequestInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestInfo.ProtoReflect.Descriptor instead.
 func (*RequestInfo) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RequestInfo) GetId() string {
@@ -2405,7 +2599,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2611,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[30]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2624,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExportRequest) GetPath() string {
@@ -2454,7 +2648,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2660,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[31]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2673,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExportResponse) GetKinds() []*ExportKind {
@@ -2532,7 +2726,7 @@ type ExportKind struct {
 
 func (x *ExportKind) Reset() {
 	*x = ExportKind{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2544,7 +2738,7 @@ func (x *ExportKind) String() string {
 func (*ExportKind) ProtoMessage() {}
 
 func (x *ExportKind) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[32]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2557,7 +2751,7 @@ func (x *ExportKind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportKind.ProtoReflect.Descriptor instead.
 func (*ExportKind) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExportKind) GetKey() uint32 {
@@ -2618,7 +2812,7 @@ type ExportSetting struct {
 
 func (x *ExportSetting) Reset() {
 	*x = ExportSetting{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2824,7 @@ func (x *ExportSetting) String() string {
 func (*ExportSetting) ProtoMessage() {}
 
 func (x *ExportSetting) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[33]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2837,7 @@ func (x *ExportSetting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSetting.ProtoReflect.Descriptor instead.
 func (*ExportSetting) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExportSetting) GetName() string {
@@ -2720,7 +2914,7 @@ type ExportContext struct {
 
 func (x *ExportContext) Reset() {
 	*x = ExportContext{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +2926,7 @@ func (x *ExportContext) String() string {
 func (*ExportContext) ProtoMessage() {}
 
 func (x *ExportContext) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[34]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +2939,7 @@ func (x *ExportContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportContext.ProtoReflect.Descriptor instead.
 func (*ExportContext) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExportContext) GetPath() string {
@@ -2827,7 +3021,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +3033,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[35]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +3046,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WatchRequest) GetAddresses() []string {
@@ -2872,7 +3066,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +3078,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[36]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +3091,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WatchResponse) GetReadings() []*Reading {
@@ -2923,7 +3117,7 @@ type FollowRequest struct {
 
 func (x *FollowRequest) Reset() {
 	*x = FollowRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2935,7 +3129,7 @@ func (x *FollowRequest) String() string {
 func (*FollowRequest) ProtoMessage() {}
 
 func (x *FollowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[37]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2948,7 +3142,7 @@ func (x *FollowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
 func (*FollowRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *FollowRequest) GetPath() string {
@@ -2972,7 +3166,7 @@ type FollowResponse struct {
 
 func (x *FollowResponse) Reset() {
 	*x = FollowResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2984,7 +3178,7 @@ func (x *FollowResponse) String() string {
 func (*FollowResponse) ProtoMessage() {}
 
 func (x *FollowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[38]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2997,7 +3191,7 @@ func (x *FollowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowResponse.ProtoReflect.Descriptor instead.
 func (*FollowResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FollowResponse) GetBody() isFollowResponse_Body {
@@ -3067,7 +3261,7 @@ type Definitions struct {
 
 func (x *Definitions) Reset() {
 	*x = Definitions{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3273,7 @@ func (x *Definitions) String() string {
 func (*Definitions) ProtoMessage() {}
 
 func (x *Definitions) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[39]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3286,7 @@ func (x *Definitions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definitions.ProtoReflect.Descriptor instead.
 func (*Definitions) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Definitions) GetContexts() []*FollowContext {
@@ -3129,7 +3323,7 @@ type FollowContext struct {
 
 func (x *FollowContext) Reset() {
 	*x = FollowContext{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3335,7 @@ func (x *FollowContext) String() string {
 func (*FollowContext) ProtoMessage() {}
 
 func (x *FollowContext) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[40]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3348,7 @@ func (x *FollowContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowContext.ProtoReflect.Descriptor instead.
 func (*FollowContext) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FollowContext) GetPath() string {
@@ -3203,7 +3397,7 @@ type FollowVariable struct {
 
 func (x *FollowVariable) Reset() {
 	*x = FollowVariable{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[41]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3409,7 @@ func (x *FollowVariable) String() string {
 func (*FollowVariable) ProtoMessage() {}
 
 func (x *FollowVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[41]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +3422,7 @@ func (x *FollowVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowVariable.ProtoReflect.Descriptor instead.
 func (*FollowVariable) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FollowVariable) GetName() string {
@@ -3262,7 +3456,7 @@ type FollowSamples struct {
 
 func (x *FollowSamples) Reset() {
 	*x = FollowSamples{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[42]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3274,7 +3468,7 @@ func (x *FollowSamples) String() string {
 func (*FollowSamples) ProtoMessage() {}
 
 func (x *FollowSamples) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[42]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3287,7 +3481,7 @@ func (x *FollowSamples) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowSamples.ProtoReflect.Descriptor instead.
 func (*FollowSamples) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FollowSamples) GetSamples() *modelv1.Samples {
@@ -3313,7 +3507,7 @@ type Staleness struct {
 
 func (x *Staleness) Reset() {
 	*x = Staleness{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[43]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3325,7 +3519,7 @@ func (x *Staleness) String() string {
 func (*Staleness) ProtoMessage() {}
 
 func (x *Staleness) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[43]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3338,7 +3532,7 @@ func (x *Staleness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staleness.ProtoReflect.Descriptor instead.
 func (*Staleness) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Staleness) GetStale() []*StalePath {
@@ -3359,7 +3553,7 @@ type StalePath struct {
 
 func (x *StalePath) Reset() {
 	*x = StalePath{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[44]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3371,7 +3565,7 @@ func (x *StalePath) String() string {
 func (*StalePath) ProtoMessage() {}
 
 func (x *StalePath) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[44]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3384,7 +3578,7 @@ func (x *StalePath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StalePath.ProtoReflect.Descriptor instead.
 func (*StalePath) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StalePath) GetPath() string {
@@ -3418,7 +3612,7 @@ type LoginRequest struct {
 
 func (x *LoginRequest) Reset() {
 	*x = LoginRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[45]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +3624,7 @@ func (x *LoginRequest) String() string {
 func (*LoginRequest) ProtoMessage() {}
 
 func (x *LoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[45]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +3637,7 @@ func (x *LoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginRequest.ProtoReflect.Descriptor instead.
 func (*LoginRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *LoginRequest) GetName() string {
@@ -3470,7 +3664,7 @@ type LoginResponse struct {
 
 func (x *LoginResponse) Reset() {
 	*x = LoginResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[46]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3482,7 +3676,7 @@ func (x *LoginResponse) String() string {
 func (*LoginResponse) ProtoMessage() {}
 
 func (x *LoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[46]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3495,7 +3689,7 @@ func (x *LoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginResponse.ProtoReflect.Descriptor instead.
 func (*LoginResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LoginResponse) GetToken() string {
@@ -3522,7 +3716,7 @@ type LogoutRequest struct {
 
 func (x *LogoutRequest) Reset() {
 	*x = LogoutRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[47]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3534,7 +3728,7 @@ func (x *LogoutRequest) String() string {
 func (*LogoutRequest) ProtoMessage() {}
 
 func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[47]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3547,7 +3741,7 @@ func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogoutRequest.ProtoReflect.Descriptor instead.
 func (*LogoutRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LogoutRequest) GetSession() string {
@@ -3573,7 +3767,7 @@ type LogoutResponse struct {
 
 func (x *LogoutResponse) Reset() {
 	*x = LogoutResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[48]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3585,7 +3779,7 @@ func (x *LogoutResponse) String() string {
 func (*LogoutResponse) ProtoMessage() {}
 
 func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[48]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3598,7 +3792,7 @@ func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogoutResponse.ProtoReflect.Descriptor instead.
 func (*LogoutResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{48}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LogoutResponse) GetEnded() int64 {
@@ -3618,7 +3812,7 @@ type WhoRequest struct {
 
 func (x *WhoRequest) Reset() {
 	*x = WhoRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[49]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3630,7 +3824,7 @@ func (x *WhoRequest) String() string {
 func (*WhoRequest) ProtoMessage() {}
 
 func (x *WhoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[49]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3643,7 +3837,7 @@ func (x *WhoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoRequest.ProtoReflect.Descriptor instead.
 func (*WhoRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{49}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WhoRequest) GetAddress() string {
@@ -3676,7 +3870,7 @@ type WhoResponse struct {
 
 func (x *WhoResponse) Reset() {
 	*x = WhoResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[50]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3688,7 +3882,7 @@ func (x *WhoResponse) String() string {
 func (*WhoResponse) ProtoMessage() {}
 
 func (x *WhoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[50]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3701,7 +3895,7 @@ func (x *WhoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoResponse.ProtoReflect.Descriptor instead.
 func (*WhoResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WhoResponse) GetName() string {
@@ -3778,7 +3972,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[51]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3790,7 +3984,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[51]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3803,7 +3997,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Session) GetId() string {
@@ -3881,7 +4075,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[52]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3893,7 +4087,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[52]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3906,7 +4100,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Explanation) GetAllowed() bool {
@@ -3947,7 +4141,7 @@ type ExplainedHop struct {
 
 func (x *ExplainedHop) Reset() {
 	*x = ExplainedHop{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[53]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3959,7 +4153,7 @@ func (x *ExplainedHop) String() string {
 func (*ExplainedHop) ProtoMessage() {}
 
 func (x *ExplainedHop) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[53]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3972,7 +4166,7 @@ func (x *ExplainedHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedHop.ProtoReflect.Descriptor instead.
 func (*ExplainedHop) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ExplainedHop) GetNode() string {
@@ -4039,7 +4233,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[54]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4051,7 +4245,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[54]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4064,7 +4258,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 type InfoResponse struct {
@@ -4082,7 +4276,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_banyan_api_v1_api_proto_msgTypes[55]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4094,7 +4288,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_banyan_api_v1_api_proto_msgTypes[55]
+	mi := &file_banyan_api_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4107,7 +4301,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_banyan_api_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *InfoResponse) GetName() string {
@@ -4163,7 +4357,7 @@ var File_banyan_api_v1_api_proto protoreflect.FileDescriptor
 
 const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\n" +
-	"\x17banyan/api/v1/api.proto\x12\rbanyan.api.v1\x1a\x1bbanyan/model/v1/model.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xcb\x02\n" +
+	"\x17banyan/api/v1/api.proto\x12\rbanyan.api.v1\x1a\x1bbanyan/model/v1/model.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xe0\x02\n" +
 	"\aReading\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -4178,12 +4372,13 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	" \x01(\tR\tpublished\x12\x1a\n" +
 	"\breceived\x18\v \x01(\tR\breceived\x12\x1a\n" +
 	"\brevision\x18\f \x01(\tR\brevision\x12\x10\n" +
-	"\x03via\x18\r \x03(\tR\x03via\"&\n" +
+	"\x03via\x18\r \x03(\tR\x03via\x12\x13\n" +
+	"\x05as_of\x18\x0e \x01(\tR\x04asOf\"&\n" +
 	"\n" +
 	"GetRequest\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"%\n" +
 	"\x0fDescribeRequest\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\"\x81\x03\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\xb9\x03\n" +
 	"\vContextInfo\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -4197,7 +4392,24 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\tfunctions\x18\n" +
 	" \x03(\v2\x1b.banyan.api.v1.FunctionInfoR\tfunctions\x12\x14\n" +
 	"\x05stale\x18\v \x01(\tR\x05stale\x12\x10\n" +
-	"\x03hop\x18\f \x01(\tR\x03hop\"\xa5\x01\n" +
+	"\x03hop\x18\f \x01(\tR\x03hop\x126\n" +
+	"\tfreshness\x18\r \x01(\v2\x18.banyan.api.v1.FreshnessR\tfreshness\"Q\n" +
+	"\tFreshness\x12\x13\n" +
+	"\x05as_of\x18\x01 \x01(\tR\x04asOf\x12/\n" +
+	"\x04hops\x18\x02 \x03(\v2\x1b.banyan.api.v1.FreshnessHopR\x04hops\"\x97\x02\n" +
+	"\fFreshnessHop\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x14\n" +
+	"\x05since\x18\x05 \x01(\tR\x05since\x12\x13\n" +
+	"\x05as_of\x18\x06 \x01(\tR\x04asOf\x12\x10\n" +
+	"\x03lag\x18\a \x01(\tR\x03lag\x12\x12\n" +
+	"\x04skew\x18\b \x01(\tR\x04skew\x12%\n" +
+	"\x0echanges_behind\x18\t \x01(\tR\rchangesBehind\x12%\n" +
+	"\x0esamples_behind\x18\n" +
+	" \x01(\tR\rsamplesBehind\x12\x1a\n" +
+	"\binterval\x18\v \x01(\tR\binterval\"\xa5\x01\n" +
 	"\vSettingInfo\x120\n" +
 	"\areading\x18\x01 \x01(\v2\x16.banyan.api.v1.ReadingR\areading\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x14\n" +
@@ -4559,170 +4771,174 @@ func file_banyan_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_banyan_api_v1_api_proto_rawDescData
 }
 
-var file_banyan_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_banyan_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_banyan_api_v1_api_proto_goTypes = []any{
 	(*Reading)(nil),              // 0: banyan.api.v1.Reading
 	(*GetRequest)(nil),           // 1: banyan.api.v1.GetRequest
 	(*DescribeRequest)(nil),      // 2: banyan.api.v1.DescribeRequest
 	(*ContextInfo)(nil),          // 3: banyan.api.v1.ContextInfo
-	(*SettingInfo)(nil),          // 4: banyan.api.v1.SettingInfo
-	(*VariableInfo)(nil),         // 5: banyan.api.v1.VariableInfo
-	(*FunctionInfo)(nil),         // 6: banyan.api.v1.FunctionInfo
-	(*FieldInfo)(nil),            // 7: banyan.api.v1.FieldInfo
-	(*ListRequest)(nil),          // 8: banyan.api.v1.ListRequest
-	(*ListResponse)(nil),         // 9: banyan.api.v1.ListResponse
-	(*Entry)(nil),                // 10: banyan.api.v1.Entry
-	(*SetRequest)(nil),           // 11: banyan.api.v1.SetRequest
-	(*SetResponse)(nil),          // 12: banyan.api.v1.SetResponse
-	(*CallRequest)(nil),          // 13: banyan.api.v1.CallRequest
-	(*CallResponse)(nil),         // 14: banyan.api.v1.CallResponse
-	(*Result)(nil),               // 15: banyan.api.v1.Result
-	(*CreateRequest)(nil),        // 16: banyan.api.v1.CreateRequest
-	(*CreateResponse)(nil),       // 17: banyan.api.v1.CreateResponse
-	(*RemoveRequest)(nil),        // 18: banyan.api.v1.RemoveRequest
-	(*RemoveResponse)(nil),       // 19: banyan.api.v1.RemoveResponse
-	(*ApplyRequest)(nil),         // 20: banyan.api.v1.ApplyRequest
-	(*Edit)(nil),                 // 21: banyan.api.v1.Edit
-	(*CreateEdit)(nil),           // 22: banyan.api.v1.CreateEdit
-	(*ChangeEdit)(nil),           // 23: banyan.api.v1.ChangeEdit
-	(*RemoveEdit)(nil),           // 24: banyan.api.v1.RemoveEdit
-	(*ApplyResponse)(nil),        // 25: banyan.api.v1.ApplyResponse
-	(*RequestsRequest)(nil),      // 26: banyan.api.v1.RequestsRequest
-	(*RequestsResponse)(nil),     // 27: banyan.api.v1.RequestsResponse
-	(*CancelRequestRequest)(nil), // 28: banyan.api.v1.CancelRequestRequest
-	(*RequestInfo)(nil),          // 29: banyan.api.v1.RequestInfo
-	(*ExportRequest)(nil),        // 30: banyan.api.v1.ExportRequest
-	(*ExportResponse)(nil),       // 31: banyan.api.v1.ExportResponse
-	(*ExportKind)(nil),           // 32: banyan.api.v1.ExportKind
-	(*ExportSetting)(nil),        // 33: banyan.api.v1.ExportSetting
-	(*ExportContext)(nil),        // 34: banyan.api.v1.ExportContext
-	(*WatchRequest)(nil),         // 35: banyan.api.v1.WatchRequest
-	(*WatchResponse)(nil),        // 36: banyan.api.v1.WatchResponse
-	(*FollowRequest)(nil),        // 37: banyan.api.v1.FollowRequest
-	(*FollowResponse)(nil),       // 38: banyan.api.v1.FollowResponse
-	(*Definitions)(nil),          // 39: banyan.api.v1.Definitions
-	(*FollowContext)(nil),        // 40: banyan.api.v1.FollowContext
-	(*FollowVariable)(nil),       // 41: banyan.api.v1.FollowVariable
-	(*FollowSamples)(nil),        // 42: banyan.api.v1.FollowSamples
-	(*Staleness)(nil),            // 43: banyan.api.v1.Staleness
-	(*StalePath)(nil),            // 44: banyan.api.v1.StalePath
-	(*LoginRequest)(nil),         // 45: banyan.api.v1.LoginRequest
-	(*LoginResponse)(nil),        // 46: banyan.api.v1.LoginResponse
-	(*LogoutRequest)(nil),        // 47: banyan.api.v1.LogoutRequest
-	(*LogoutResponse)(nil),       // 48: banyan.api.v1.LogoutResponse
-	(*WhoRequest)(nil),           // 49: banyan.api.v1.WhoRequest
-	(*WhoResponse)(nil),          // 50: banyan.api.v1.WhoResponse
-	(*Session)(nil),              // 51: banyan.api.v1.Session
-	(*Explanation)(nil),          // 52: banyan.api.v1.Explanation
-	(*ExplainedHop)(nil),         // 53: banyan.api.v1.ExplainedHop
-	(*InfoRequest)(nil),          // 54: banyan.api.v1.InfoRequest
-	(*InfoResponse)(nil),         // 55: banyan.api.v1.InfoResponse
-	nil,                          // 56: banyan.api.v1.CallRequest.ArgumentsEntry
-	nil,                          // 57: banyan.api.v1.CallRequest.TextsEntry
-	nil,                          // 58: banyan.api.v1.CreateRequest.SettingsEntry
-	nil,                          // 59: banyan.api.v1.CreateRequest.TextsEntry
-	nil,                          // 60: banyan.api.v1.CreateEdit.SettingsEntry
-	nil,                          // 61: banyan.api.v1.CreateEdit.TextsEntry
-	nil,                          // 62: banyan.api.v1.ChangeEdit.SettingsEntry
-	nil,                          // 63: banyan.api.v1.ChangeEdit.TextsEntry
-	nil,                          // 64: banyan.api.v1.ExportContext.SettingsEntry
-	(*structpb.Value)(nil),       // 65: google.protobuf.Value
-	(modelv1.Type)(0),            // 66: banyan.model.v1.Type
-	(*modelv1.Samples)(nil),      // 67: banyan.model.v1.Samples
+	(*Freshness)(nil),            // 4: banyan.api.v1.Freshness
+	(*FreshnessHop)(nil),         // 5: banyan.api.v1.FreshnessHop
+	(*SettingInfo)(nil),          // 6: banyan.api.v1.SettingInfo
+	(*VariableInfo)(nil),         // 7: banyan.api.v1.VariableInfo
+	(*FunctionInfo)(nil),         // 8: banyan.api.v1.FunctionInfo
+	(*FieldInfo)(nil),            // 9: banyan.api.v1.FieldInfo
+	(*ListRequest)(nil),          // 10: banyan.api.v1.ListRequest
+	(*ListResponse)(nil),         // 11: banyan.api.v1.ListResponse
+	(*Entry)(nil),                // 12: banyan.api.v1.Entry
+	(*SetRequest)(nil),           // 13: banyan.api.v1.SetRequest
+	(*SetResponse)(nil),          // 14: banyan.api.v1.SetResponse
+	(*CallRequest)(nil),          // 15: banyan.api.v1.CallRequest
+	(*CallResponse)(nil),         // 16: banyan.api.v1.CallResponse
+	(*Result)(nil),               // 17: banyan.api.v1.Result
+	(*CreateRequest)(nil),        // 18: banyan.api.v1.CreateRequest
+	(*CreateResponse)(nil),       // 19: banyan.api.v1.CreateResponse
+	(*RemoveRequest)(nil),        // 20: banyan.api.v1.RemoveRequest
+	(*RemoveResponse)(nil),       // 21: banyan.api.v1.RemoveResponse
+	(*ApplyRequest)(nil),         // 22: banyan.api.v1.ApplyRequest
+	(*Edit)(nil),                 // 23: banyan.api.v1.Edit
+	(*CreateEdit)(nil),           // 24: banyan.api.v1.CreateEdit
+	(*ChangeEdit)(nil),           // 25: banyan.api.v1.ChangeEdit
+	(*RemoveEdit)(nil),           // 26: banyan.api.v1.RemoveEdit
+	(*ApplyResponse)(nil),        // 27: banyan.api.v1.ApplyResponse
+	(*RequestsRequest)(nil),      // 28: banyan.api.v1.RequestsRequest
+	(*RequestsResponse)(nil),     // 29: banyan.api.v1.RequestsResponse
+	(*CancelRequestRequest)(nil), // 30: banyan.api.v1.CancelRequestRequest
+	(*RequestInfo)(nil),          // 31: banyan.api.v1.RequestInfo
+	(*ExportRequest)(nil),        // 32: banyan.api.v1.ExportRequest
+	(*ExportResponse)(nil),       // 33: banyan.api.v1.ExportResponse
+	(*ExportKind)(nil),           // 34: banyan.api.v1.ExportKind
+	(*ExportSetting)(nil),        // 35: banyan.api.v1.ExportSetting
+	(*ExportContext)(nil),        // 36: banyan.api.v1.ExportContext
+	(*WatchRequest)(nil),         // 37: banyan.api.v1.WatchRequest
+	(*WatchResponse)(nil),        // 38: banyan.api.v1.WatchResponse
+	(*FollowRequest)(nil),        // 39: banyan.api.v1.FollowRequest
+	(*FollowResponse)(nil),       // 40: banyan.api.v1.FollowResponse
+	(*Definitions)(nil),          // 41: banyan.api.v1.Definitions
+	(*FollowContext)(nil),        // 42: banyan.api.v1.FollowContext
+	(*FollowVariable)(nil),       // 43: banyan.api.v1.FollowVariable
+	(*FollowSamples)(nil),        // 44: banyan.api.v1.FollowSamples
+	(*Staleness)(nil),            // 45: banyan.api.v1.Staleness
+	(*StalePath)(nil),            // 46: banyan.api.v1.StalePath
+	(*LoginRequest)(nil),         // 47: banyan.api.v1.LoginRequest
+	(*LoginResponse)(nil),        // 48: banyan.api.v1.LoginResponse
+	(*LogoutRequest)(nil),        // 49: banyan.api.v1.LogoutRequest
+	(*LogoutResponse)(nil),       // 50: banyan.api.v1.LogoutResponse
+	(*WhoRequest)(nil),           // 51: banyan.api.v1.WhoRequest
+	(*WhoResponse)(nil),          // 52: banyan.api.v1.WhoResponse
+	(*Session)(nil),              // 53: banyan.api.v1.Session
+	(*Explanation)(nil),          // 54: banyan.api.v1.Explanation
+	(*ExplainedHop)(nil),         // 55: banyan.api.v1.ExplainedHop
+	(*InfoRequest)(nil),          // 56: banyan.api.v1.InfoRequest
+	(*InfoResponse)(nil),         // 57: banyan.api.v1.InfoResponse
+	nil,                          // 58: banyan.api.v1.CallRequest.ArgumentsEntry
+	nil,                          // 59: banyan.api.v1.CallRequest.TextsEntry
+	nil,                          // 60: banyan.api.v1.CreateRequest.SettingsEntry
+	nil,                          // 61: banyan.api.v1.CreateRequest.TextsEntry
+	nil,                          // 62: banyan.api.v1.CreateEdit.SettingsEntry
+	nil,                          // 63: banyan.api.v1.CreateEdit.TextsEntry
+	nil,                          // 64: banyan.api.v1.ChangeEdit.SettingsEntry
+	nil,                          // 65: banyan.api.v1.ChangeEdit.TextsEntry
+	nil,                          // 66: banyan.api.v1.ExportContext.SettingsEntry
+	(*structpb.Value)(nil),       // 67: google.protobuf.Value
+	(modelv1.Type)(0),            // 68: banyan.model.v1.Type
+	(*modelv1.Samples)(nil),      // 69: banyan.model.v1.Samples
 }
 var file_banyan_api_v1_api_proto_depIdxs = []int32{
-	65, // 0: banyan.api.v1.Reading.value:type_name -> google.protobuf.Value
-	4,  // 1: banyan.api.v1.ContextInfo.settings:type_name -> banyan.api.v1.SettingInfo
-	5,  // 2: banyan.api.v1.ContextInfo.variables:type_name -> banyan.api.v1.VariableInfo
-	6,  // 3: banyan.api.v1.ContextInfo.functions:type_name -> banyan.api.v1.FunctionInfo
-	0,  // 4: banyan.api.v1.SettingInfo.reading:type_name -> banyan.api.v1.Reading
-	0,  // 5: banyan.api.v1.VariableInfo.reading:type_name -> banyan.api.v1.Reading
-	7,  // 6: banyan.api.v1.FunctionInfo.parameters:type_name -> banyan.api.v1.FieldInfo
-	7,  // 7: banyan.api.v1.FunctionInfo.results:type_name -> banyan.api.v1.FieldInfo
-	10, // 8: banyan.api.v1.ListResponse.entries:type_name -> banyan.api.v1.Entry
-	65, // 9: banyan.api.v1.SetRequest.value:type_name -> google.protobuf.Value
-	29, // 10: banyan.api.v1.SetResponse.request:type_name -> banyan.api.v1.RequestInfo
-	56, // 11: banyan.api.v1.CallRequest.arguments:type_name -> banyan.api.v1.CallRequest.ArgumentsEntry
-	57, // 12: banyan.api.v1.CallRequest.texts:type_name -> banyan.api.v1.CallRequest.TextsEntry
-	15, // 13: banyan.api.v1.CallResponse.results:type_name -> banyan.api.v1.Result
-	29, // 14: banyan.api.v1.CallResponse.request:type_name -> banyan.api.v1.RequestInfo
-	65, // 15: banyan.api.v1.Result.value:type_name -> google.protobuf.Value
-	58, // 16: banyan.api.v1.CreateRequest.settings:type_name -> banyan.api.v1.CreateRequest.SettingsEntry
-	59, // 17: banyan.api.v1.CreateRequest.texts:type_name -> banyan.api.v1.CreateRequest.TextsEntry
-	29, // 18: banyan.api.v1.CreateResponse.request:type_name -> banyan.api.v1.RequestInfo
-	29, // 19: banyan.api.v1.RemoveResponse.request:type_name -> banyan.api.v1.RequestInfo
-	21, // 20: banyan.api.v1.ApplyRequest.edits:type_name -> banyan.api.v1.Edit
-	22, // 21: banyan.api.v1.Edit.create:type_name -> banyan.api.v1.CreateEdit
-	23, // 22: banyan.api.v1.Edit.change:type_name -> banyan.api.v1.ChangeEdit
-	24, // 23: banyan.api.v1.Edit.remove:type_name -> banyan.api.v1.RemoveEdit
-	60, // 24: banyan.api.v1.CreateEdit.settings:type_name -> banyan.api.v1.CreateEdit.SettingsEntry
-	61, // 25: banyan.api.v1.CreateEdit.texts:type_name -> banyan.api.v1.CreateEdit.TextsEntry
-	62, // 26: banyan.api.v1.ChangeEdit.settings:type_name -> banyan.api.v1.ChangeEdit.SettingsEntry
-	63, // 27: banyan.api.v1.ChangeEdit.texts:type_name -> banyan.api.v1.ChangeEdit.TextsEntry
-	29, // 28: banyan.api.v1.ApplyResponse.request:type_name -> banyan.api.v1.RequestInfo
-	29, // 29: banyan.api.v1.RequestsResponse.requests:type_name -> banyan.api.v1.RequestInfo
-	15, // 30: banyan.api.v1.RequestInfo.results:type_name -> banyan.api.v1.Result
-	32, // 31: banyan.api.v1.ExportResponse.kinds:type_name -> banyan.api.v1.ExportKind
-	34, // 32: banyan.api.v1.ExportResponse.contexts:type_name -> banyan.api.v1.ExportContext
-	33, // 33: banyan.api.v1.ExportKind.settings:type_name -> banyan.api.v1.ExportSetting
-	65, // 34: banyan.api.v1.ExportSetting.default:type_name -> google.protobuf.Value
-	64, // 35: banyan.api.v1.ExportContext.settings:type_name -> banyan.api.v1.ExportContext.SettingsEntry
-	0,  // 36: banyan.api.v1.WatchResponse.readings:type_name -> banyan.api.v1.Reading
-	39, // 37: banyan.api.v1.FollowResponse.definitions:type_name -> banyan.api.v1.Definitions
-	42, // 38: banyan.api.v1.FollowResponse.samples:type_name -> banyan.api.v1.FollowSamples
-	43, // 39: banyan.api.v1.FollowResponse.staleness:type_name -> banyan.api.v1.Staleness
-	40, // 40: banyan.api.v1.Definitions.contexts:type_name -> banyan.api.v1.FollowContext
-	41, // 41: banyan.api.v1.FollowContext.variables:type_name -> banyan.api.v1.FollowVariable
-	66, // 42: banyan.api.v1.FollowVariable.type:type_name -> banyan.model.v1.Type
-	67, // 43: banyan.api.v1.FollowSamples.samples:type_name -> banyan.model.v1.Samples
-	44, // 44: banyan.api.v1.Staleness.stale:type_name -> banyan.api.v1.StalePath
-	51, // 45: banyan.api.v1.WhoResponse.sessions:type_name -> banyan.api.v1.Session
-	52, // 46: banyan.api.v1.WhoResponse.explanation:type_name -> banyan.api.v1.Explanation
-	53, // 47: banyan.api.v1.Explanation.hops:type_name -> banyan.api.v1.ExplainedHop
-	65, // 48: banyan.api.v1.CallRequest.ArgumentsEntry.value:type_name -> google.protobuf.Value
-	65, // 49: banyan.api.v1.CreateRequest.SettingsEntry.value:type_name -> google.protobuf.Value
-	65, // 50: banyan.api.v1.CreateEdit.SettingsEntry.value:type_name -> google.protobuf.Value
-	65, // 51: banyan.api.v1.ChangeEdit.SettingsEntry.value:type_name -> google.protobuf.Value
-	65, // 52: banyan.api.v1.ExportContext.SettingsEntry.value:type_name -> google.protobuf.Value
-	1,  // 53: banyan.api.v1.TreeService.Get:input_type -> banyan.api.v1.GetRequest
-	2,  // 54: banyan.api.v1.TreeService.Describe:input_type -> banyan.api.v1.DescribeRequest
-	8,  // 55: banyan.api.v1.TreeService.List:input_type -> banyan.api.v1.ListRequest
-	11, // 56: banyan.api.v1.TreeService.Set:input_type -> banyan.api.v1.SetRequest
-	13, // 57: banyan.api.v1.TreeService.Call:input_type -> banyan.api.v1.CallRequest
-	16, // 58: banyan.api.v1.TreeService.Create:input_type -> banyan.api.v1.CreateRequest
-	18, // 59: banyan.api.v1.TreeService.Remove:input_type -> banyan.api.v1.RemoveRequest
-	20, // 60: banyan.api.v1.TreeService.Apply:input_type -> banyan.api.v1.ApplyRequest
-	26, // 61: banyan.api.v1.TreeService.Requests:input_type -> banyan.api.v1.RequestsRequest
-	28, // 62: banyan.api.v1.TreeService.CancelRequest:input_type -> banyan.api.v1.CancelRequestRequest
-	30, // 63: banyan.api.v1.TreeService.Export:input_type -> banyan.api.v1.ExportRequest
-	35, // 64: banyan.api.v1.TreeService.Watch:input_type -> banyan.api.v1.WatchRequest
-	37, // 65: banyan.api.v1.TreeService.Follow:input_type -> banyan.api.v1.FollowRequest
-	45, // 66: banyan.api.v1.SessionService.Login:input_type -> banyan.api.v1.LoginRequest
-	47, // 67: banyan.api.v1.SessionService.Logout:input_type -> banyan.api.v1.LogoutRequest
-	49, // 68: banyan.api.v1.SessionService.Who:input_type -> banyan.api.v1.WhoRequest
-	54, // 69: banyan.api.v1.NodeService.Info:input_type -> banyan.api.v1.InfoRequest
-	0,  // 70: banyan.api.v1.TreeService.Get:output_type -> banyan.api.v1.Reading
-	3,  // 71: banyan.api.v1.TreeService.Describe:output_type -> banyan.api.v1.ContextInfo
-	9,  // 72: banyan.api.v1.TreeService.List:output_type -> banyan.api.v1.ListResponse
-	12, // 73: banyan.api.v1.TreeService.Set:output_type -> banyan.api.v1.SetResponse
-	14, // 74: banyan.api.v1.TreeService.Call:output_type -> banyan.api.v1.CallResponse
-	17, // 75: banyan.api.v1.TreeService.Create:output_type -> banyan.api.v1.CreateResponse
-	19, // 76: banyan.api.v1.TreeService.Remove:output_type -> banyan.api.v1.RemoveResponse
-	25, // 77: banyan.api.v1.TreeService.Apply:output_type -> banyan.api.v1.ApplyResponse
-	27, // 78: banyan.api.v1.TreeService.Requests:output_type -> banyan.api.v1.RequestsResponse
-	29, // 79: banyan.api.v1.TreeService.CancelRequest:output_type -> banyan.api.v1.RequestInfo
-	31, // 80: banyan.api.v1.TreeService.Export:output_type -> banyan.api.v1.ExportResponse
-	36, // 81: banyan.api.v1.TreeService.Watch:output_type -> banyan.api.v1.WatchResponse
-	38, // 82: banyan.api.v1.TreeService.Follow:output_type -> banyan.api.v1.FollowResponse
-	46, // 83: banyan.api.v1.SessionService.Login:output_type -> banyan.api.v1.LoginResponse
-	48, // 84: banyan.api.v1.SessionService.Logout:output_type -> banyan.api.v1.LogoutResponse
-	50, // 85: banyan.api.v1.SessionService.Who:output_type -> banyan.api.v1.WhoResponse
-	55, // 86: banyan.api.v1.NodeService.Info:output_type -> banyan.api.v1.InfoResponse
-	70, // [70:87] is the sub-list for method output_type
-	53, // [53:70] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	67, // 0: banyan.api.v1.Reading.value:type_name -> google.protobuf.Value
+	6,  // 1: banyan.api.v1.ContextInfo.settings:type_name -> banyan.api.v1.SettingInfo
+	7,  // 2: banyan.api.v1.ContextInfo.variables:type_name -> banyan.api.v1.VariableInfo
+	8,  // 3: banyan.api.v1.ContextInfo.functions:type_name -> banyan.api.v1.FunctionInfo
+	4,  // 4: banyan.api.v1.ContextInfo.freshness:type_name -> banyan.api.v1.Freshness
+	5,  // 5: banyan.api.v1.Freshness.hops:type_name -> banyan.api.v1.FreshnessHop
+	0,  // 6: banyan.api.v1.SettingInfo.reading:type_name -> banyan.api.v1.Reading
+	0,  // 7: banyan.api.v1.VariableInfo.reading:type_name -> banyan.api.v1.Reading
+	9,  // 8: banyan.api.v1.FunctionInfo.parameters:type_name -> banyan.api.v1.FieldInfo
+	9,  // 9: banyan.api.v1.FunctionInfo.results:type_name -> banyan.api.v1.FieldInfo
+	12, // 10: banyan.api.v1.ListResponse.entries:type_name -> banyan.api.v1.Entry
+	67, // 11: banyan.api.v1.SetRequest.value:type_name -> google.protobuf.Value
+	31, // 12: banyan.api.v1.SetResponse.request:type_name -> banyan.api.v1.RequestInfo
+	58, // 13: banyan.api.v1.CallRequest.arguments:type_name -> banyan.api.v1.CallRequest.ArgumentsEntry
+	59, // 14: banyan.api.v1.CallRequest.texts:type_name -> banyan.api.v1.CallRequest.TextsEntry
+	17, // 15: banyan.api.v1.CallResponse.results:type_name -> banyan.api.v1.Result
+	31, // 16: banyan.api.v1.CallResponse.request:type_name -> banyan.api.v1.RequestInfo
+	67, // 17: banyan.api.v1.Result.value:type_name -> google.protobuf.Value
+	60, // 18: banyan.api.v1.CreateRequest.settings:type_name -> banyan.api.v1.CreateRequest.SettingsEntry
+	61, // 19: banyan.api.v1.CreateRequest.texts:type_name -> banyan.api.v1.CreateRequest.TextsEntry
+	31, // 20: banyan.api.v1.CreateResponse.request:type_name -> banyan.api.v1.RequestInfo
+	31, // 21: banyan.api.v1.RemoveResponse.request:type_name -> banyan.api.v1.RequestInfo
+	23, // 22: banyan.api.v1.ApplyRequest.edits:type_name -> banyan.api.v1.Edit
+	24, // 23: banyan.api.v1.Edit.create:type_name -> banyan.api.v1.CreateEdit
+	25, // 24: banyan.api.v1.Edit.change:type_name -> banyan.api.v1.ChangeEdit
+	26, // 25: banyan.api.v1.Edit.remove:type_name -> banyan.api.v1.RemoveEdit
+	62, // 26: banyan.api.v1.CreateEdit.settings:type_name -> banyan.api.v1.CreateEdit.SettingsEntry
+	63, // 27: banyan.api.v1.CreateEdit.texts:type_name -> banyan.api.v1.CreateEdit.TextsEntry
+	64, // 28: banyan.api.v1.ChangeEdit.settings:type_name -> banyan.api.v1.ChangeEdit.SettingsEntry
+	65, // 29: banyan.api.v1.ChangeEdit.texts:type_name -> banyan.api.v1.ChangeEdit.TextsEntry
+	31, // 30: banyan.api.v1.ApplyResponse.request:type_name -> banyan.api.v1.RequestInfo
+	31, // 31: banyan.api.v1.RequestsResponse.requests:type_name -> banyan.api.v1.RequestInfo
+	17, // 32: banyan.api.v1.RequestInfo.results:type_name -> banyan.api.v1.Result
+	34, // 33: banyan.api.v1.ExportResponse.kinds:type_name -> banyan.api.v1.ExportKind
+	36, // 34: banyan.api.v1.ExportResponse.contexts:type_name -> banyan.api.v1.ExportContext
+	35, // 35: banyan.api.v1.ExportKind.settings:type_name -> banyan.api.v1.ExportSetting
+	67, // 36: banyan.api.v1.ExportSetting.default:type_name -> google.protobuf.Value
+	66, // 37: banyan.api.v1.ExportContext.settings:type_name -> banyan.api.v1.ExportContext.SettingsEntry
+	0,  // 38: banyan.api.v1.WatchResponse.readings:type_name -> banyan.api.v1.Reading
+	41, // 39: banyan.api.v1.FollowResponse.definitions:type_name -> banyan.api.v1.Definitions
+	44, // 40: banyan.api.v1.FollowResponse.samples:type_name -> banyan.api.v1.FollowSamples
+	45, // 41: banyan.api.v1.FollowResponse.staleness:type_name -> banyan.api.v1.Staleness
+	42, // 42: banyan.api.v1.Definitions.contexts:type_name -> banyan.api.v1.FollowContext
+	43, // 43: banyan.api.v1.FollowContext.variables:type_name -> banyan.api.v1.FollowVariable
+	68, // 44: banyan.api.v1.FollowVariable.type:type_name -> banyan.model.v1.Type
+	69, // 45: banyan.api.v1.FollowSamples.samples:type_name -> banyan.model.v1.Samples
+	46, // 46: banyan.api.v1.Staleness.stale:type_name -> banyan.api.v1.StalePath
+	53, // 47: banyan.api.v1.WhoResponse.sessions:type_name -> banyan.api.v1.Session
+	54, // 48: banyan.api.v1.WhoResponse.explanation:type_name -> banyan.api.v1.Explanation
+	55, // 49: banyan.api.v1.Explanation.hops:type_name -> banyan.api.v1.ExplainedHop
+	67, // 50: banyan.api.v1.CallRequest.ArgumentsEntry.value:type_name -> google.protobuf.Value
+	67, // 51: banyan.api.v1.CreateRequest.SettingsEntry.value:type_name -> google.protobuf.Value
+	67, // 52: banyan.api.v1.CreateEdit.SettingsEntry.value:type_name -> google.protobuf.Value
+	67, // 53: banyan.api.v1.ChangeEdit.SettingsEntry.value:type_name -> google.protobuf.Value
+	67, // 54: banyan.api.v1.ExportContext.SettingsEntry.value:type_name -> google.protobuf.Value
+	1,  // 55: banyan.api.v1.TreeService.Get:input_type -> banyan.api.v1.GetRequest
+	2,  // 56: banyan.api.v1.TreeService.Describe:input_type -> banyan.api.v1.DescribeRequest
+	10, // 57: banyan.api.v1.TreeService.List:input_type -> banyan.api.v1.ListRequest
+	13, // 58: banyan.api.v1.TreeService.Set:input_type -> banyan.api.v1.SetRequest
+	15, // 59: banyan.api.v1.TreeService.Call:input_type -> banyan.api.v1.CallRequest
+	18, // 60: banyan.api.v1.TreeService.Create:input_type -> banyan.api.v1.CreateRequest
+	20, // 61: banyan.api.v1.TreeService.Remove:input_type -> banyan.api.v1.RemoveRequest
+	22, // 62: banyan.api.v1.TreeService.Apply:input_type -> banyan.api.v1.ApplyRequest
+	28, // 63: banyan.api.v1.TreeService.Requests:input_type -> banyan.api.v1.RequestsRequest
+	30, // 64: banyan.api.v1.TreeService.CancelRequest:input_type -> banyan.api.v1.CancelRequestRequest
+	32, // 65: banyan.api.v1.TreeService.Export:input_type -> banyan.api.v1.ExportRequest
+	37, // 66: banyan.api.v1.TreeService.Watch:input_type -> banyan.api.v1.WatchRequest
+	39, // 67: banyan.api.v1.TreeService.Follow:input_type -> banyan.api.v1.FollowRequest
+	47, // 68: banyan.api.v1.SessionService.Login:input_type -> banyan.api.v1.LoginRequest
+	49, // 69: banyan.api.v1.SessionService.Logout:input_type -> banyan.api.v1.LogoutRequest
+	51, // 70: banyan.api.v1.SessionService.Who:input_type -> banyan.api.v1.WhoRequest
+	56, // 71: banyan.api.v1.NodeService.Info:input_type -> banyan.api.v1.InfoRequest
+	0,  // 72: banyan.api.v1.TreeService.Get:output_type -> banyan.api.v1.Reading
+	3,  // 73: banyan.api.v1.TreeService.Describe:output_type -> banyan.api.v1.ContextInfo
+	11, // 74: banyan.api.v1.TreeService.List:output_type -> banyan.api.v1.ListResponse
+	14, // 75: banyan.api.v1.TreeService.Set:output_type -> banyan.api.v1.SetResponse
+	16, // 76: banyan.api.v1.TreeService.Call:output_type -> banyan.api.v1.CallResponse
+	19, // 77: banyan.api.v1.TreeService.Create:output_type -> banyan.api.v1.CreateResponse
+	21, // 78: banyan.api.v1.TreeService.Remove:output_type -> banyan.api.v1.RemoveResponse
+	27, // 79: banyan.api.v1.TreeService.Apply:output_type -> banyan.api.v1.ApplyResponse
+	29, // 80: banyan.api.v1.TreeService.Requests:output_type -> banyan.api.v1.RequestsResponse
+	31, // 81: banyan.api.v1.TreeService.CancelRequest:output_type -> banyan.api.v1.RequestInfo
+	33, // 82: banyan.api.v1.TreeService.Export:output_type -> banyan.api.v1.ExportResponse
+	38, // 83: banyan.api.v1.TreeService.Watch:output_type -> banyan.api.v1.WatchResponse
+	40, // 84: banyan.api.v1.TreeService.Follow:output_type -> banyan.api.v1.FollowResponse
+	48, // 85: banyan.api.v1.SessionService.Login:output_type -> banyan.api.v1.LoginResponse
+	50, // 86: banyan.api.v1.SessionService.Logout:output_type -> banyan.api.v1.LogoutResponse
+	52, // 87: banyan.api.v1.SessionService.Who:output_type -> banyan.api.v1.WhoResponse
+	57, // 88: banyan.api.v1.NodeService.Info:output_type -> banyan.api.v1.InfoResponse
+	72, // [72:89] is the sub-list for method output_type
+	55, // [55:72] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_banyan_api_v1_api_proto_init() }
@@ -4730,13 +4946,13 @@ func file_banyan_api_v1_api_proto_init() {
 	if File_banyan_api_v1_api_proto != nil {
 		return
 	}
-	file_banyan_api_v1_api_proto_msgTypes[21].OneofWrappers = []any{
+	file_banyan_api_v1_api_proto_msgTypes[23].OneofWrappers = []any{
 		(*Edit_Create)(nil),
 		(*Edit_Change)(nil),
 		(*Edit_Remove)(nil),
 	}
-	file_banyan_api_v1_api_proto_msgTypes[23].OneofWrappers = []any{}
-	file_banyan_api_v1_api_proto_msgTypes[38].OneofWrappers = []any{
+	file_banyan_api_v1_api_proto_msgTypes[25].OneofWrappers = []any{}
+	file_banyan_api_v1_api_proto_msgTypes[40].OneofWrappers = []any{
 		(*FollowResponse_Definitions)(nil),
 		(*FollowResponse_Samples)(nil),
 		(*FollowResponse_Staleness)(nil),
@@ -4747,7 +4963,7 @@ func file_banyan_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_banyan_api_v1_api_proto_rawDesc), len(file_banyan_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   65,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -1368,6 +1368,7 @@ func (x *Permit) GetBy() string {
 type Freshness struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hops          []*HopFreshness        `protobuf:"bytes,1,rep,name=hops,proto3" json:"hops,omitempty"`
+	Clock         int64                  `protobuf:"fixed64,2,opt,name=clock,proto3" json:"clock,omitempty"` // the provider's: what is up and of which nothing else is told gets no older than it was then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1407,6 +1408,13 @@ func (x *Freshness) GetHops() []*HopFreshness {
 		return x.Hops
 	}
 	return nil
+}
+
+func (x *Freshness) GetClock() int64 {
+	if x != nil {
+		return x.Clock
+	}
+	return 0
 }
 
 // What hangs at a path, and how far the node there is behind the one that comes after it on the way.
@@ -4926,9 +4934,10 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x05until\x18\x03 \x01(\x10R\x05until\x12\x1a\n" +
 	"\bpatterns\x18\x04 \x03(\tR\bpatterns\x12\x18\n" +
 	"\arevoked\x18\x05 \x03(\fR\arevoked\x12\x0e\n" +
-	"\x02by\x18\x06 \x01(\tR\x02by\"=\n" +
+	"\x02by\x18\x06 \x01(\tR\x02by\"S\n" +
 	"\tFreshness\x120\n" +
-	"\x04hops\x18\x01 \x03(\v2\x1c.banyan.link.v1.HopFreshnessR\x04hops\"\xe7\x02\n" +
+	"\x04hops\x18\x01 \x03(\v2\x1c.banyan.link.v1.HopFreshnessR\x04hops\x12\x14\n" +
+	"\x05clock\x18\x02 \x01(\x10R\x05clock\"\xe7\x02\n" +
 	"\fHopFreshness\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12'\n" +
 	"\x04from\x18\x02 \x01(\v2\x13.banyan.link.v1.HopR\x04from\x12#\n" +

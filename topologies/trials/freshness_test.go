@@ -1,6 +1,7 @@
 package trials
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ func TestSiteThatIsSilentIsStale(t *testing.T) {
 	} {
 		t.Run(cause.name, func(*testing.T) {
 			pid := tr.pid("berlin")
+			began := time.Now()
 			cause.end(pid)
 			atNorth := tr.until("north shows it stale", seenAtNorth, func() bool { return quality(tr.get("north", north)) == "uncertain/stale" })
 			atHQ := tr.until("HQ shows it stale", seenAtHQ-atNorth, func() bool { return quality(tr.get("hq", hq)) == "uncertain/stale" })
@@ -56,10 +58,34 @@ func TestSiteThatIsSilentIsStale(t *testing.T) {
 			if after := tr.get("hq", hq); after.GetTime() != before.GetTime() {
 				t.Errorf("the source time of a stale value moved from %s to %s", before.GetTime(), after.GetTime())
 			}
+			tr.cutAt(hq, began)
 			cause.start(pid)
 			back := tr.until("everything is good again", 60*time.Second, good)
 			t.Logf("%s: stale at north after %s, at HQ after %s, good again after %s", cause.name, atNorth, atNorth+atHQ, back)
 		})
+	}
+}
+
+// cutAt asks HQ how fresh berlin is: which hop is cut and which is not, and that nothing is claimed of after the cut.
+func (t *trial) cutAt(address string, began time.Time) {
+	t.Helper()
+	path, _, _ := strings.Cut(address, ":")
+	info, err := t.at("hq").Tree.Describe(t.Context(), &apiv1.DescribeRequest{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hops := info.GetFreshness().GetHops()
+	if len(hops) != 2 || hops[0].GetFrom() != "north" || hops[0].GetState() != "up" || hops[1].GetFrom() != "berlin" || hops[1].GetTo() != "north" || hops[1].GetState() == "up" {
+		t.Fatalf("with berlin away HQ says %v", info.GetFreshness())
+	}
+	for what, said := range map[string]string{"all of it": info.GetFreshness().GetAsOf(), "a value": t.get("hq", address).GetAsOf(), "the hop from berlin": hops[1].GetAsOf()} {
+		asOf, err := time.Parse(time.RFC3339Nano, said)
+		if err != nil || asOf.After(began.Add(time.Second)) || asOf.Before(began.Add(-6*time.Second)) {
+			t.Errorf("berlin went at %s, and %s is said to be true as of %s", began.UTC().Format(time.RFC3339Nano), what, said)
+		}
+	}
+	if asOf, err := time.Parse(time.RFC3339Nano, hops[0].GetAsOf()); err != nil || time.Since(asOf) > 5*time.Second {
+		t.Errorf("north is up, and as of %s", hops[0].GetAsOf())
 	}
 }
 
