@@ -57,6 +57,7 @@ type Session struct {
 type Explanation struct {
 	Allowed bool           `json:"allowed" doc:"As far as this node knows."`
 	Text    string         `json:"text" example:"denied by berlin, rule 3: alice has operate, configure is needed" doc:"For a person."`
+	Remedy  string         `json:"remedy,omitempty" doc:"What is to be done so that it is allowed."`
 	Hops    []ExplainedHop `json:"hops" nullable:"false" doc:"What each node on the way decides."`
 }
 
@@ -136,7 +137,7 @@ func (h *Handler) who(ctx context.Context, in *whoRequest) (*whoAnswer, error) {
 		})
 	}
 	if e := who.GetExplanation(); e != nil {
-		out.Explanation = &Explanation{Allowed: e.GetAllowed(), Text: e.GetText(), Hops: []ExplainedHop{}}
+		out.Explanation = &Explanation{Allowed: e.GetAllowed(), Text: e.GetText(), Remedy: e.GetRemedy(), Hops: []ExplainedHop{}}
 		for _, hop := range e.GetHops() {
 			out.Explanation.Hops = append(out.Explanation.Hops, ExplainedHop{
 				Node: hop.GetNode(), Allowed: hop.GetAllowed(), Known: hop.GetKnown(), Rule: hop.GetRule(), Origin: hop.GetOrigin(),

@@ -24,6 +24,7 @@ var explainFunctions = []model.Function{{
 	Results: []model.Field{
 		{Name: "allowed", Type: model.TypeBool, Description: "Whether all of them would allow it that answered."},
 		{Name: "text", Type: model.TypeString, Description: "The first refusal, or what allows it here."},
+		{Name: "remedy", Type: model.TypeString, Description: "What is to be done so that it is allowed; empty where it is."},
 		{Name: "hops", Type: model.TypeTable, Description: "One row for each node that decides."},
 	},
 }}
@@ -138,7 +139,7 @@ func (n *Node) explainRight(ctx context.Context, _ access.Principal, g given) ([
 		})
 	}
 	allowed, text := verdict(hops)
-	return []model.Argument{{Name: "allowed", Value: model.Bool(allowed)}, {Name: "text", Value: model.String(text)}, {Name: "hops", Value: model.TableValue(table)}}, nil
+	return []model.Argument{{Name: "allowed", Value: model.Bool(allowed)}, {Name: "text", Value: model.String(text)}, {Name: "remedy", Value: model.String(remedyFor(hops, g.text("user", ""), address))}, {Name: "hops", Value: model.TableValue(table)}}, nil
 }
 
 // verdict is whether all allow it that are known of, and the first refusal, or what allows it here.
@@ -196,6 +197,7 @@ func (n *Node) explainSelf(ctx context.Context, who access.Principal, address, r
 	out := &apiv1.Explanation{}
 	hops := n.explain(ctx, who, at, need)
 	out.Allowed, out.Text = verdict(hops)
+	out.Remedy = remedyFor(hops, who.Chain.Person.Name, at)
 	for _, h := range hops {
 		out.Hops = append(out.Hops, &apiv1.ExplainedHop{
 			Node: h.node, Allowed: h.allowed, Known: h.known, Rule: int32(h.rule), Origin: h.origin, Has: h.has.String(), Need: h.need.String(), Text: h.text,

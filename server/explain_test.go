@@ -135,3 +135,49 @@ func TestExplainSaysWhatIsDone(t *testing.T) {
 		t.Errorf("%s: %v", text, hops)
 	}
 }
+
+// TestExplainRightProblems plants what keeps people from what they want, and wants it named with its remedy.
+func TestExplainRightProblems(t *testing.T) {
+	hq, berlin := makeNode(t, "hq"), makeNode(t, "berlin")
+	linkUp(berlin, hq, "berlin", "/sites/berlin", "operate")
+	create := func(n *linkedNode, path, kind string, arguments ...model.Argument) {
+		t.Helper()
+		if _, err := n.execute(Request{Op: OpCreate, Path: model.MustPath(path), Kind: kind, Arguments: arguments}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create(berlin, "/devices/sim", "simulator")
+	create(berlin, "/devices/secret", KindFolder)
+	password := textArgument("password", "correct horse")
+	create(hq, "/users/alice", KindUser, password, model.Argument{Name: settingRules, Value: RulesValue([]access.Rule{rule("/sites/**", model.RightAdminister)})})
+	create(hq, "/users/bob", KindUser, password, model.Argument{Name: settingRules, Value: RulesValue([]access.Rule{rule("/sites/**", model.RightView)})})
+	create(hq, "/users/carol", KindUser, password)
+	create(berlin, "/users/alice-at-hq", KindForeign, textArgument(settingPerson, "alice@hq"),
+		model.Argument{Name: settingRules, Value: RulesValue([]access.Rule{rule("/devices/**", model.RightView), rule("/**", model.RightAdminister)})})
+	const device = "/sites/berlin/devices/sim"
+	hq.waits(device+":poll_interval", is("10s good"))
+	for _, c := range []struct {
+		name, user, address, right, says, remedy string
+	}{
+		{"no rule", "carol", device, "", "no rule matches: carol has none", "give carol a rule for it at hq"},
+		{"a rule denies", "bob", device + ":setpoint", "", "denied by hq, rule 1: bob has view, operate is needed", "change rule 1 of user bob at hq"},
+		{"the link's highest right is too low", "alice", device + ":step", "", "denied by berlin, export hq: hq has operate, configure is needed", "at berlin: banyan set /exports/hq:right configure"},
+		{"a foreign rule at the owner", "alice", device + ":setpoint", "", "denied by berlin, rule 1: alice@hq has view, operate is needed", "change the rule at berlin that is for alice"},
+		{"no such entry", "alice", device + ":setpiont", "", "nothing of that name is there", "banyan get " + device},
+		{"a function that is local", "alice", "/sites/berlin/links:invite", "", "denied by berlin: ", "log in at berlin and do it there"},
+	} {
+		results := hq.call("/system", functionExplainRight, textArgument("user", c.user), textArgument("address", c.address), textArgument("right", c.right))
+		if results["allowed"].Bool() || !strings.Contains(results["text"].Text(), c.says) || !strings.Contains(results["remedy"].Text(), c.remedy) {
+			t.Errorf("%s: %s: %s", c.name, results["text"].Text(), results["remedy"].Text())
+		}
+	}
+	// What the export hides is told by the node that hides it: its administrator asks as the one from elsewhere.
+	berlin.set("/exports/hq", settingPaths, model.String("/devices/sim"))
+	results := berlin.call("/system", functionExplainRight, textArgument("user", "alice@hq"), textArgument("address", "/devices/secret"))
+	if results["allowed"].Bool() || !strings.Contains(results["text"].Text(), "no export selects it") || !strings.Contains(results["remedy"].Text(), "have it shown at berlin") {
+		t.Errorf("hidden: %s: %s", results["text"].Text(), results["remedy"].Text())
+	}
+	if results := hq.call("/system", functionExplainRight, textArgument("user", AdminName), textArgument("address", device)); !results["allowed"].Bool() || results["remedy"].Text() != "" {
+		t.Errorf("allowed: %v", results)
+	}
+}

@@ -422,6 +422,9 @@ type Explanation struct {
 	// Hops What each node on the way decides.
 	Hops []ExplainedHop `json:"hops"`
 
+	// Remedy What is to be done so that it is allowed.
+	Remedy *string `json:"remedy,omitempty"`
+
 	// Text For a person.
 	//
 	// Examples: denied by berlin, rule 3: alice has operate, configure is needed

@@ -481,6 +481,8 @@ export interface components {
             allowed: boolean;
             /** @description What each node on the way decides. */
             hops: components["schemas"]["ExplainedHop"][];
+            /** @description What is to be done so that it is allowed. */
+            remedy?: string;
             /**
              * @description For a person.
              * @example denied by berlin, rule 3: alice has operate, configure is needed

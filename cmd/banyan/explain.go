@@ -73,7 +73,7 @@ func (at *client) explain(ctx context.Context, user, address, right string) (*ap
 	if err != nil {
 		return nil, err
 	}
-	out := &apiv1.Explanation{Allowed: result(answer, "allowed") == "true", Text: result(answer, "text")}
+	out := &apiv1.Explanation{Allowed: result(answer, "allowed") == "true", Text: result(answer, "text"), Remedy: result(answer, "remedy")}
 	rows := tableOf(answer, "hops")
 	for i := range rows.rows {
 		cell := func(name string) string { return rows.cell(i, name) }
@@ -105,8 +105,9 @@ func (c *cli) printExplanation(e *apiv1.Explanation) error {
 		return c.printJSON(struct {
 			Allowed bool   `json:"allowed"`
 			Text    string `json:"text"`
+			Remedy  string `json:"remedy,omitempty"`
 			Hops    []hop  `json:"hops"`
-		}{e.GetAllowed(), e.GetText(), hops})
+		}{e.GetAllowed(), e.GetText(), e.GetRemedy(), hops})
 	}
 	verdict := "no"
 	if e.GetAllowed() {
@@ -115,6 +116,9 @@ func (c *cli) printExplanation(e *apiv1.Explanation) error {
 	var lines []string
 	for _, h := range e.GetHops() {
 		lines = append(lines, "  "+clean(h.GetText()))
+	}
+	if e.GetRemedy() != "" {
+		lines = append(lines, "what to do: "+clean(e.GetRemedy()))
 	}
 	return c.printf("%s\n%s\n", verdict, strings.Join(lines, "\n"))
 }

@@ -4069,6 +4069,7 @@ type Explanation struct {
 	Allowed       bool                   `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	Hops          []*ExplainedHop        `protobuf:"bytes,3,rep,name=hops,proto3" json:"hops,omitempty"`
+	Remedy        string                 `protobuf:"bytes,4,opt,name=remedy,proto3" json:"remedy,omitempty"` // what is to be done so that it is allowed; empty where it is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4122,6 +4123,13 @@ func (x *Explanation) GetHops() []*ExplainedHop {
 		return x.Hops
 	}
 	return nil
+}
+
+func (x *Explanation) GetRemedy() string {
+	if x != nil {
+		return x.Remedy
+	}
+	return ""
 }
 
 // What one node decides, as far as this one knows.
@@ -4714,11 +4722,12 @@ const file_banyan_api_v1_api_proto_rawDesc = "" +
 	"\aexpires\x18\x06 \x01(\tR\aexpires\x12\x12\n" +
 	"\x04kind\x18\a \x01(\tR\x04kind\x12\x18\n" +
 	"\astreams\x18\b \x01(\x03R\astreams\x12\x18\n" +
-	"\acurrent\x18\t \x01(\bR\acurrent\"l\n" +
+	"\acurrent\x18\t \x01(\bR\acurrent\"\x84\x01\n" +
 	"\vExplanation\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12/\n" +
-	"\x04hops\x18\x03 \x03(\v2\x1b.banyan.api.v1.ExplainedHopR\x04hops\"\xb8\x01\n" +
+	"\x04hops\x18\x03 \x03(\v2\x1b.banyan.api.v1.ExplainedHopR\x04hops\x12\x16\n" +
+	"\x06remedy\x18\x04 \x01(\tR\x06remedy\"\xb8\x01\n" +
 	"\fExplainedHop\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aallowed\x18\x02 \x01(\bR\aallowed\x12\x14\n" +
