@@ -2,6 +2,7 @@ package peering
 
 import (
 	"testing"
+	"time"
 
 	"banyan/follow"
 	"banyan/model"
@@ -75,6 +76,25 @@ func TestValuesEndWithWhatTheyWereOf(t *testing.T) {
 			want(t, hq, "/berlin/a:load", "- uncertain/not-yet-read")
 		})
 	}
+}
+
+// What is compared within one view keeps its handles, and what is told for them arrives.
+func TestComparedContextsKeepTheirHandles(t *testing.T) {
+	hq, berlin := newNode("hq"), newNode("berlin")
+	berlin.put("/a")
+	berlin.publish("/a", 1, "one", 5)
+	m := mirrorOf(hq, berlin, "/berlin")
+	w := join(t, m, berlin, 100*second)
+	w.consumer.Cut()
+	berlin.put("/a", model.Duration(time.Minute))
+	berlin.put("/b")
+	berlin.tree.Bury(nil, berlin.tree.ChangeHead()) // what was removed before is not known any more
+	w = join(t, m, berlin, 200*second)
+	want(t, hq, "/berlin/a:interval", "1m0s good")
+	want(t, hq, "/berlin/a:load", "1 good")
+	berlin.publish("/a", 2, "two", 6)
+	w.settle()
+	want(t, hq, "/berlin/a:load", "2 good")
 }
 
 // renew gives a context other variables for a moment, which costs it the values of those that it has again.

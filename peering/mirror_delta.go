@@ -366,7 +366,10 @@ func (m *Mirror) take(r *reading, row *Row, defined uint64) {
 
 // redefined reports whether the provider has a context anew, so that of what is here it confirms nothing: it tells the samples that there are.
 func (m *Mirror) redefined(c *mirrored, defined uint64) bool {
-	return c.defined != 0 && defined > c.defined || m.comparison != nil && m.comparison.same
+	if c.defined != 0 {
+		return defined > c.defined
+	}
+	return m.comparison != nil && m.comparison.same
 }
 
 // removes reports whether what is in the tree at path goes first.

@@ -104,10 +104,13 @@ func (n *node) begin(first uint64) {
 	n.epoch = model.Epoch{Ordinal: n.chain.Last().Epoch.Ordinal + 1, Random: n.world.count()}
 	n.chain = append(slices.Clone(n.chain), model.Begin{Epoch: n.epoch, First: first})
 	n.tree = tree.New(tree.Config{
-		FirstChange: first, RingFor: 1, Tombstones: 40, Now: func() time.Time { return time.Unix(0, int64(n.world.now)) },
+		FirstChange: first, RingFor: 1, Tombstones: n.world.few(), Now: func() time.Time { return time.Unix(0, int64(n.world.now)) },
 	})
 	n.views = make(map[uint64]*follow.View)
 }
+
+// few is how many removals a node remembers: with few of them, who was away has to compare.
+func (w *world) few() int { return 2 + w.rand.IntN(2)*40 }
 
 // viewOf is the one view of equal content that a node has as long as it lives.
 func (n *node) viewOf(g *grant) *follow.View {
