@@ -20,7 +20,7 @@ func newFreshness(c *cli) *cobra.Command {
 how the link is, what comes over it is as of when, how long a heartbeat takes, for how long something is missing that was told
 (changes of contexts and settings, samples), how far the clocks are apart, and how often samples come. Times are by the clock of
 the node that is asked. What this node owns itself is true now.`,
-		Example:           "  banyan freshness /regions/north/sites/berlin\n  banyan freshness /sites/berlin/devices/local --json",
+		Example:           "  banyan freshness /regions/north/sites/berlin/devices/local\n  banyan freshness /sites/berlin/devices/local --json",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completePath,
 		RunE: func(cmd *cobra.Command, args []string) error {
