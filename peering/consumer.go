@@ -39,8 +39,10 @@ type Consumer struct {
 // ackBytes is after how many bytes samples are acknowledged without waiting for a heartbeat.
 const ackBytes = 64 << 10
 
-// NewConsumer begins a session of a mirror with its provider. session is 16 random bytes.
+// NewConsumer begins a session of a mirror with its provider. session is 16 random bytes; heartbeats are at least beat apart, more where the provider
+// wants that.
 func NewConsumer(m *Mirror, link string, session []byte, beat time.Duration) *Consumer {
+	beat = min(beat, mostBeat)
 	c := &Consumer{mirror: m, session: session, beats: newBeats(beat)}
 	if told, changed, wider := m.admit(); changed {
 		c.permit = told
@@ -63,18 +65,14 @@ func NewConsumer(m *Mirror, link string, session []byte, beat time.Duration) *Co
 	c.hello = &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Hello{Hello: &linkv1.Hello{
 		Version: protocolVersion, Link: link, Session: session, View: at.View, Epoch: proto.FromEpoch(at.Epoch),
 		Chain: proto.FromChain(at.Chain), Changes: m.settled, Samples: at.Samples, Bindings: at.Bindings, Newest: m.newest,
+		BeatMilliseconds: uint32(beat / time.Millisecond),
 	}}}
+	c.want(m.Wanted())
 	return c
 }
 
-// Beat says how far apart heartbeats are to be, before anything was sent. They are never closer together than the provider wants them.
-func (c *Consumer) Beat(interval time.Duration) {
-	c.beats.interval = min(mostBeat, interval)
-	c.hello.GetHello().BeatMilliseconds = uint32(c.beats.interval / time.Millisecond)
-}
-
-// Want says at which pace samples are wanted from now on. A provider of version 1 tells everything live.
-func (c *Consumer) Want(rules []follow.InterestRule) {
+// want asks for another pace where another is wanted. A provider of version 1 tells everything live.
+func (c *Consumer) want(rules []follow.InterestRule) {
 	if slices.EqualFunc(rules, c.wanted, sameRule) {
 		return
 	}
@@ -363,6 +361,7 @@ func (c *Consumer) Tick(now model.Time) {
 	if told, changed, wider := c.mirror.admit(); changed {
 		c.permit, c.anew = told, c.anew || wider
 	}
+	c.want(c.mirror.Wanted())
 	if beat := c.beats.tick(now); beat != nil {
 		c.tick, c.ack = beat, true
 	}

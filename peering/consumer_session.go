@@ -43,7 +43,7 @@ func (f *feed) follow(ctx context.Context, ln *line) error {
 	_, _ = rand.Read(token)
 	s := &consumerSession{
 		feed: f, began: l.hub.now(), token: token, cancel: cancel, ctx: ctx, wake: make(chan struct{}, 1),
-		machine: NewConsumer(f.mount.Mirror, l.cfg.Name, token, l.hub.cfg.Beat),
+		machine: NewConsumer(f.mount.Mirror, l.cfg.Name, token, l.beat()),
 	}
 	s.machine.beats.clock = l.hub.clock
 	s.machine.Export(f.mount.Export)

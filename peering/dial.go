@@ -61,7 +61,8 @@ func (d DialEach) Dial(ctx context.Context, to Destination) (Dialled, error) {
 const proveTime = 3 * time.Second
 
 // connectTo opens a connection to the first of the addresses where the peer proves to be. Addresses are tried beside each other only until one answers,
-// so that the peer never sees a second connection that nobody needs. It runs over the line of link, which is empty where there is none yet.
+// so that the peer never sees a second connection that nobody needs. It runs over the line of link, which is empty where there is none yet, and counts
+// on its meter.
 func (h *Hub) connectTo(ctx context.Context, link string, to Destination, config pki.Config) (*provenConn, string, error) {
 	config.Admit = func(pki.Peer) error { return nil }
 	left := slices.Clone(to.Addresses)
@@ -77,7 +78,11 @@ func (h *Hub) connectTo(ctx context.Context, link string, to Destination, config
 		if len(left) > 0 {
 			config.Timeout = proveTime
 		}
-		secured, who, err := pki.Connect(ctx, dialled.Conn, config)
+		metered := &meteredConn{Conn: dialled.Conn}
+		if link != "" {
+			metered.belongs(h.meters.of(link))
+		}
+		secured, who, err := pki.Connect(ctx, metered, config)
 		if err == nil {
 			if err = h.succeed(ctx, who); err != nil {
 				_ = secured.Close()

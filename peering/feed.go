@@ -224,6 +224,7 @@ func (s *consumerSession) tick(now model.Time, status *FeedStatus) (state State,
 	}
 	m := s.machine.mirror
 	status.Lag, status.Skew, status.Heard = s.machine.Lag(), s.machine.beats.skew, m.place.Heard
+	status.Beat, status.Wanted = s.machine.beats.interval, s.machine.wanted
 	status.Stale, status.Contexts, status.Loop = m.stale.link != nil, m.Count(), m.Loop()
 	status.Refused = m.Refused()
 	status.AsOf, status.Lanes, status.Interval = m.place.Heard, s.machine.beats.behind(now), s.machine.interval()

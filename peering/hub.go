@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"banyan/follow"
 	"banyan/model"
 	"banyan/pki"
 	"banyan/proto"
@@ -65,6 +64,8 @@ type HubConfig struct {
 	// Shelf keeps backups of providers, Backups has those of this node; nil for none.
 	Shelf   Shelf
 	Backups BackupSource
+	// Wished is told when what Wishes answers has changed. It must not block.
+	Wished func()
 	// Changed is told when the state of a link changes.
 	Changed func(link string, status Status)
 }
@@ -80,6 +81,8 @@ type Hub struct {
 	inlet *inlet
 
 	traffic traffic
+	wishes  wishes
+	meters  meters
 	server  *grpc.Server
 
 	// reconciling lets one Reconcile run at a time: a mirror must not be in use by an old link and a new one.
@@ -306,11 +309,4 @@ func (h *Hub) AskWhy(ctx context.Context, name string, request *linkv1.ExplainRe
 	}
 	response, err := client.Explain(ctx, request)
 	return response, proto.FromStatus(err)
-}
-
-func (h *Hub) providerConfig(view *follow.View) ProviderConfig {
-	return ProviderConfig{
-		Tree: h.cfg.Tree, View: view, Node: h.cfg.Self.Node, Name: h.cfg.Self.Name, Epoch: h.cfg.Epoch, Chain: h.cfg.Chain, Beat: h.cfg.Beat, Clock: h.clock,
-		Fresh: func() []HopFreshness { return h.Freshness(func(model.Path) bool { return true }) },
-	}
 }

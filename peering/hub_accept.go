@@ -44,7 +44,8 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 	config := h.pkiConfig(pki.ProtocolConsumer, pki.ProtocolProvider, pki.ProtocolJoin)
 	config.Admit = h.admit
 	conn, join := h.cfg.Lines.Wrap(conn)
-	secured, who, err := pki.Accept(ctx, conn, config)
+	metered := &meteredConn{Conn: conn}
+	secured, who, err := pki.Accept(ctx, metered, config)
 	if err != nil {
 		h.knocked(who, err) // it is in the log
 		return
@@ -64,6 +65,7 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 		_ = proven.Close()
 		return
 	}
+	metered.belongs(h.meters.of(l.cfg.Name))
 	if join(l.cfg.Name) != nil {
 		return // an outage is rehearsed
 	}

@@ -12,9 +12,8 @@ import (
 // joinPaced begins a session in which samples are wanted at a pace, with heartbeats as far apart as each end wants them.
 func joinPaced(t *testing.T, m *Mirror, of *node, now model.Time, rules []follow.InterestRule, consumerBeat, providerBeat time.Duration) *wire {
 	t.Helper()
-	w := &wire{t: t, now: now, consumer: NewConsumer(m, "link", []byte("0123456789abcdef"), testBeat)}
-	w.consumer.Want(rules)
-	w.consumer.Beat(consumerBeat)
+	m.Want(rules)
+	w := &wire{t: t, now: now, consumer: NewConsumer(m, "link", []byte("0123456789abcdef"), consumerBeat)}
 	w.provider = NewProvider(ProviderConfig{
 		Tree: of.tree, View: of.view, Node: of.hop.Node, Name: of.hop.Name, Epoch: of.epoch, Chain: of.chain, Beat: providerBeat,
 	})
@@ -61,19 +60,19 @@ func TestNobodyLooks(t *testing.T) {
 	}
 	want(t, hq, "/berlin/p07:load", "0 good")
 
-	w.consumer.Want(append(never, ruleOf("/p07/**", follow.Pace{})))
+	m.Want(append(never, ruleOf("/p07/**", follow.Pace{})))
 	w.settle()
 	want(t, hq, "/berlin/p07:load", "599 good")
 	want(t, hq, "/berlin/p08:load", "0 good")
 	berlin.publish("/p07", 1000, "z", 1000)
 	w.settle()
 	want(t, hq, "/berlin/p07:load", "1000 good")
-	w.consumer.Want(never)
+	m.Want(never)
 	w.settle()
 	berlin.publish("/p07", 1001, "z", 1001)
 	w.settle()
 	want(t, hq, "/berlin/p07:load", "1000 good")
-	w.consumer.Want(nil)
+	m.Want(nil)
 	w.settle()
 	for p := range 100 {
 		if at := fmt.Sprintf("/berlin/p%02d:load", p); p != 7 {
@@ -109,6 +108,7 @@ func TestHeldBackSurvivesACut(t *testing.T) {
 	w.pass(time.Hour)
 	want(t, hq, "/berlin/a:load", "4 good")
 	w.consumer.Cut()
+	m.Want(nil)
 	w = join(t, m, berlin, 300*second)
 	want(t, hq, "/berlin/a:load", "4 good")
 	if w.samples != 2 {
@@ -160,7 +160,8 @@ func TestVersion1IsNotAsked(t *testing.T) {
 	if err := c.receive(welcome.Frame, 0, 100*second); err != nil {
 		t.Fatal(err)
 	}
-	c.Want([]follow.InterestRule{ruleOf("/**", follow.Never)})
+	m.Want([]follow.InterestRule{ruleOf("/**", follow.Never)})
+	c.Tick(100 * second)
 	for frame, some := c.Next(); some; frame, some = c.Next() {
 		if frame.GetInterest() != nil {
 			t.Error("it is asked for a pace")

@@ -16,10 +16,11 @@ import (
 type LinkConfig struct {
 	Name      string
 	Peer      model.NodeID
-	Role      pki.Role // this node's
-	Dials     bool     // this node opens the connections
-	Addresses []string // host:port, the preferred one first; needed to dial
-	Proxy     Proxy    // through which it dials
+	Role      pki.Role      // this node's
+	Dials     bool          // this node opens the connections
+	Addresses []string      // host:port, the preferred one first; needed to dial
+	Proxy     Proxy         // through which it dials
+	Beat      time.Duration // between heartbeats, at least; 0 is the hub's
 	Refusal   pki.Refusal
 	Refused   bool // the link may not be used now, for the reason Refusal
 
@@ -56,10 +57,18 @@ func ExportFor(link, name string, exports []string) (at int, found bool) {
 	return at, found
 }
 
+// beat is how far apart this end wants heartbeats to be.
+func (l *link) beat() time.Duration {
+	if l.cfg.Beat > 0 {
+		return l.cfg.Beat
+	}
+	return l.hub.cfg.Beat
+}
+
 // sameLink reports whether two are the same but for what they carry.
 func (c *LinkConfig) sameLink(other *LinkConfig) bool {
 	return c.Name == other.Name && c.Peer == other.Peer && c.Role == other.Role && c.Dials == other.Dials &&
-		slices.Equal(c.Addresses, other.Addresses) && c.Proxy == other.Proxy && c.Refused == other.Refused && c.Refusal == other.Refusal
+		slices.Equal(c.Addresses, other.Addresses) && c.Proxy == other.Proxy && c.Beat == other.Beat && c.Refused == other.Refused && c.Refusal == other.Refusal
 }
 
 // link is one running link: one proven connection with what it carries, which are feeds at a consumer and sessions of exports at a provider.

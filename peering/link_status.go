@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"banyan/follow"
 	"banyan/model"
 	"banyan/pki"
 )
@@ -38,12 +39,13 @@ type Status struct {
 	Problem  string     // why there was no connection the last time that there was none, also when there is one again
 	Failed   model.Time // when that was
 	PeerName string
-	Version  uint32       // of the protocol, that both ends speak; 0 before that is known
-	Heard    model.Time   // when the peer was last proved to be there
-	Stale    bool         // some of what is mirrored is stale since the link was cut, of a consumer: until all has been applied that was told after it
-	Contexts int          // that are mirrored, of a consumer
-	Loop     string       // route by which something of this node came back to it and was refused
-	Feeds    []FeedStatus // what it carries, in the order of names; not to be written to
+	Version  uint32        // of the protocol, that both ends speak; 0 before that is known
+	Heard    model.Time    // when the peer was last proved to be there
+	Stale    bool          // some of what is mirrored is stale since the link was cut, of a consumer: until all has been applied that was told after it
+	Contexts int           // that are mirrored, of a consumer
+	Loop     string        // route by which something of this node came back to it and was refused
+	Beat     time.Duration // how far apart heartbeats are, of the feed where they are furthest
+	Feeds    []FeedStatus  // what it carries, in the order of names; not to be written to
 }
 
 // FeedStatus is how one of the feeds of a link is: a mount at a consumer, at a provider an export that the consumer follows.
@@ -62,7 +64,9 @@ type FeedStatus struct {
 	Interval time.Duration // samples come at least this far apart, of a mount: 0 live, below 0 never
 	Contexts int
 	Loop     string
-	Refused  string // nodes behind the provider that are not taken, and why; of a consumer
+	Refused  string                // nodes behind the provider that are not taken, and why; of a consumer
+	Beat     time.Duration         // how far apart heartbeats are: a cut is noticed after two
+	Wanted   []follow.InterestRule // at which pace samples are asked for, of a consumer; not to be written to
 }
 
 // name is what a feed is called where there are several.
@@ -84,7 +88,8 @@ func (f *FeedStatus) turn(state State, detail string, now model.Time) {
 // told reports whether two are told alike to whoever watches: figures may differ.
 func (f *FeedStatus) told(other *FeedStatus) bool {
 	return f.Mount == other.Mount && f.Export == other.Export && f.State == other.State && f.Detail == other.Detail &&
-		f.Stale == other.Stale && f.Loop == other.Loop && f.Refused == other.Refused
+		f.Stale == other.Stale && f.Loop == other.Loop && f.Refused == other.Refused &&
+		f.Beat == other.Beat && slices.EqualFunc(f.Wanted, other.Wanted, sameRule)
 }
 
 // worst are the states of feeds that are not up, the one that counts most first.
@@ -155,14 +160,14 @@ func (l *link) report() {
 // sum adds up feeds. mu is held.
 func (l *link) sum(feeds []FeedStatus) {
 	s := &l.status
-	s.Feeds, s.Lag, s.Stale, s.Contexts, s.Loop = feeds, 0, false, 0, ""
+	s.Feeds, s.Lag, s.Beat, s.Stale, s.Contexts, s.Loop = feeds, 0, 0, false, 0, ""
 	newest := model.Time(0) // not s.Heard: a clock can be set back
 	for i := range feeds {
 		f := &feeds[i]
 		if f.Heard > newest {
 			newest, s.Heard, s.Skew = f.Heard, f.Heard, f.Skew
 		}
-		s.Lag, s.Stale, s.Contexts = max(s.Lag, f.Lag), s.Stale || f.Stale, s.Contexts+f.Contexts
+		s.Lag, s.Beat, s.Stale, s.Contexts = max(s.Lag, f.Lag), max(s.Beat, f.Beat), s.Stale || f.Stale, s.Contexts+f.Contexts
 		if s.Loop == "" {
 			s.Loop = f.Loop
 		}

@@ -3,6 +3,7 @@ package peering
 import (
 	"sync/atomic"
 
+	"banyan/follow"
 	"banyan/model"
 	"banyan/proto"
 	"banyan/tree"
@@ -89,6 +90,7 @@ type Mirror struct {
 	columns     proto.Samples
 	stale       staleness
 	beyond      beyond // safe for use beside the session
+	wanted      atomic.Pointer[[]follow.InterestRule]
 }
 
 // comparison is one that is under way, or was cut.
@@ -141,6 +143,18 @@ func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
 	since := at.Heard
 	m.stale.cut(since, m.hop())
 	return m
+}
+
+// Want says at which pace samples are wanted, by paths below the mount: of the session that runs, and of those that follow. Anybody may call it at any
+// time.
+func (m *Mirror) Want(rules []follow.InterestRule) { m.wanted.Store(&rules) }
+
+// Wanted is what Want said last.
+func (m *Mirror) Wanted() []follow.InterestRule {
+	if rules := m.wanted.Load(); rules != nil {
+		return *rules
+	}
+	return nil
 }
 
 // find is the context at a path below the mount, nil where there is none with that ID.

@@ -194,6 +194,14 @@ func (p *Provider) interest(wire *linkv1.Interest, now model.Time) error {
 	return nil
 }
 
+// Withheld is how many samples the interest left out so far.
+func (p *Provider) Withheld() uint64 {
+	if p.follower == nil {
+		return 0
+	}
+	return p.follower.Withheld()
+}
+
 // Wanted is at which pace the consumer wants samples of what it is shown, when that was said anew since the last call.
 func (p *Provider) Wanted() (rules []follow.InterestRule, anew bool) {
 	anew, p.asking = p.asking, false

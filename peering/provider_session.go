@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"banyan/follow"
 	"banyan/model"
 	"banyan/proto"
 	"banyan/proto/linkv1"
@@ -33,6 +34,7 @@ type providerSession struct {
 	mu        sync.Mutex
 	downAt    model.Time
 	interval  time.Duration // of heartbeats
+	withheld  uint64        // samples, as noted
 	echoed    model.Time
 	ever      bool
 	stalled   bool
@@ -62,11 +64,12 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 		return proto.Status(proto.ToError(refused.GetError()))
 	}
 	defer l.leave(s)
-	machine := NewProvider(l.hub.providerConfig(s.export.View))
+	machine := NewProvider(l.providerConfig(s.export.View))
 	defer machine.Close()
 	if err := machine.Receive(first, s.began); err != nil {
 		return proto.Status(err)
 	}
+	defer s.unwish()
 	s.note(machine)
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -216,6 +219,7 @@ func sendOut(stream grpc.ServerStream, out Out) error {
 
 // note keeps what others ask of the machine.
 func (s *providerSession) note(machine *Provider) {
+	s.wish(machine)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.echoed, s.interval = machine.beats.echoed, machine.beats.interval
@@ -224,6 +228,10 @@ func (s *providerSession) note(machine *Provider) {
 	s.roundTrip, s.skew = machine.beats.lag, machine.beats.skew
 	if s.ever {
 		s.heard = machine.beats.heardAt
+	}
+	if held := machine.Withheld(); held > s.withheld { // it falls by the one of many that is told after all
+		s.link.hub.traffic.withheld.Add(held - s.withheld)
+		s.withheld = held
 	}
 	_, s.stalled = machine.beats.stalled(s.link.hub.now())
 }
@@ -236,7 +244,7 @@ func (s *providerSession) tick(now model.Time, status *FeedStatus) (State, model
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status.Lag, status.Skew, status.Heard = s.roundTrip, s.skew, s.heard
+	status.Lag, status.Skew, status.Heard, status.Beat = s.roundTrip, s.skew, s.heard, s.interval
 	switch {
 	case !s.ever && time.Duration(now-s.began) < startTime:
 		return StateStarting, s.echoed
@@ -308,4 +316,12 @@ func (l *link) sessionOf(token string) *providerSession {
 		}
 	}
 	return nil
+}
+
+func (l *link) providerConfig(view *follow.View) ProviderConfig {
+	h := l.hub
+	return ProviderConfig{
+		Tree: h.cfg.Tree, View: view, Node: h.cfg.Self.Node, Name: h.cfg.Self.Name, Epoch: h.cfg.Epoch, Chain: h.cfg.Chain, Beat: l.beat(), Clock: h.clock,
+		Fresh: func() []HopFreshness { return h.Freshness(func(model.Path) bool { return true }) },
+	}
 }

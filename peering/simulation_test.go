@@ -187,6 +187,7 @@ func (s *sim) addLink(consumer, provider *simNode, mount, root string) *simLink 
 
 func (l *simLink) newMirror(rows []Row, at Place) {
 	l.mirror = NewMirror(MirrorConfig{Tree: l.consumer.tree, Mount: l.mount, Self: l.consumer.hop, Peer: l.provider.hop, Keeper: l.keeper}, rows, at)
+	l.mirror.Want(l.paces)
 }
 
 // begin begins an epoch of a node with an empty tree.
@@ -328,7 +329,6 @@ func (l *simLink) join() {
 	l.sim.note("%s joins %s from %d %d in %v; %v at %d, horizon %d", l.consumer.hop.Name, l.provider.hop.Name, l.mirror.place.Changes, l.mirror.place.Samples, l.mirror.place.Chain, l.provider.chain, l.provider.tree.ChangeHead(), l.provider.tree.Horizon())
 	p := l.provider
 	l.c = NewConsumer(l.mirror, "link", []byte("0123456789abcdef"), testBeat)
-	l.c.Want(l.paces)
 	l.p = NewProvider(ProviderConfig{Tree: p.tree, View: l.view(), Node: p.hop.Node, Name: p.hop.Name, Epoch: p.epoch, Chain: p.chain, Beat: testBeat, Clock: p.clock})
 	l.c.beats.clock = l.consumer.clock
 	l.deaf = l.sim.rand.IntN(4) == 0
@@ -338,9 +338,7 @@ func (l *simLink) join() {
 // want has the consumer ask for other paces.
 func (l *simLink) want(rules []follow.InterestRule) {
 	l.paces = rules
-	if l.c != nil {
-		l.c.Want(rules)
-	}
+	l.mirror.Want(rules)
 }
 
 // somePaces are interests, most of them of what is there.

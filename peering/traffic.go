@@ -8,6 +8,9 @@ import (
 // Traffic is what passed over all links of a node since its start.
 type Traffic struct {
 	Received, Sent uint64        // bytes, before encryption
+	WireReceived   uint64        // bytes of the connections themselves, with TLS and its handshakes
+	WireSent       uint64        //
+	Withheld       uint64        // samples that consumers did not want as often as they came
 	Ups            uint64        // how often a link came up
 	Failures       uint64        // how often one lost its connection or got none
 	Lag            time.Duration // of the newest heartbeat, on the link where it is longest
@@ -15,11 +18,13 @@ type Traffic struct {
 }
 
 // traffic is counted where it happens.
-type traffic struct{ received, sent, ups, failures atomic.Uint64 }
+type traffic struct{ received, sent, withheld, ups, failures atomic.Uint64 }
 
 // Traffic is what passed so far.
 func (h *Hub) Traffic() Traffic {
 	t := Traffic{Received: h.traffic.received.Load(), Sent: h.traffic.sent.Load(), Ups: h.traffic.ups.Load(), Failures: h.traffic.failures.Load()}
+	t.WireReceived, t.WireSent = h.meters.total()
+	t.Withheld = h.traffic.withheld.Load()
 	for _, r := range h.all() {
 		status := r.link.statusNow()
 		for i := range status.Feeds {

@@ -45,6 +45,7 @@ func (a *api) Follow(ctx context.Context, q *apiv1.FollowRequest, to *connect.Se
 		return err
 	}
 	defer a.follows.leave(view)
+	defer a.node.peers.Look(nil, []model.Path{path})()
 	s := &followStream{api: a, caller: caller, view: view, follower: view.NewFollower(follow.Start{}), to: to, json: speaksJSON(ctx)}
 	defer s.follower.Close()
 	return s.run(ctx)

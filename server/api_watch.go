@@ -57,11 +57,17 @@ type watch struct {
 	told      []model.Reading // by address
 	watcher   *tree.Watcher
 	fresh     bool // the watcher has told nothing yet
+	unlook    func()
 	updates   []tree.Update
 }
 
 func (w *watch) run(ctx context.Context, to sink) error {
 	defer w.close()
+	defer func() {
+		if w.unlook != nil {
+			w.unlook()
+		}
+	}()
 	changed := w.api.node.pulse.next()
 	if err := w.resolve(); err != nil {
 		return err
@@ -123,6 +129,7 @@ func (w *watch) resolve() error {
 		return nil
 	}
 	w.close()
+	w.look(addresses)
 	list := make([]tree.Slot, 0, len(slots))
 	for slot := range slots {
 		list = append(list, slot)
@@ -130,6 +137,21 @@ func (w *watch) resolve() error {
 	w.addresses, w.slots, w.told = addresses, slots, make([]model.Reading, len(addresses))
 	w.watcher, w.fresh = w.api.node.tree.Watch(list), true
 	return nil
+}
+
+// look wants live what is watched, wherever it comes from.
+func (w *watch) look(addresses []model.Address) {
+	var paths []model.Path
+	for _, a := range addresses {
+		if n := len(paths); n == 0 || paths[n-1] != a.Path {
+			paths = append(paths, a.Path)
+		}
+	}
+	before := w.unlook
+	w.unlook = w.api.node.peers.Look(paths, nil)
+	if before != nil {
+		before()
+	}
 }
 
 // names are what an address means in its context.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/x509"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,10 @@ type links struct {
 
 	// kept are the rows of mirrors that were loaded, until their mounts are made. For Mounts and the first reconcile.
 	kept map[model.ContextID][]peering.Row
+
+	interests *interests
+	carried   *carried
+	reaches   map[uint64][]model.Path // where what a view shows lies; guarded by mu
 
 	forgot atomic.Bool // a mirror was purged, and its removals are forgotten with it
 
@@ -73,7 +78,7 @@ func (n *Node) newPeers() (Peers, error) {
 	l := &links{
 		node: n, self: tree.Hop{Node: n.authority.ID(), Name: n.cfg.Name}, tree: n.tree, store: n.store, commits: n.commits,
 		log: n.log.Named("links"), leaf: leaf, wake: make(chan struct{}, 1), settled: make(chan chan struct{}), kept: make(map[model.ContextID][]peering.Row),
-		mounts: make(map[model.ContextID]*mount), roots: make(map[model.NodeID][]*x509.Certificate), views: make(map[uint64]*follow.View),
+		mounts: make(map[model.ContextID]*mount), roots: make(map[model.NodeID][]*x509.Certificate), views: make(map[uint64]*follow.View), reaches: make(map[uint64][]model.Path),
 	}
 	l.shelf, l.sent = newKeptShelf(l), newSent(n.backups, l)
 	l.recoveries.open, l.readmitted = make(map[string]*openRecovery), make(map[string]time.Time)
@@ -86,8 +91,10 @@ func (n *Node) newPeers() (Peers, error) {
 	l.hub = peering.NewHub(peering.HubConfig{
 		Self: l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
 		Logger: n.log, Beat: n.cfg.Beat, Reconnect: n.cfg.Reconnect, Now: n.cfg.Now, Dial: n.dialer(), Lines: &l.rehearsals.lines, Software: n.cfg.Version, Inspect: l.inspect, Execute: l.serve, Look: l.look, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
+		Wished:  func() { signal(l.interests.wake) },
 		Recover: l.handOut, Meet: l.meet, Succeed: l.succeed, Twins: l.twins, Restores: restores, Shelf: l.shelf, Backups: l.sent,
 	})
+	l.interests, l.carried = newInterests(l), newCarried(l.hub.Carried)
 	return l, nil
 }
 
@@ -132,6 +139,7 @@ func (l *links) Run(ctx context.Context) error {
 	work.Go(func() { _ = l.leaf.Run(inner) })
 	work.Go(func() { _ = l.hub.Run(inner, l.node.linksListener) })
 	work.Go(func() { _ = l.sent.run(inner) })
+	work.Go(func() { l.interests.run(inner) })
 	ticker := time.NewTicker(refreshTime)
 	defer ticker.Stop()
 	for {
@@ -196,6 +204,7 @@ func (l *links) reconcile(ctx context.Context) {
 		wanted = append(wanted, cfg)
 	}
 	l.mu.Lock()
+	maps.DeleteFunc(l.reaches, func(id uint64, _ []model.Path) bool { return views[id] == nil })
 	l.roots, l.views = roots, views // a view that is in use no more is forgotten
 	l.mu.Unlock()
 	l.hub.Reconcile(wanted)
@@ -203,6 +212,7 @@ func (l *links) reconcile(ctx context.Context) {
 		return slices.ContainsFunc(wanted, func(c peering.LinkConfig) bool { return c.Name == link && !c.Refused })
 	})
 	l.dropMounts(ctx, used)
+	signal(l.interests.wake)
 	l.publishAll()
 }
 
@@ -220,7 +230,7 @@ func (l *links) configOf(ctx context.Context, c *tree.Context, roots map[model.N
 	}
 	roots[peer] = append(roots[peer], root)
 	cfg.Known = knownLife(c)
-	cfg.Peer, cfg.Role, cfg.Proxy = peer, roleOf(c), l.proxyOf(ctx, c)
+	cfg.Peer, cfg.Role, cfg.Proxy, cfg.Beat = peer, roleOf(c), l.proxyOf(ctx, c), c.SettingNamed(settingBeat).Duration()
 	switch {
 	case c.SettingNamed(settingRevoked).Bool():
 		cfg.Refused, cfg.Refusal = true, pki.Revoked

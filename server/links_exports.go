@@ -51,6 +51,7 @@ func (l *links) exported(at *tree.Context) (*follow.View, *access.Selection, err
 	made := follow.NewView(l.tree, root, ownNamed{follow.Export(selected), l.node.sealer.Name(root.String() + "\n" + selected.Key())})
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.reaches[made.ID] = reach(root, export.Paths)
 	if known := l.views[made.ID]; known != nil {
 		return known, selected, nil
 	}

@@ -52,6 +52,9 @@ func (linkKeeper) Check(_ context.Context, p *Proposal) error {
 		if err := checkKeep(p); err != nil {
 			return err
 		}
+		if err := checkBeat(p); err != nil {
+			return err
+		}
 		if !p.After(settingRevoked).Bool() && p.At.SettingNamed(settingRevoked).Bool() {
 			return &model.Error{Kind: model.KindUnsupported, Detail: "a link that was revoked stays so", Remedy: "remove it and invite the other node again"}
 		}
@@ -136,6 +139,9 @@ func (mountKeeper) Check(_ context.Context, p *Proposal) error {
 		return nil
 	}
 	if err := checkMounted(p); err != nil {
+		return err
+	}
+	if err := checkPace(p); err != nil {
 		return err
 	}
 	if _, given := p.Given(settingPath); !given && p.Op == OpSet {

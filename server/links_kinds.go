@@ -120,7 +120,7 @@ var linkSchema = model.Schema{
 		{Name: settingInvitedTill, Type: model.TypeTime, Right: model.RightAdminister, Local: true, Description: "When the invitation ends."},
 		{Name: settingInvitedBy, Type: model.TypeString, Right: model.RightAdminister, Local: true, Description: "Who made the invitation."},
 		{Name: settingAttempt, Type: model.TypeBytes, Secret: true, Right: model.RightAdminister, Local: true, Description: "By which attempt the invitation was redeemed."},
-	}, keepSettings, lifeSettings),
+	}, []model.Setting{beatSetting}, keepSettings, lifeSettings),
 	Variables: slices.Concat([]model.Variable{
 		{Name: variableState, Type: model.TypeString, Description: "invited, connecting, starting, up, partial (some of what it carries is not up), idle (it carries nothing), stalled, stale, refused, withdrawn, disabled, revoked."},
 		{Name: variableSince, Type: model.TypeTime, Description: "Since when it is in this state."},
@@ -131,7 +131,7 @@ var linkSchema = model.Schema{
 		{Name: variableRoute, Type: model.TypeString, Description: "How this node dialled it: the address, and the proxy."},
 		{Name: variableProblem, Type: model.TypeString, Description: "Why there was no connection the last time that there was none."},
 		{Name: variableProblemAt, Type: model.TypeTime, Description: "When that was."},
-	}, keepVariables, lifeVariables, rehearsalVariables),
+	}, []model.Variable{detectionVariable}, bytesVariables, keepVariables, lifeVariables, rehearsalVariables),
 	Functions: slices.Concat([]model.Function{{
 		Name: functionRevoke, Right: model.RightAdminister, Idempotent: true, Description: "Ends the link for good; its connections end at once.",
 	}, recoverFunction, readmitFunction, inviteAgainFunction, explainLinkFunction}, rehearsalFunctions),
@@ -158,6 +158,7 @@ var mountSchema = model.Schema{
 		{Name: settingLink, Type: model.TypeString, Right: model.RightAdminister, Description: "Name of the link."},
 		{Name: settingExport, Type: model.TypeString, Right: model.RightAdminister, Description: "Name of what the other node shows; empty is the only one, or the one that the link was made with."},
 		{Name: settingPath, Type: model.TypeString, Right: model.RightAdminister, Description: "The path; nothing of this node may lie there."},
+		paceSettings[0], paceSettings[1],
 	},
 	Variables: []model.Variable{
 		{Name: variableState, Type: model.TypeString, Description: "good, stale, withdrawn where the other node shows it no more, refused, or loop where something was refused since it came from here."},
@@ -167,6 +168,7 @@ var mountSchema = model.Schema{
 		{Name: variableAsOf, Type: model.TypeTime, Description: "What is mounted was true then, as far as the link to the other node goes."},
 		{Name: variableLagChanges, Type: model.TypeDuration, Description: "For how long contexts and settings are missing that were told."},
 		{Name: variableLagSamples, Type: model.TypeDuration, Description: "For how long samples are missing that were told."},
+		wantedVariable,
 	},
 }
 

@@ -30,11 +30,15 @@ func (l *links) publish(name string, status peering.Status) {
 		variableDetail: model.String(status.Detail), variableAddress: model.String(status.Address), variableSkew: model.Duration(status.Skew.Round(time.Millisecond)), variableRoute: model.String(status.Route),
 	}
 	values[variableRehearsal] = model.String(l.rehearsals.text(name))
+	if status.Beat != 0 {
+		values[variableDetection] = model.Duration(2 * status.Beat)
+	}
 	if status.Failed != 0 {
 		values[variableProblem], values[variableProblemAt] = model.String(status.Problem), model.Instant(status.Failed)
 	}
 	maps.Copy(values, l.shelf.values(&c))
 	maps.Copy(values, l.sent.values(name))
+	maps.Copy(values, l.carriedValues(&c))
 	l.publishValues(&c, values)
 	if roleOf(&c) != pki.RoleConsumer {
 		return
@@ -67,7 +71,7 @@ func (l *links) publishMount(c *tree.Context, feed *peering.FeedStatus) {
 	}
 	values := map[string]model.Value{
 		variableState: model.String(state), variableSince: model.Instant(since),
-		variableMounted: model.Int64(int64(feed.Contexts)), variableDetail: model.String(detail),
+		variableMounted: model.Int64(int64(feed.Contexts)), variableDetail: model.String(detail), variableWanted: model.String(wantedText(feed.Wanted)),
 		variableLagChanges: model.Duration(0), variableLagSamples: model.Duration(0),
 	}
 	if feed.AsOf != 0 {

@@ -13,6 +13,8 @@ var (
 	metricLinks       = describe("links", "Links by state.", "state")
 	metricLinkLag     = describe("link_lag_seconds", "How long the newest heartbeat took both ways, on the link where it took longest.")
 	metricLinkBytes   = describe("link_bytes_total", "Bytes that passed over links, before encryption.", "direction")
+	metricLinkWire    = describe("link_wire_bytes_total", "Bytes that passed over the connections of links, with TLS and its handshakes.", "direction")
+	metricLinkHeld    = describe("link_samples_withheld_total", "Samples that consumers did not want as often as they came.")
 	metricLinkUps     = describe("link_connects_total", "How often a link came up.")
 	metricLinkDowns   = describe("link_failures_total", "How often a link lost its connection or could not get one.")
 	metricRehearsals  = describe("link_rehearsals", "Links on which an outage is rehearsed now.")
@@ -21,7 +23,7 @@ var (
 
 // Describe names the metrics.
 func (m *linkMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricLinks, metricLinkLag, metricLinkBytes, metricLinkUps, metricLinkDowns, metricLinkMounted, metricRehearsals} {
+	for _, d := range []*prometheus.Desc{metricLinks, metricLinkLag, metricLinkBytes, metricLinkWire, metricLinkHeld, metricLinkUps, metricLinkDowns, metricLinkMounted, metricRehearsals} {
 		to <- d
 	}
 }
@@ -38,6 +40,9 @@ func (m *linkMetrics) Collect(to chan<- prometheus.Metric) {
 	tell(metricLinkLag, prometheus.GaugeValue, t.Lag.Seconds())
 	tell(metricLinkBytes, prometheus.CounterValue, float64(t.Received), "received")
 	tell(metricLinkBytes, prometheus.CounterValue, float64(t.Sent), "sent")
+	tell(metricLinkWire, prometheus.CounterValue, float64(t.WireReceived), "received")
+	tell(metricLinkWire, prometheus.CounterValue, float64(t.WireSent), "sent")
+	tell(metricLinkHeld, prometheus.CounterValue, float64(t.Withheld))
 	tell(metricLinkUps, prometheus.CounterValue, float64(t.Ups))
 	tell(metricLinkDowns, prometheus.CounterValue, float64(t.Failures))
 	tell(metricLinkMounted, prometheus.GaugeValue, float64(t.Contexts))

@@ -33,6 +33,8 @@ type Peers interface {
 	LeafUntil() time.Time
 	// ClocksAgree reports whether there are links, and whether on one of them the clock at the other end agrees with this node's.
 	ClocksAgree() (linked, agree bool)
+	// Look wants the samples of contexts, and of what is at and below some paths, as they come until end is called.
+	Look(at, below []model.Path) (end func())
 	// LinkStates counts links by state, for metrics.
 	LinkStates() map[string]int
 	// Rehearsals counts the outages that are rehearsed on links now, for metrics.

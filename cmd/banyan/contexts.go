@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,18 @@ func lag(r reading, _ time.Time) string {
 		return took.Round(100 * time.Microsecond).String()
 	}
 	return text
+}
+
+// size shows bytes as people compare them.
+func size(r reading, _ time.Time) string {
+	if r.GetValue() == nil {
+		return ""
+	}
+	n, err := strconv.ParseInt(valueText(r.GetType(), r.GetValue()), 10, 64)
+	if err != nil {
+		return ""
+	}
+	return bytesText(n)
 }
 
 // until shows a time as how far ahead it is.

@@ -16,11 +16,15 @@ var (
 func newLinks(c *cli) *cobra.Command {
 	list := listing{linksPath, []string{server.KindLink}, "LINK", []column{
 		{head: "PEER", name: "peer_name"}, {head: "ROLE", name: "role"}, {head: "DIALS", name: "dials"}, {head: "STATE", name: "state"},
-		{head: "SINCE", name: "since", text: since}, {head: "LAG", name: "lag", text: lag}, {head: "ADDRESS", name: "address"}, {head: "REHEARSAL", name: "rehearsal"}, {head: "DETAIL", name: "detail"},
+		{head: "SINCE", name: "since", text: since}, {head: "LAG", name: "lag", text: lag},
+		{head: "IN", name: "bytes_in", text: size}, {head: "OUT", name: "bytes_out", text: size}, {head: "PER DAY", name: "bytes_per_day", text: size},
+		{head: "ADDRESS", name: "address"}, {head: "REHEARSAL", name: "rehearsal"}, {head: "DETAIL", name: "detail"},
 	}}
 	cmd := list.command(c, "links", "Show the links to other nodes",
-		"Show the links of a node to other nodes. ROLE is this node's part: a consumer sees the other's tree, a provider shows\nits own. DIALS says whether this node opens the connections; LAG is how long a heartbeat takes both ways;\nREHEARSAL is the outage that somebody rehearses on it now.",
-		"  banyan links\n  banyan links revoke berlin")
+		"Show the links of a node to other nodes. ROLE is this node's part: a consumer sees the other's tree, a provider shows\nits own. DIALS says whether this node opens the connections; LAG is how long a heartbeat takes both ways.\n"+
+			"IN and OUT are what passed today, by UTC, with TLS; PER DAY is what both would be in a day that goes on like the last hour.\n"+
+			"REHEARSAL is the outage that somebody rehearses on it now. On a link that costs by the byte, have a mount tell less while nobody looks, and heartbeats come seldom.",
+		"  banyan links\n  banyan set /mounts/berlin:interval 10m\n  banyan set /links/berlin:beat 1m\n  banyan links revoke berlin")
 	cmd.AddCommand(newRevoke(c))
 	return cmd
 }

@@ -9,11 +9,12 @@ import (
 func newMounts(c *cli) *cobra.Command {
 	list := listing{mountsPath, []string{server.KindMount}, "MOUNT", []column{
 		{head: "LINK", name: "link"}, {head: "EXPORT", name: "export"}, {head: "PATH", name: "path"}, {head: "STATE", name: "state"},
-		{head: "SINCE", name: "since", text: since}, {head: "CONTEXTS", name: "contexts"}, {head: "DETAIL", name: "detail"},
+		{head: "SINCE", name: "since", text: since}, {head: "CONTEXTS", name: "contexts"}, {head: "WANTED", name: "wanted"},
+		{head: "DETAIL", name: "detail"},
 	}}
 	cmd := list.command(c, "mounts", "Show where the trees of other nodes hang",
-		"Show where the trees of other nodes hang in a node's own. EXPORT is the name of what is mounted\nat the other node, where it shows several. Of a loop, DETAIL names the nodes that it goes through. A mount is taken away\nwith \"banyan remove /mounts/NAME\", and what hangs there is deleted.",
-		"  banyan mounts\n  banyan mounts add berlin-alerts --link berlin --export alerts --at /alerts/berlin")
+		"Show where the trees of other nodes hang in a node's own. EXPORT is the name of what is mounted\nat the other node, where it shows several. Of a loop, DETAIL names the nodes that it goes through.\nWANTED is at which interval samples are asked for now: as the mount is set, and live where somebody looks.\nA mount is taken away with \"banyan remove /mounts/NAME\", and what hangs there is deleted.",
+		"  banyan mounts\n  banyan mounts add berlin-alerts --link berlin --export alerts --at /alerts/berlin\n  banyan set /mounts/berlin:interval 10m")
 	cmd.AddCommand(newMountAdd(c))
 	return cmd
 }

@@ -66,6 +66,7 @@ func (l *link) newMirror(rows []peering.Row, at peering.Place) {
 	l.mirror = peering.NewMirror(peering.MirrorConfig{
 		Tree: l.consumer.tree, Mount: l.mount(), Self: l.consumer.hop, Peer: tree.Hop{Node: l.provider.hop.Node, Name: l.provider.hop.Name}, Keeper: l.kept,
 	}, rows, at)
+	l.mirror.Want(l.wants)
 }
 
 // end ends the mirror: what hangs there goes.
@@ -89,7 +90,6 @@ func (l *link) join() {
 	l.world.note("%s is joined", l)
 	p := l.provider
 	l.c = peering.NewConsumer(l.mirror, "link", []byte("0123456789abcdef"), beat)
-	l.c.Want(l.wants)
 	l.p = peering.NewProvider(peering.ProviderConfig{
 		Tree: p.tree, View: p.viewOf(l.edge.grant), Node: p.hop.Node, Name: p.hop.Name, Epoch: p.epoch, Chain: p.chain, Beat: beat,
 	})
@@ -99,9 +99,7 @@ func (l *link) join() {
 // want lets the consumer ask for other paces.
 func (l *link) want(rules []follow.InterestRule) {
 	l.wants = rules
-	if l.c != nil {
-		l.c.Want(rules)
-	}
+	l.mirror.Want(rules)
 }
 
 // cut ends the session: what is on its way is lost.
