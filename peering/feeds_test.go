@@ -56,7 +56,8 @@ func (n *linked) sessionOf(mount string) *consumerSession {
 func parts(t *testing.T, providerDials bool) (hq, berlin *linked, down, up LinkConfig, p *proxy) {
 	t.Helper()
 	known := pins{}
-	hq, berlin = newLinked(t, "hq", known), newLinked(t, "berlin", known)
+	// Heartbeats that a busy machine does not miss: connections are counted.
+	hq, berlin = newLinkedBeating(t, "hq", known, 10*time.Second), newLinkedBeating(t, "berlin", known, 10*time.Second)
 	target := berlin
 	if providerDials {
 		target = hq

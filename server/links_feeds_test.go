@@ -74,6 +74,10 @@ func TestWithdrawnMirrorIsDeleted(t *testing.T) {
 	hq.until("it is gone from the tree", func() bool { return !hq.has("/second/devices/" + canary) })
 	hq.until("it is gone from the disk", func() bool { return len(hq.holds(canary)) == 0 })
 	hq.waits("/berlin/system:name", is("berlin good"))
+	hq.until("the metrics count it", func() bool {
+		links, feeds := hq.peers.LinkStates()
+		return links["partial"] == 1 && feeds["withdrawn"] == 1 && feeds["up"] == 1
+	})
 
 	// All of it goes with the link, also where the other node learns of that by a later connection.
 	hq.stop()

@@ -128,13 +128,18 @@ func (l *links) publishAll() {
 // Traffic is what passed over links.
 func (l *links) Traffic() peering.Traffic { return l.hub.Traffic() }
 
-// LinkStates counts links by state.
-func (l *links) LinkStates() map[string]int {
-	states := make(map[string]int)
+// LinkStates counts links by state, and what they carry.
+func (l *links) LinkStates() (links, feeds map[string]int) {
+	links, feeds = make(map[string]int), make(map[string]int)
 	for _, c := range directlyBelow(l.tree, linksPath) {
-		if status, there := l.hub.Status(c.Path.Base()); there {
-			states[string(status.State)]++
+		status, there := l.hub.Status(c.Path.Base())
+		if !there {
+			continue
+		}
+		links[string(status.State)]++
+		for i := range status.Feeds {
+			feeds[string(status.Feeds[i].State)]++
 		}
 	}
-	return states
+	return links, feeds
 }

@@ -11,6 +11,7 @@ var _ prometheus.Collector = (*linkMetrics)(nil)
 
 var (
 	metricLinks       = describe("links", "Links by state.", "state")
+	metricLinkFeeds   = describe("link_feeds", "What links carry, by state: mounts, and exports that are mounted elsewhere.", "state")
 	metricLinkLag     = describe("link_lag_seconds", "How long the newest heartbeat took both ways, on the link where it took longest.")
 	metricLinkBytes   = describe("link_bytes_total", "Bytes that passed over links, before encryption.", "direction")
 	metricLinkWire    = describe("link_wire_bytes_total", "Bytes that passed over the connections of links, with TLS and its handshakes.", "direction")
@@ -23,7 +24,7 @@ var (
 
 // Describe names the metrics.
 func (m *linkMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricLinks, metricLinkLag, metricLinkBytes, metricLinkWire, metricLinkHeld, metricLinkUps, metricLinkDowns, metricLinkMounted, metricRehearsals} {
+	for _, d := range []*prometheus.Desc{metricLinks, metricLinkFeeds, metricLinkLag, metricLinkBytes, metricLinkWire, metricLinkHeld, metricLinkUps, metricLinkDowns, metricLinkMounted, metricRehearsals} {
 		to <- d
 	}
 }
@@ -33,8 +34,12 @@ func (m *linkMetrics) Collect(to chan<- prometheus.Metric) {
 	tell := func(d *prometheus.Desc, sort prometheus.ValueType, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, sort, v, labels...)
 	}
-	for state, count := range m.peers.LinkStates() {
+	links, feeds := m.peers.LinkStates()
+	for state, count := range links {
 		tell(metricLinks, prometheus.GaugeValue, float64(count), state)
+	}
+	for state, count := range feeds {
+		tell(metricLinkFeeds, prometheus.GaugeValue, float64(count), state)
 	}
 	t := m.peers.Traffic()
 	tell(metricLinkLag, prometheus.GaugeValue, t.Lag.Seconds())

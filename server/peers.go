@@ -35,8 +35,8 @@ type Peers interface {
 	ClocksAgree() (linked, agree bool)
 	// Look wants the samples of contexts, and of what is at and below some paths, as they come until end is called.
 	Look(at, below []model.Path) (end func())
-	// LinkStates counts links by state, for metrics.
-	LinkStates() map[string]int
+	// LinkStates counts links by state, and the mounts and exports that they carry, for metrics.
+	LinkStates() (links, feeds map[string]int)
 	// Rehearsals counts the outages that are rehearsed on links now, for metrics.
 	Rehearsals() int
 	// Traffic is what passed over links, for metrics.
