@@ -145,29 +145,29 @@ func (w *world) disturb() {
 	n := w.nodes[w.rand.IntN(len(w.nodes))]
 	l := w.links[w.rand.IntN(len(w.links))]
 	switch kind := w.rand.IntN(100); {
-	case kind < 25:
+	case kind < 20:
 		n.change()
-	case kind < 45:
+	case kind < 48:
 		n.measure()
-	case kind < 60:
+	case kind < 62:
 		l.join()
-	case kind < 65:
-		l.cut()
 	case kind < 68:
 		l.cut()
+	case kind < 70:
+		l.cut()
 		l.down = true
-	case kind < 71:
+	case kind < 73:
 		l.down = false
-	case kind < 80:
+	case kind < 78:
 		w.edit(l)
-	case kind < 82:
+	case kind < 79:
 		w.move(l)
-	case kind < 84:
+	case kind < 81:
 		w.withdraw(l)
-	case kind < 85:
+	case kind < 83:
 		l.want(w.paces())
 		w.note("%s: wanted is %v", l, l.wants)
-	case kind < 87:
+	case kind < 84:
 		w.note("%s restarts", n.hop.Name)
 		n.restart()
 	default:
