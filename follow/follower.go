@@ -20,6 +20,7 @@ type Follower struct {
 	at     uint64 // samples were told up to this position of the ring
 
 	through uint64 // told up to this change number
+	shown   uint64 // which is as good as this one, of what is shown
 	acked   uint64 // acknowledged up to this one
 	settled uint64 // acknowledged up to this one, and the latest samples were told
 	owed    uint64 // the latest samples of what was acknowledged come from the ring before this position
@@ -34,6 +35,7 @@ type Follower struct {
 	drops    uint64       // of the view, for which this follower has forgotten what it had made
 	overlays uint64       // generation of those that were told
 	laid     []model.Path // where those lie that were told
+	stale    []Stale      // and what they are
 	anew     uint64       // of the view: how much was withdrawn when schemas began to be told anew
 	omitted  []model.Path // overlays that were not told, since nothing below them was shown
 	retell   bool         // something is shown there now
@@ -76,14 +78,14 @@ type Start struct {
 // NewFollower makes a follower of the view. Close it when done.
 func (v *View) NewFollower(start Start) *Follower {
 	f := &Follower{
-		view: v, reader: v.tree.NewReader(), through: start.Changes, acked: start.Changes, settled: start.Changes, known: start.Known,
+		view: v, reader: v.tree.NewReader(), through: start.Changes, acked: start.Changes, settled: start.Changes, known: start.Known, shown: start.Changes,
 		fresh: make(map[tree.Index]bool), skipped: make(map[tree.Index]bool), overlays: never,
 	}
 	v.mu.RLock()
 	f.drops, f.anew = v.drops, v.withdrawn
 	v.mu.RUnlock()
 	f.began = v.tree.ChangeHead()
-	f.listed = max(start.Changes, f.began)
+	f.listed = max(start.Changes, v.Head())
 	if f.known != nil {
 		f.listed = never // until it was compared
 	}
@@ -121,7 +123,8 @@ type Changes struct {
 	Gone    []Gone
 	Through uint64 // the follower has everything up to here once it has this
 	Head    uint64
-	Anew    bool // something was withdrawn: schemas that no context has are to be forgotten
+	Last    uint64 // the follower has everything that it is shown up to Through once it has everything up to here: what is hidden does not move it
+	Anew    bool   // something was withdrawn: schemas that no context has are to be forgotten
 }
 
 // Changes returns what is to be told next, at most most contexts, and false where there is nothing.
@@ -155,10 +158,15 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 		selected := v.selection.Selects(stone.Path, stone.Kind) || fault.Planted(fault.HiddenRemovalTold)
 		if inside && selected && !(f.known != nil && f.coveredByComparison(&stone, below)) {
 			changes.Gone = append(changes.Gone, Gone{stone.ID, below, stone.Change, stone.Withdrawn})
-			f.retell = f.retell || stone.Withdrawn && slices.ContainsFunc(f.laid, func(p model.Path) bool { return p.Contains(stone.Path) })
+			changes.Last = max(changes.Last, stone.Change)
+			f.retell = f.retell || slices.ContainsFunc(f.laid, func(p model.Path) bool { return p.Contains(stone.Path) })
 		}
 	}
 	f.through = d.Through
+	if f.through >= d.Head {
+		f.shown = max(f.shown, min(v.last, f.through))
+		changes.Last = max(changes.Last, f.shown)
+	}
 	if f.through >= d.Head && f.anew != v.withdrawn {
 		f.anew, changes.Anew = v.withdrawn, true
 	}
@@ -211,14 +219,16 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 		f.retell = f.retell || path.Contains(c.Path)
 	}
 	changes.Entries = append(changes.Entries, entry)
-	f.told = append(f.told, toldContext{max(c.Change, f.through), c.Index})
+	at := max(c.Change, f.through)
+	f.told = append(f.told, toldContext{at, c.Index})
+	changes.Last = max(changes.Last, at)
 }
 
 // settle ends a comparison: what the follower has and nobody named since is gone. View.mu is held.
 func (f *Follower) settle(changes *Changes) {
 	v := f.view
 	left := f.known
-	f.known, f.listed = nil, f.through
+	f.known, f.listed = nil, f.shown
 	for below, k := range left {
 		path, err := v.Root.Join(below)
 		if err != nil {
@@ -286,6 +296,7 @@ type Stale struct {
 // after them. Staleness of all of the root is told at the root.
 func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed bool) {
 	from := f.overlays
+	first := from == never
 	if f.retell {
 		from = never
 	}
@@ -315,6 +326,10 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 		}
 	}
 	slices.Sort(f.stops)
+	if !first && slices.Equal(stale, f.stale) {
+		return nil, 0, 0, false // it is something hidden that turned
+	}
+	f.stale = slices.Clone(stale)
 	return stale, changes, samples, true
 }
 
@@ -330,6 +345,9 @@ func (v *View) MayShow(path model.Path) bool {
 
 // SamplesThrough is the position up to which samples were told.
 func (f *Follower) SamplesThrough() uint64 { return f.at }
+
+// ShownThrough is the change number up to which what is shown was told.
+func (f *Follower) ShownThrough() uint64 { return f.shown }
 
 // ChangesThrough is the change number up to which changes were told.
 func (f *Follower) ChangesThrough() uint64 { return f.through }

@@ -39,6 +39,7 @@ type View struct {
 	names     func(path model.Path, kind string) bool
 
 	mu        sync.RWMutex
+	last      uint64   // greatest change number that concerns what is shown
 	seen      uint64   // change number up to which members are true
 	newest    uint64   // greatest definedAt
 	members   []member // by tree.Index
@@ -107,10 +108,14 @@ func (v *View) advance() {
 	if v.seen > 0 && v.seen+1 < d.Horizon {
 		d = v.tree.ChangesSince(0, all, nil)
 		v.dropMissing(d.Contexts)
+		v.last = d.Head
 	}
 	for i := range d.Tombstones {
-		if d.Tombstones[i].Withdrawn {
-			v.withdrawn++
+		if stone := &d.Tombstones[i]; v.Root.Contains(stone.Path) && v.selection.Selects(stone.Path, stone.Kind) {
+			v.last = max(v.last, stone.Change)
+			if stone.Withdrawn {
+				v.withdrawn++
+			}
 		}
 		if at := d.Tombstones[i].Index; int(at) < len(v.members) && v.members[at].id == d.Tombstones[i].ID {
 			v.drop(at)
@@ -193,6 +198,15 @@ func (v *View) take(c *tree.Context) {
 		v.mark(c.Index, m)
 	}
 	m.change = c.Change
+	v.last = max(v.last, c.Change)
+}
+
+// Head is the greatest change number that concerns what is shown: what is hidden does not move it.
+func (v *View) Head() uint64 {
+	v.refresh()
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.last
 }
 
 func (v *View) shows(c *tree.Context) bool {

@@ -99,6 +99,7 @@ type link struct {
 
 	// Of a provider.
 	exports  []Export
+	marks    map[string]*Marks // by export
 	sessions []*providerSession
 	conns    []*provenConn // that gRPC serves
 	current  *provenConn   // of conns: the one that sessions are on, or will be

@@ -260,3 +260,16 @@ func (l *link) hasTold() {
 		close(l.told)
 	}
 }
+
+// marksOf are the numbers by which the consumer is told positions of an export. They outlive sessions.
+func (l *link) marksOf(export string) *Marks {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.marks == nil {
+		l.marks = make(map[string]*Marks)
+	}
+	if l.marks[export] == nil {
+		l.marks[export] = NewMarks()
+	}
+	return l.marks[export]
+}

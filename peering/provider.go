@@ -24,6 +24,7 @@ type ProviderConfig struct {
 	Epoch model.Epoch
 	Chain model.Chain       // of this node's change numbers
 	Beat  time.Duration     // between heartbeats; the consumer is told
+	Marks *Marks            // by which the consumer is told positions; new ones where nil
 	Clock func() model.Time // what this node's clock shows, which can be set; nil where it is the time that is handed in
 	// Fresh is how fresh everything is that this node has mounted; nil for nothing.
 	Fresh func() []HopFreshness
@@ -56,14 +57,18 @@ type Provider struct {
 	bulkMoved   model.Time // when the bulk stream took a frame or the consumer acknowledged bytes
 
 	pending follow.Changes // that did not fit into the last delta
+	anew    bool           // schemas are told anew after it
 	batch   *follow.Batch  // that waits for its bindings to be sent
 	through uint64         // samples told
-	pass    bool           // how far they are told is to be said before any is
+	reached uint64         // and the greatest number by which that was said
+	pass    uint64         // number up to which they are told, to be said before any is; 0 for nothing
+	passAt  uint64         // and its position
 	window  window
 	wanted  []follow.InterestRule
-	asking  bool   // the consumer said anew what it wants
-	urged   uint64 // samples head told in the newest beat: an empty batch tells that it was reached
+	asking  bool // the consumer said anew what it wants
 	fresh   freshTeller
+	urged   uint64 // samples head told last
+	reach   uint64 // its number: an empty batch tells that it was reached, whether anything was told on the way or not; 0 once it has
 }
 
 // Out is one frame to send: Frame, or Raw where it is encoded already. Bulk says that it belongs on the bulk stream.
@@ -81,6 +86,9 @@ func NewProvider(cfg ProviderConfig) *Provider {
 		window:  newWindow(),
 	}
 	p.beats.clock = cfg.Clock
+	if p.cfg.Marks == nil {
+		p.cfg.Marks = NewMarks()
+	}
 	return p
 }
 
@@ -147,6 +155,9 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 	chain, err := proto.ToChain(hello.GetChain())
 	if err != nil {
 		return err
+	}
+	if hello.GetSamples() > mostMarked {
+		return model.Errorf(model.KindInvalid, "the consumer says that it has samples that nobody told it")
 	}
 	resume := linkv1.Resume_RESUME_DELTA
 	newest := max(hello.GetChanges(), hello.GetNewest())
@@ -219,8 +230,15 @@ func (p *Provider) begin(now model.Time) {
 	case p.hello.GetSamples() == 0, same && (p.known != nil || p.hello.GetView() != p.cfg.View.ID):
 		start.Conflate = true
 	case same:
-		start.Samples = p.hello.GetSamples()
-		p.through = start.Samples
+		position, known := p.cfg.Marks.resume(p.hello.GetSamples())
+		start.Samples, start.Conflate = position, !known
+		p.through = position
+		if known {
+			p.reached = p.hello.GetSamples()
+		}
+	}
+	if p.through == 0 {
+		p.cfg.Marks.again()
 	}
 	p.follower = p.cfg.View.NewFollower(start)
 	p.follower.SetInterest(p.wanted, now)
@@ -279,12 +297,13 @@ func (p *Provider) Tick(now model.Time) {
 			p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Freshness{Freshness: told}})
 		}
 	}
-	changes, samples := p.cfg.Tree.ChangeHead(), p.cfg.Tree.Head()
+	p.urged = p.cfg.Tree.Head()
+	changes, samples := p.cfg.View.Head(), p.cfg.Marks.ahead(p.urged)
+	p.reach = samples
 	beat.Lanes = []*linkv1.Lane{
 		{Kind: linkv1.LaneKind_LANE_KIND_CHANGES, Head: changes},
 		{Kind: linkv1.LaneKind_LANE_KIND_SAMPLES, Head: samples},
 	}
-	p.urged = samples
 	p.beats.told(linkv1.LaneKind_LANE_KIND_CHANGES, changes, now)
 	p.beats.told(linkv1.LaneKind_LANE_KIND_SAMPLES, samples, now)
 	p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Beat{Beat: beat}})
@@ -314,10 +333,6 @@ func (p *Provider) next(now model.Time) (Out, bool) {
 	if out, some := p.nextOverlays(); some {
 		return out, true
 	}
-	if p.pass && p.batch == nil {
-		p.pass, p.through = false, p.follower.SamplesThrough()
-		return Out{Raw: proto.AppendLiveSamples(nil, nil, p.through, 0)}, true
-	}
 	if out, some := p.nextSettled(); some {
 		return out, true
 	}
@@ -337,12 +352,33 @@ func (p *Provider) nextOverlays() (Out, bool) {
 	if !changed {
 		return Out{}, false
 	}
+	// The consumer must pass a position that lies behind this follower before it is told samples of after it.
 	at := p.follower.SamplesThrough()
-	for _, s := range stale {
-		// The consumer must pass a position that lies behind this follower before it is told samples of after it.
-		p.pass = p.pass || s.Before > p.through && s.Before <= at
+	numbers, passed, err := p.cfg.Marks.before(stale, p.through, at, p.reached)
+	if err != nil {
+		p.failed = err
+		return Out{}, false
 	}
-	return Out{Frame: overlaysFrame(stale, changes, samples)}, true
+	for i := range stale {
+		if stale[i].Before <= at {
+			p.passAt = max(p.passAt, stale[i].Before)
+		}
+		stale[i].Before = numbers[i]
+	}
+	p.pass = max(p.pass, passed)
+	p.urged, p.reach = samples, p.cfg.Marks.ahead(samples)
+	// What is not shown does not move the head: it would never be reached.
+	return Out{Frame: overlaysFrame(stale, min(changes, p.cfg.View.Head()), p.reach)}, true
+}
+
+// passed tells that everything before a position was told, and nothing else.
+func (p *Provider) passed(number uint64, err error) (Out, bool) {
+	if err != nil {
+		p.failed = err
+		return Out{}, false
+	}
+	p.reached = max(p.reached, number)
+	return Out{Raw: proto.AppendLiveSamples(nil, nil, number, 0)}, true
 }
 
 // nextSettled tells how far what the consumer acknowledged was taken in and followed by its latest samples: from there it may go on another time.
@@ -368,16 +404,38 @@ func overlaysFrame(stale []follow.Stale, changes, samples uint64) *linkv1.Provid
 // chunkEntries bounds how many contexts are looked at for one delta.
 const chunkEntries = 512
 
+// shownChanges are the next changes of which the consumer is told something. What changes where it is shown nothing makes no frame: only the end of the
+// first listing is told always, whether there was something or not.
+func (p *Provider) shownChanges() (follow.Changes, bool) {
+	for {
+		changes, some := p.follower.Changes(chunkEntries)
+		p.anew = p.anew || changes.Anew
+		switch {
+		case p.follower.Lost():
+			p.failed = model.Errorf(model.KindUnavailable, "so much was removed at once that a comparison is needed")
+			return changes, false
+		case !some && p.listing:
+			at := max(1, p.follower.ShownThrough())
+			return follow.Changes{Through: at, Head: at}, true
+		case !some:
+			return changes, false
+		case len(changes.Entries)+len(changes.Gone) > 0, p.listing && changes.Through >= changes.Head:
+			if changes.Through >= changes.Head || !p.listing {
+				changes.Through = max(1, changes.Last)
+				changes.Head = changes.Through
+			}
+			return changes, true
+		}
+	}
+}
+
 // nextDelta tells the next changes, schemas before the contexts that have them.
 func (p *Provider) nextDelta(now model.Time) (Out, bool) {
 	if len(p.pending.Entries) == 0 && len(p.pending.Gone) == 0 && p.pending.Through == 0 {
 		if !p.bulk && p.follower.Acknowledged() < p.bulkThrough {
 			return Out{}, false // what is on its way on the bulk stream must not be overtaken
 		}
-		changes, some := p.follower.Changes(chunkEntries)
-		if p.follower.Lost() {
-			p.failed = model.Errorf(model.KindUnavailable, "so much was removed at once that a comparison is needed")
-		}
+		changes, some := p.shownChanges()
 		if !some {
 			return Out{}, false
 		}
@@ -421,8 +479,8 @@ func (p *Provider) nextDelta(now model.Time) (Out, bool) {
 	out := Out{Frame: deltaFrame(b), Bulk: p.bulk}
 	if len(p.pending.Entries) == 0 && len(p.pending.Gone) == 0 {
 		b.delta.Through = p.pending.Through
-		if p.pending.Anew && p.version >= 2 {
-			b.delta.Anew = true
+		if p.anew && p.version >= 2 {
+			p.anew, b.delta.Anew = false, true
 			clear(p.schemas[0])
 			clear(p.schemas[1])
 		}
@@ -443,14 +501,20 @@ func deltaFrame(b *deltaBuilder) *linkv1.ProviderFrame {
 
 // nextSamples tells the next samples, bindings before the samples that need them.
 func (p *Provider) nextSamples() (Out, bool) {
+	if p.pass > 0 && p.batch == nil {
+		number := p.pass
+		p.pass, p.through = 0, max(p.through, p.passAt)
+		return p.passed(number, nil)
+	}
 	for p.batch == nil {
 		batch, some := p.follower.Samples()
 		if !some {
-			if at := p.follower.SamplesThrough(); p.through < p.urged && at >= p.urged {
-				p.through = at
-				return Out{Raw: proto.AppendLiveSamples(nil, nil, at, 0)}, true
+			if p.reach == 0 || p.follower.SamplesThrough() < p.urged {
+				return Out{}, false
 			}
-			return Out{}, false
+			number := p.reach
+			p.reach, p.through = 0, max(p.through, p.urged)
+			return p.passed(number, nil)
 		}
 		if batch.Samples > 0 || batch.Stop {
 			p.batch = &batch
@@ -463,8 +527,16 @@ func (p *Provider) nextSamples() (Out, bool) {
 	}
 	batch := p.batch
 	p.batch = nil
-	p.through = max(p.through, batch.Through)
-	return Out{Raw: proto.AppendLiveSamples(make([]byte, 0, len(batch.Encoded)+32), batch.Encoded, batch.Through, batch.Conflated)}, true
+	number, err := p.cfg.Marks.through(batch.Through, batch.Stop)
+	if err != nil {
+		return p.passed(0, err)
+	}
+	p.through, p.reached = max(p.through, batch.Through), max(p.reached, number)
+	conflated := uint64(0)
+	if batch.Conflated > 0 { // how many samples were left out is known only of all that is published, also of what is hidden
+		conflated = uint64(batch.Samples)
+	}
+	return Out{Raw: proto.AppendLiveSamples(make([]byte, 0, len(batch.Encoded)+32), batch.Encoded, number, conflated)}, true
 }
 
 // AskBulk asks for the bulk connection on behalf of something that goes over it beside the listing, and says whether the session is that far.

@@ -64,7 +64,9 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 		return proto.Status(proto.ToError(refused.GetError()))
 	}
 	defer l.leave(s)
-	machine := NewProvider(l.providerConfig(s.export.View))
+	cfg := l.providerConfig(s.export.View)
+	cfg.Marks = l.marksOf(s.export.Name)
+	machine := NewProvider(cfg)
 	defer machine.Close()
 	if err := machine.Receive(first, s.began); err != nil {
 		return proto.Status(err)

@@ -8,6 +8,7 @@ import (
 	"banyan/follow"
 	"banyan/model"
 	"banyan/proto"
+	"banyan/proto/linkv1"
 	"banyan/tree"
 
 	pb "google.golang.org/protobuf/proto"
@@ -29,6 +30,16 @@ type node struct {
 	chain model.Chain
 	view  *follow.View
 	next  uint64
+	marks map[*Mirror]*Marks
+	now   func() time.Time // nil for the machine's clock
+}
+
+// marksOf are the numbers by which a mirror is told positions of this epoch.
+func (n *node) marksOf(m *Mirror) *Marks {
+	if n.marks[m] == nil {
+		n.marks[m] = NewMarks()
+	}
+	return n.marks[m]
 }
 
 func newNode(name string) *node {
@@ -42,7 +53,7 @@ func newNode(name string) *node {
 func (n *node) start(chain model.Chain, first uint64) {
 	n.epoch = model.Epoch{Ordinal: uint64(len(chain) + 1), Random: uint64(len(chain) + 100)}
 	n.chain = append(chain[:len(chain):len(chain)], model.Begin{Epoch: n.epoch, First: first})
-	n.tree = tree.New(tree.Config{FirstChange: first})
+	n.tree, n.marks = tree.New(tree.Config{FirstChange: first, Now: n.now}), make(map[*Mirror]*Marks)
 	n.view = follow.NewView(n.tree, model.Root, everything{})
 }
 
@@ -91,9 +102,10 @@ type wire struct {
 	removals    []string
 	samples     int
 	bytes       int
-	paused      bool                 // nothing crosses from the provider
-	crossed     func()               // called after each frame of the provider
-	version1    *protoregistry.Files // the consumer speaks version 1, which knows these messages
+	paused      bool                   // nothing crosses from the provider
+	crossed     func()                 // called after each frame of the provider
+	heard       func(frame pb.Message) // is told each frame of either end
+	version1    *protoregistry.Files   // the consumer speaks version 1, which knows these messages
 }
 
 const testBeat = 2 * time.Second
@@ -107,11 +119,22 @@ func join(t *testing.T, m *Mirror, of *node, now model.Time) *wire {
 	return joinWatched(t, m, of, now, nil)
 }
 
+// joinHeard is join with somebody who hears everything from the first frame on.
+func joinHeard(t *testing.T, m *Mirror, of *node, now model.Time, heard func(pb.Message)) *wire {
+	t.Helper()
+	w := &wire{heard: heard, t: t, now: now, consumer: NewConsumer(m, "link", []byte("0123456789abcdef"), testBeat)}
+	w.provider = NewProvider(ProviderConfig{
+		Tree: of.tree, View: of.view, Node: of.hop.Node, Name: of.hop.Name, Epoch: of.epoch, Chain: of.chain, Beat: testBeat, Marks: of.marksOf(m),
+	})
+	w.settle()
+	return w
+}
+
 func joinWatched(t *testing.T, m *Mirror, of *node, now model.Time, crossed func()) *wire {
 	t.Helper()
 	w := &wire{crossed: crossed, t: t, now: now, consumer: NewConsumer(m, "link", []byte("0123456789abcdef"), testBeat)}
 	w.provider = NewProvider(ProviderConfig{
-		Tree: of.tree, View: of.view, Node: of.hop.Node, Name: of.hop.Name, Epoch: of.epoch, Chain: of.chain, Beat: testBeat,
+		Tree: of.tree, View: of.view, Node: of.hop.Node, Name: of.hop.Name, Epoch: of.epoch, Chain: of.chain, Beat: testBeat, Marks: of.marksOf(m),
 	})
 	t.Cleanup(w.provider.Close)
 	w.settle()
@@ -129,6 +152,9 @@ func (w *wire) settle() {
 			moved = true
 			if hello := frame.GetHello(); hello != nil && w.version1 != nil {
 				hello.Version, hello.Export, hello.BeatMilliseconds, hello.Interest = 1, "", 0, nil
+			}
+			if w.heard != nil {
+				w.heard(frame)
 			}
 			if err := w.provider.Receive(frame, w.now); err != nil {
 				w.t.Fatal(err)
@@ -168,6 +194,13 @@ func (w *wire) cross(out Out) {
 		w.samples += len(columns.Keys)
 	}
 	w.bytes += len(raw.Bytes)
+	if w.heard != nil {
+		frame := &linkv1.ProviderFrame{}
+		if err := pb.Unmarshal(raw.Bytes, frame); err != nil {
+			w.t.Fatal(err)
+		}
+		w.heard(frame)
+	}
 	if w.version1 != nil {
 		if unknown := unknownOf(w.t, w.version1, "ProviderFrame", raw.Bytes); unknown != "" {
 			w.t.Errorf("a consumer of version 1 is told %s", unknown)

@@ -142,6 +142,8 @@ type simLink struct {
 	definitions  int
 	removals     int
 	paces        []follow.InterestRule
+	marks        *Marks
+	marked       model.Epoch
 }
 
 type sim struct {
@@ -329,10 +331,18 @@ func (l *simLink) join() {
 	l.sim.note("%s joins %s from %d %d in %v; %v at %d, horizon %d", l.consumer.hop.Name, l.provider.hop.Name, l.mirror.place.Changes, l.mirror.place.Samples, l.mirror.place.Chain, l.provider.chain, l.provider.tree.ChangeHead(), l.provider.tree.Horizon())
 	p := l.provider
 	l.c = NewConsumer(l.mirror, "link", []byte("0123456789abcdef"), testBeat)
-	l.p = NewProvider(ProviderConfig{Tree: p.tree, View: l.view(), Node: p.hop.Node, Name: p.hop.Name, Epoch: p.epoch, Chain: p.chain, Beat: testBeat, Clock: p.clock})
+	l.p = NewProvider(ProviderConfig{Tree: p.tree, View: l.view(), Node: p.hop.Node, Name: p.hop.Name, Epoch: p.epoch, Chain: p.chain, Beat: testBeat, Clock: p.clock, Marks: l.marksNow()})
 	l.c.beats.clock = l.consumer.clock
 	l.deaf = l.sim.rand.IntN(4) == 0
 	l.owed, l.definitions, l.removals = nil, 0, 0
+}
+
+// marksNow are the numbers of the provider's process, which forgets them now and then.
+func (l *simLink) marksNow() *Marks {
+	if l.marks == nil || l.marked != l.provider.epoch || l.sim.rand.IntN(8) == 0 {
+		l.marks, l.marked = NewMarks(), l.provider.epoch
+	}
+	return l.marks
 }
 
 // want has the consumer ask for other paces.

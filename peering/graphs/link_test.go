@@ -38,6 +38,9 @@ type link struct {
 	waiting      []byte // for the bulk stream
 	wanted       bool   // the consumer was asked for the bulk stream
 	deaf         bool   // its bulk connection never comes
+
+	marks  *peering.Marks
+	marked model.Epoch // in which they are
 }
 
 func (l *link) String() string {
@@ -91,7 +94,7 @@ func (l *link) join() {
 	p := l.provider
 	l.c = peering.NewConsumer(l.mirror, "link", []byte("0123456789abcdef"), beat)
 	l.p = peering.NewProvider(peering.ProviderConfig{
-		Tree: p.tree, View: p.viewOf(l.edge.grant), Node: p.hop.Node, Name: p.hop.Name, Epoch: p.epoch, Chain: p.chain, Beat: beat,
+		Tree: p.tree, View: p.viewOf(l.edge.grant), Node: p.hop.Node, Name: p.hop.Name, Epoch: p.epoch, Chain: p.chain, Beat: beat, Marks: l.marksNow(),
 	})
 	l.deaf = l.world.rand.IntN(4) == 0
 }
@@ -100,6 +103,14 @@ func (l *link) join() {
 func (l *link) want(rules []follow.InterestRule) {
 	l.wants = rules
 	l.mirror.Want(rules)
+}
+
+// marksNow are the numbers of the provider's process.
+func (l *link) marksNow() *peering.Marks {
+	if l.marks == nil || l.marked != l.provider.epoch {
+		l.marks, l.marked = peering.NewMarks(), l.provider.epoch
+	}
+	return l.marks
 }
 
 // cut ends the session: what is on its way is lost.

@@ -78,7 +78,8 @@ type LaneKind int32
 const (
 	LaneKind_LANE_KIND_UNSPECIFIED LaneKind = 0
 	LaneKind_LANE_KIND_CHANGES     LaneKind = 1 // change numbers
-	LaneKind_LANE_KIND_SAMPLES     LaneKind = 2 // positions in the provider's ring
+	// Positions as this consumer is told them: they grow with what it is told and with heartbeats, and by nothing that it is not shown.
+	LaneKind_LANE_KIND_SAMPLES LaneKind = 2
 )
 
 // Enum value maps for LaneKind.
@@ -2425,10 +2426,12 @@ func (x *Removal) GetWithdrawn() bool {
 }
 
 type LiveSamples struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Samples       *modelv1.Samples       `protobuf:"bytes,1,opt,name=samples,proto3" json:"samples,omitempty"`
-	Through       uint64                 `protobuf:"varint,2,opt,name=through,proto3" json:"through,omitempty"`     // every sample up to this position of the provider's ring was told, or overtaken by one that was
-	Conflated     uint64                 `protobuf:"varint,3,opt,name=conflated,proto3" json:"conflated,omitempty"` // samples that were left out since the last message
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Samples *modelv1.Samples       `protobuf:"bytes,1,opt,name=samples,proto3" json:"samples,omitempty"`
+	Through uint64                 `protobuf:"varint,2,opt,name=through,proto3" json:"through,omitempty"` // every sample up to this position was told, or overtaken by one that was
+	// Of so many of these variables samples may have been left out since the last message. How many samples is not told, since it is known only of all that
+	// is published, also of what is hidden.
+	Conflated     uint64 `protobuf:"varint,3,opt,name=conflated,proto3" json:"conflated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2550,7 +2553,7 @@ type Stale struct {
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Since         int64                  `protobuf:"fixed64,2,opt,name=since,proto3" json:"since,omitempty"`
 	Hop           string                 `protobuf:"bytes,3,opt,name=hop,proto3" json:"hop,omitempty"`
-	Before        uint64                 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"` // only samples before this position of the provider's ring are; 0: all
+	Before        uint64                 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"` // only samples before this position are; 0: all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
