@@ -28,11 +28,22 @@ type Done struct {
 	Revision string   `json:"revision,omitempty" example:"7-0123456789abcdef@43" doc:"That the context has now at its owner, where a setting was changed."`
 	Mirrored bool     `json:"mirrored" doc:"The tree of this node shows it already. Where it does not, the owner has done it all the same."`
 	Via      []string `json:"via,omitempty" nullable:"false" doc:"The nodes that the request went through, the owner last."`
+	// Request is nil where it was not kept.
+	Request *KeptRequest `json:"request,omitempty" doc:"With until: what is known of it."`
 }
 
 type doneAnswer struct {
-	ETag string `header:"ETag" example:"\"7-0123456789abcdef@43\"" doc:"The revision that the context has now, where a setting was changed."`
-	Body Done
+	Status   int
+	ETag     string `header:"ETag" example:"\"7-0123456789abcdef@43\"" doc:"The revision that the context has now, where a setting was changed."`
+	Location string `header:"Location" doc:"Where a request is that has not ended (202)."`
+	Body     Done
+}
+
+// doneOf is the answer to a change.
+func doneOf(revision string, mirrored bool, via []string, info *apiv1.RequestInfo) *doneAnswer {
+	kept := keptOf(info)
+	status, location := placeOf(kept, http.StatusOK)
+	return &doneAnswer{Status: status, ETag: etag(revision), Location: location, Body: Done{Revision: revision, Mirrored: mirrored, Via: via, Request: kept}}
 }
 
 // NewContext is a context to be created.
@@ -47,6 +58,7 @@ type NewContext struct {
 
 type createRequest struct {
 	Once
+	Keep
 	Body NewContext
 }
 
@@ -56,11 +68,14 @@ type Created struct {
 	Revision string   `json:"revision" example:"7-0123456789abcdef@43" doc:"That it has."`
 	Mirrored bool     `json:"mirrored" doc:"The tree of this node shows it already."`
 	Via      []string `json:"via,omitempty" nullable:"false" doc:"The nodes that the request went through, the owner last."`
+	// Request is nil where it was not kept.
+	Request *KeptRequest `json:"request,omitempty" doc:"With until: what is known of it."`
 }
 
 type createdAnswer struct {
+	Status   int
 	ETag     string `header:"ETag" example:"\"7-0123456789abcdef@43\"" doc:"The revision that it has."`
-	Location string `header:"Location" example:"/api/v1/contexts/devices/local" doc:"Where it can be read."`
+	Location string `header:"Location" example:"/api/v1/contexts/devices/local" doc:"Where it can be read; where it is not done yet (202), the request."`
 	Body     Created
 }
 
@@ -68,6 +83,7 @@ type removeRequest struct {
 	PathParameter
 	Precondition
 	Once
+	Keep
 	Below bool `query:"below" doc:"Everything below it, too. Without it a context with something below it is not removed."`
 }
 
@@ -87,14 +103,19 @@ func (h *Handler) addChanges() {
 func (h *Handler) create(ctx context.Context, in *createRequest) (*createdAnswer, error) {
 	path := rooted(in.Body.Path)
 	done, err := h.cfg.Core.Create(ctx, &apiv1.CreateRequest{
-		Path: path, Kind: in.Body.Kind, Label: in.Body.Label, Settings: values(in.Body.Settings), Texts: in.Body.Texts, Id: in.id(),
+		Path: path, Kind: in.Body.Kind, Label: in.Body.Label, Settings: values(in.Body.Settings), Texts: in.Body.Texts, Id: in.id(), Until: in.Until, Async: in.async(),
 	})
 	if err != nil {
 		return nil, err
 	}
+	kept := keptOf(done.GetRequest())
+	status, location := placeOf(kept, http.StatusCreated)
+	if location == "" {
+		location = Prefix + "/contexts" + path
+	}
 	return &createdAnswer{
-		ETag: etag(done.GetRevision()), Location: Prefix + "/contexts" + path,
-		Body: Created{ID: done.GetId(), Revision: done.GetRevision(), Mirrored: done.GetMirrored(), Via: done.GetVia()},
+		Status: status, ETag: etag(done.GetRevision()), Location: location,
+		Body: Created{ID: done.GetId(), Revision: done.GetRevision(), Mirrored: done.GetMirrored(), Via: done.GetVia(), Request: kept},
 	}, nil
 }
 
@@ -103,9 +124,9 @@ func (h *Handler) remove(ctx context.Context, in *removeRequest) (*doneAnswer, e
 	if err != nil {
 		return nil, err
 	}
-	done, err := h.cfg.Core.Remove(ctx, &apiv1.RemoveRequest{Path: in.path(), Expected: expected, Below: in.Below, Id: in.id()})
+	done, err := h.cfg.Core.Remove(ctx, &apiv1.RemoveRequest{Path: in.path(), Expected: expected, Below: in.Below, Id: in.id(), Until: in.Until, Async: in.async()})
 	if err != nil {
 		return nil, h.stale(ctx, in.path(), expected, err)
 	}
-	return &doneAnswer{Body: Done{Mirrored: done.GetMirrored(), Via: done.GetVia()}}, nil
+	return doneOf("", done.GetMirrored(), done.GetVia(), done.GetRequest()), nil
 }

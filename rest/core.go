@@ -36,6 +36,8 @@ type Acts interface {
 	Create(context.Context, *apiv1.CreateRequest) (*apiv1.CreateResponse, error)
 	Remove(context.Context, *apiv1.RemoveRequest) (*apiv1.RemoveResponse, error)
 	Apply(context.Context, *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error)
+	Requests(context.Context, *apiv1.RequestsRequest) (*apiv1.RequestsResponse, error)
+	CancelRequest(context.Context, *apiv1.CancelRequestRequest) (*apiv1.RequestInfo, error)
 }
 
 // Sessions is the part that is about who asks, and which node is asked.

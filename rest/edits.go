@@ -42,6 +42,7 @@ type RemoveEdit struct {
 
 type editsRequest struct {
 	Once
+	Keep
 	Body Edits
 }
 
@@ -52,7 +53,7 @@ func (h *Handler) addEdits() {
 		description: "All of them in one commit, or, where one is refused, none; the problem tells of up to 20 that were refused. Each is judged like a request of its own, as if those before it had been done.",
 		problems:    changing(tooLarge, wrongType),
 	}, func(ctx context.Context, in *editsRequest) (*doneAnswer, error) {
-		request := &apiv1.ApplyRequest{DryRun: in.Body.DryRun, Id: in.id()}
+		request := &apiv1.ApplyRequest{DryRun: in.Body.DryRun, Id: in.id(), Until: in.Until, Async: in.async()}
 		for i := range in.Body.Edits {
 			edit, err := in.Body.Edits[i].wire()
 			if err != nil {
@@ -64,7 +65,7 @@ func (h *Handler) addEdits() {
 		if err != nil {
 			return nil, err
 		}
-		return &doneAnswer{ETag: etag(done.GetRevision()), Body: Done{Revision: done.GetRevision(), Mirrored: done.GetMirrored(), Via: done.GetVia()}}, nil
+		return doneOf(done.GetRevision(), done.GetMirrored(), done.GetVia(), done.GetRequest()), nil
 	})
 }
 

@@ -17,6 +17,7 @@ type Arguments struct {
 type callRequest struct {
 	AddressParameter
 	Once
+	Keep
 	Body *Arguments
 }
 
@@ -24,6 +25,8 @@ type callRequest struct {
 type Results struct {
 	Results []Result `json:"results" nullable:"false" doc:"In the order in which they are declared."`
 	Via     []string `json:"via,omitempty" nullable:"false" doc:"The nodes that the request went through, the owner last."`
+	// Request is nil where it was not kept.
+	Request *KeptRequest `json:"request,omitempty" doc:"With until: what is known of it."`
 }
 
 // Result is one of them.
@@ -34,7 +37,11 @@ type Result struct {
 	Unit  string   `json:"unit,omitempty" doc:"Of its value."`
 }
 
-type resultsAnswer struct{ Body Results }
+type resultsAnswer struct {
+	Status   int
+	Location string `header:"Location" doc:"Where a request is that has not ended (202)."`
+	Body     Results
+}
 
 // addFunctions adds calling.
 func (h *Handler) addFunctions() {
@@ -50,7 +57,7 @@ func (h *Handler) call(ctx context.Context, in *callRequest) (*resultsAnswer, er
 	if err != nil {
 		return nil, err
 	}
-	request := &apiv1.CallRequest{Path: path, Function: name, Id: in.id()}
+	request := &apiv1.CallRequest{Path: path, Function: name, Id: in.id(), Until: in.Until, Async: in.async()}
 	if in.Body != nil {
 		request.Arguments, request.Texts = values(in.Body.Arguments), in.Body.Texts
 	}
@@ -58,9 +65,11 @@ func (h *Handler) call(ctx context.Context, in *callRequest) (*resultsAnswer, er
 	if err != nil {
 		return nil, err
 	}
-	out := Results{Results: []Result{}, Via: done.GetVia()}
+	kept := keptOf(done.GetRequest())
+	out := Results{Results: []Result{}, Via: done.GetVia(), Request: kept}
 	for _, r := range done.GetResults() {
 		out.Results = append(out.Results, Result{Name: r.GetName(), Type: TypeName(r.GetType()), Value: Value{r.GetValue()}, Unit: r.GetUnit()})
 	}
-	return &resultsAnswer{out}, nil
+	status, location := placeOf(kept, http.StatusOK)
+	return &resultsAnswer{status, location, out}, nil
 }

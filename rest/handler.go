@@ -65,6 +65,7 @@ func New(cfg Config) *Handler {
 	h.addExport()
 	h.addValues()
 	h.addFunctions()
+	h.addRequests()
 	h.addWatch()
 	h.addSession()
 	h.addNode()

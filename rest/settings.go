@@ -97,7 +97,7 @@ func (h *Handler) change(ctx context.Context, path, expected, id string, edit *a
 		p.Errors = nil // the batch of one edit is ours, not the caller's
 		return nil, p
 	}
-	return &doneAnswer{ETag: etag(done.GetRevision()), Body: Done{Revision: done.GetRevision(), Mirrored: done.GetMirrored(), Via: done.GetVia()}}, nil
+	return doneOf(done.GetRevision(), done.GetMirrored(), done.GetVia(), done.GetRequest()), nil
 }
 
 // triesOfReplace is how often a document that replaces whatever there is is tried anew, when others change the context all the while.
@@ -126,7 +126,7 @@ func (h *Handler) replace(ctx context.Context, in *replaceRequest) (*doneAnswer,
 		}
 		edit := difference(now, &in.Body)
 		if len(edit.Settings) == 0 && edit.Label == nil {
-			return &doneAnswer{ETag: etag(now.GetRevision()), Body: Done{Revision: now.GetRevision(), Mirrored: true}}, nil
+			return doneOf(now.GetRevision(), true, nil, nil), nil
 		}
 		done, err := h.change(ctx, in.path(), now.GetRevision(), in.id(), edit)
 		if err != nil && expected == "" && problemOf(err).Status == http.StatusPreconditionFailed && try < triesOfReplace {

@@ -43,6 +43,7 @@ type setRequest struct {
 	AddressParameter
 	Precondition
 	Once
+	Keep
 	Body NewValue
 }
 
@@ -75,7 +76,7 @@ func (h *Handler) set(ctx context.Context, in *setRequest) (*doneAnswer, error) 
 	if err != nil {
 		return nil, err
 	}
-	request := &apiv1.SetRequest{Address: path + ":" + name, Expected: expected, Id: in.id()}
+	request := &apiv1.SetRequest{Address: path + ":" + name, Expected: expected, Id: in.id(), Until: in.Until, Async: in.async()}
 	switch {
 	case (in.Body.Value == nil) == (in.Body.Text == nil):
 		return nil, model.Errorf(model.KindInvalid, `give either "value" or "text"`)
@@ -95,5 +96,5 @@ func (h *Handler) set(ctx context.Context, in *setRequest) (*doneAnswer, error) 
 		}
 		return nil, p
 	}
-	return &doneAnswer{ETag: etag(done.GetRevision()), Body: Done{Revision: done.GetRevision(), Mirrored: done.GetMirrored(), Via: done.GetVia()}}, nil
+	return doneOf(done.GetRevision(), done.GetMirrored(), done.GetVia(), done.GetRequest()), nil
 }

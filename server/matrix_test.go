@@ -117,8 +117,9 @@ var routeAsks = map[string]ask{
 	"PUT /api/v1/values/{address}":     {body: `{"value":1}`, need: model.RightOperate},
 	"POST /api/v1/functions/{address}": {body: `{}`, need: model.RightOperate},
 	"GET /api/v1/watch":                {},
-	"POST /api/v1/session":             {body: `{"name":"may-view","password":"correct horse"}`},
-	"GET /api/v1/session":              {}, "DELETE /api/v1/session": {}, "GET /api/v1/node": {}, "GET /api/v1/openapi.json": {}, "GET /api/v1/openapi.yaml": {},
+	"GET /api/v1/requests":             {}, "GET /api/v1/requests/{id}": {}, "DELETE /api/v1/requests/{id}": {},
+	"POST /api/v1/session": {body: `{"name":"may-view","password":"correct horse"}`},
+	"GET /api/v1/session":  {}, "DELETE /api/v1/session": {}, "GET /api/v1/node": {}, "GET /api/v1/openapi.json": {}, "GET /api/v1/openapi.yaml": {},
 }
 
 // TestEveryWayInByEveryRole asks each method of the API and each route of HTTP, as the descriptors and the tables name them, as everybody, and

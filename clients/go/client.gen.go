@@ -17,6 +17,60 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for KeptRequestFate.
+const (
+	KeptRequestFateDone    KeptRequestFate = "done"
+	KeptRequestFateExpired KeptRequestFate = "expired"
+	KeptRequestFateFailed  KeptRequestFate = "failed"
+	KeptRequestFatePending KeptRequestFate = "pending"
+	KeptRequestFateSent    KeptRequestFate = "sent"
+	KeptRequestFateStarted KeptRequestFate = "started"
+	KeptRequestFateUnknown KeptRequestFate = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the KeptRequestFate enum.
+func (e KeptRequestFate) Valid() bool {
+	switch e {
+	case KeptRequestFateDone:
+		return true
+	case KeptRequestFateExpired:
+		return true
+	case KeptRequestFateFailed:
+		return true
+	case KeptRequestFatePending:
+		return true
+	case KeptRequestFateSent:
+		return true
+	case KeptRequestFateStarted:
+		return true
+	case KeptRequestFateUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KeptRequestRole.
+const (
+	Made   KeptRequestRole = "made"
+	Owner  KeptRequestRole = "owner"
+	Passed KeptRequestRole = "passed"
+)
+
+// Valid indicates whether the value is a known member of the KeptRequestRole enum.
+func (e KeptRequestRole) Valid() bool {
+	switch e {
+	case Made:
+		return true
+	case Owner:
+		return true
+	case Passed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProblemKind.
 const (
 	Canceled        ProblemKind = "canceled"
@@ -323,7 +377,8 @@ type Created struct {
 	Id string `json:"id"`
 
 	// Mirrored The tree of this node shows it already.
-	Mirrored bool `json:"mirrored"`
+	Mirrored bool         `json:"mirrored"`
+	Request  *KeptRequest `json:"request,omitempty"`
 
 	// Revision That it has.
 	//
@@ -348,7 +403,8 @@ type Credentials struct {
 // Done defines model for Done.
 type Done struct {
 	// Mirrored The tree of this node shows it already. Where it does not, the owner has done it all the same.
-	Mirrored bool `json:"mirrored"`
+	Mirrored bool         `json:"mirrored"`
+	Request  *KeptRequest `json:"request,omitempty"`
 
 	// Revision That the context has now at its owner, where a setting was changed.
 	//
@@ -660,6 +716,76 @@ type Function struct {
 	Right Right `json:"right"`
 }
 
+// KeptRequest defines model for KeptRequest.
+type KeptRequest struct {
+	// Attempts How often it was sent from here.
+	Attempts int64 `json:"attempts"`
+
+	// Fate What is known of it. The last four are ends; unknown says that it may have been done or not.
+	Fate KeptRequestFate `json:"fate"`
+
+	// Id The same at all nodes.
+	//
+	// Examples: 00112233445566778899aabbccddeeff
+	Id string `json:"id"`
+
+	// Kind Of what is wrong.
+	Kind *string `json:"kind,omitempty"`
+
+	// Made When, by this node's clock like all times here.
+	Made string `json:"made"`
+
+	// Name Of the setting, variable or function.
+	Name *string `json:"name,omitempty"`
+
+	// Operation What is asked for.
+	//
+	// Examples: set
+	Operation string `json:"operation"`
+
+	// Path Of which context.
+	Path string `json:"path"`
+
+	// Problem What kept it from being done, or sent; only for who made it, and who may administer the node.
+	Problem *string `json:"problem,omitempty"`
+
+	// Results What a function answered.
+	Results *[]Result `json:"results,omitempty"`
+
+	// Revision That the context got.
+	Revision *string `json:"revision,omitempty"`
+
+	// Role What this node has to do with it: it was made here, it passed, or it is done here.
+	Role KeptRequestRole `json:"role"`
+
+	// Since It has this fate since then.
+	Since string `json:"since"`
+
+	// Until It is not begun after that.
+	Until string `json:"until"`
+
+	// Via The nodes that it went through, the owner last, as far as they are known.
+	Via *[]string `json:"via,omitempty"`
+
+	// Who Who made it; only for them, and for who may administer the node.
+	Who *string `json:"who,omitempty"`
+}
+
+// KeptRequestFate What is known of it. The last four are ends; unknown says that it may have been done or not.
+type KeptRequestFate string
+
+// KeptRequestRole What this node has to do with it: it was made here, it passed, or it is done here.
+type KeptRequestRole string
+
+// KeptRequests defines model for KeptRequests.
+type KeptRequests struct {
+	// More There are others after the last one.
+	More bool `json:"more"`
+
+	// Requests The newest first.
+	Requests []KeptRequest `json:"requests"`
+}
+
 // NewContext defines model for NewContext.
 type NewContext struct {
 	// Kind What sort of context.
@@ -968,6 +1094,8 @@ type Result struct {
 
 // Results defines model for Results.
 type Results struct {
+	Request *KeptRequest `json:"request,omitempty"`
+
 	// Results In the order in which they are declared.
 	Results []Result `json:"results"`
 
@@ -1291,12 +1419,21 @@ type ListChildrenParams struct {
 
 // CreateContextParams defines parameters for CreateContext.
 type CreateContextParams struct {
+	// Until Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location.
+	Until *string `form:"until,omitempty" json:"until,omitempty"`
+
 	// IdempotencyKey 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+
+	// Prefer respond-async has a request with until answered as soon as it is kept.
+	Prefer *string `json:"Prefer,omitempty"`
 }
 
 // RemoveContextParams defines parameters for RemoveContext.
 type RemoveContextParams struct {
+	// Until Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location.
+	Until *string `form:"until,omitempty" json:"until,omitempty"`
+
 	// Below Everything below it, too. Without it a context with something below it is not removed.
 	Below *bool `form:"below,omitempty" json:"below,omitempty"`
 
@@ -1305,18 +1442,51 @@ type RemoveContextParams struct {
 
 	// IdempotencyKey 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+
+	// Prefer respond-async has a request with until answered as soon as it is kept.
+	Prefer *string `json:"Prefer,omitempty"`
 }
 
 // ApplyEditsParams defines parameters for ApplyEdits.
 type ApplyEditsParams struct {
+	// Until Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location.
+	Until *string `form:"until,omitempty" json:"until,omitempty"`
+
 	// IdempotencyKey 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+
+	// Prefer respond-async has a request with until answered as soon as it is kept.
+	Prefer *string `json:"Prefer,omitempty"`
 }
 
 // CallFunctionParams defines parameters for CallFunction.
 type CallFunctionParams struct {
+	// Until Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location.
+	Until *string `form:"until,omitempty" json:"until,omitempty"`
+
 	// IdempotencyKey 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+
+	// Prefer respond-async has a request with until answered as soon as it is kept.
+	Prefer *string `json:"Prefer,omitempty"`
+}
+
+// ListRequestsParams defines parameters for ListRequests.
+type ListRequestsParams struct {
+	// Ended Those that have ended, too.
+	Ended *bool `form:"ended,omitempty" json:"ended,omitempty"`
+
+	// After The ID after which to go on.
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit The most; 0 means 200.
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetRequestParams defines parameters for GetRequest.
+type GetRequestParams struct {
+	// Wait Answer when it has ended, or after 30 s.
+	Wait *bool `form:"wait,omitempty" json:"wait,omitempty"`
 }
 
 // CloseSessionParams defines parameters for CloseSession.
@@ -1360,11 +1530,17 @@ type ReplaceSettingsParams struct {
 
 // SetValueParams defines parameters for SetValue.
 type SetValueParams struct {
+	// Until Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location.
+	Until *string `form:"until,omitempty" json:"until,omitempty"`
+
 	// IfMatch The ETag of what was read: the change is done only while the context still has that revision; else the answer is 412, with the revision of now. * takes any revision, as does leaving it out.
 	IfMatch *string `json:"If-Match,omitempty"`
 
 	// IdempotencyKey 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+
+	// Prefer respond-async has a request with until answered as soon as it is kept.
+	Prefer *string `json:"Prefer,omitempty"`
 }
 
 // WatchParams defines parameters for Watch.
@@ -1556,6 +1732,27 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /node (the `GetNode` operationId).
 	GetNode(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRequests List requests that are sent until they are answered
+	//
+	// Those of the caller, and those for what the caller may see.
+	//
+	// Corresponds with GET /requests (the `ListRequests` operationId).
+	ListRequests(ctx context.Context, params *ListRequestsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelRequest Give up a request that has not been sent
+	//
+	// By who made it, or who may administer the node. One that was sent may have been done, and is not given up.
+	//
+	// Corresponds with DELETE /requests/{id} (the `CancelRequest` operationId).
+	CancelRequest(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRequest Read what became of a request
+	//
+	// With wait the answer comes when it has ended.
+	//
+	// Corresponds with GET /requests/{id} (the `GetRequest` operationId).
+	GetRequest(ctx context.Context, id string, params *GetRequestParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CloseSession Log out
 	//
@@ -1865,6 +2062,57 @@ func (c *Client) CallFunction(ctx context.Context, address string, params *CallF
 // Corresponds with GET /node (the `GetNode` operationId).
 func (c *Client) GetNode(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetNodeRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRequests List requests that are sent until they are answered
+//
+// Those of the caller, and those for what the caller may see.
+//
+// Corresponds with GET /requests (the `ListRequests` operationId).
+func (c *Client) ListRequests(ctx context.Context, params *ListRequestsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRequestsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelRequest Give up a request that has not been sent
+//
+// By who made it, or who may administer the node. One that was sent may have been done, and is not given up.
+//
+// Corresponds with DELETE /requests/{id} (the `CancelRequest` operationId).
+func (c *Client) CancelRequest(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelRequestRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRequest Read what became of a request
+//
+// With wait the answer comes when it has ended.
+//
+// Corresponds with GET /requests/{id} (the `GetRequest` operationId).
+func (c *Client) GetRequest(ctx context.Context, id string, params *GetRequestParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRequestRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2226,6 +2474,33 @@ func NewCreateContextRequestWithBody(server string, params *CreateContextParams,
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
@@ -2244,6 +2519,17 @@ func NewCreateContextRequestWithBody(server string, params *CreateContextParams,
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
 		}
 
 	}
@@ -2285,6 +2571,18 @@ func NewRemoveContextRequest(server string, path string, params *RemoveContextPa
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
 
 		if params.Below != nil {
 
@@ -2331,6 +2629,17 @@ func NewRemoveContextRequest(server string, path string, params *RemoveContextPa
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -2402,6 +2711,33 @@ func NewApplyEditsRequestWithBody(server string, params *ApplyEditsParams, conte
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
@@ -2420,6 +2756,17 @@ func NewApplyEditsRequestWithBody(server string, params *ApplyEditsParams, conte
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
 		}
 
 	}
@@ -2498,6 +2845,33 @@ func NewCallFunctionRequestWithBody(server string, address string, params *CallF
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
@@ -2516,6 +2890,17 @@ func NewCallFunctionRequestWithBody(server string, address string, params *CallF
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
 		}
 
 	}
@@ -2540,6 +2925,179 @@ func NewGetNodeRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListRequestsRequest constructs an http.Request for the ListRequests method
+func NewListRequestsRequest(server string, params *ListRequestsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/requests")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Ended != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "ended", *params.Ended, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelRequestRequest constructs an http.Request for the CancelRequest method
+func NewCancelRequestRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/requests/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetRequestRequest constructs an http.Request for the GetRequest method
+func NewGetRequestRequest(server string, id string, params *GetRequestParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/requests/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Wait != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -2973,6 +3531,33 @@ func NewSetValueRequestWithBody(server string, address string, params *SetValueP
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
@@ -3002,6 +3587,17 @@ func NewSetValueRequestWithBody(server string, address string, params *SetValueP
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -3205,6 +3801,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /node (the `GetNode` operationId).
 	GetNodeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodeResponse, error)
+
+	// ListRequestsWithResponse List requests that are sent until they are answered
+	//
+	// Those of the caller, and those for what the caller may see.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /requests (the `ListRequests` operationId).
+	ListRequestsWithResponse(ctx context.Context, params *ListRequestsParams, reqEditors ...RequestEditorFn) (*ListRequestsResponse, error)
+
+	// CancelRequestWithResponse Give up a request that has not been sent
+	//
+	// By who made it, or who may administer the node. One that was sent may have been done, and is not given up.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /requests/{id} (the `CancelRequest` operationId).
+	CancelRequestWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelRequestResponse, error)
+
+	// GetRequestWithResponse Read what became of a request
+	//
+	// With wait the answer comes when it has ended.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /requests/{id} (the `GetRequest` operationId).
+	GetRequestWithResponse(ctx context.Context, id string, params *GetRequestParams, reqEditors ...RequestEditorFn) (*GetRequestResponse, error)
 
 	// CloseSessionWithResponse Log out
 	//
@@ -3441,7 +4064,8 @@ func (r CreateContextResponse) ContentType() string {
 
 // RemoveContextResponse200Headers the declared response headers of an HTTP 200 response for RemoveContext
 type RemoveContextResponse200Headers struct {
-	ETag *string
+	ETag     *string
+	Location *string
 }
 
 type RemoveContextResponse struct {
@@ -3551,7 +4175,8 @@ func (r GetContextResponse) ContentType() string {
 
 // ApplyEditsResponse200Headers the declared response headers of an HTTP 200 response for ApplyEdits
 type ApplyEditsResponse200Headers struct {
-	ETag *string
+	ETag     *string
+	Location *string
 }
 
 type ApplyEditsResponse struct {
@@ -3645,6 +4270,11 @@ func (r ExportTreeResponse) ContentType() string {
 	return ""
 }
 
+// CallFunctionResponse200Headers the declared response headers of an HTTP 200 response for CallFunction
+type CallFunctionResponse200Headers struct {
+	Location *string
+}
+
 type CallFunctionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3652,6 +4282,8 @@ type CallFunctionResponse struct {
 	JSON200 *Results
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CallFunctionResponse200Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3735,6 +4367,150 @@ func (r GetNodeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetNodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListRequestsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KeptRequests
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRequestsResponse) GetJSON200() *KeptRequests {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListRequestsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRequestsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRequestsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRequestsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRequestsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CancelRequestResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KeptRequest
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelRequestResponse) GetJSON200() *KeptRequest {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CancelRequestResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelRequestResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelRequestResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelRequestResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelRequestResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetRequestResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KeptRequest
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetRequestResponse) GetJSON200() *KeptRequest {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetRequestResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetRequestResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRequestResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRequestResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetRequestResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3942,7 +4718,8 @@ func (r GetSettingsResponse) ContentType() string {
 
 // ChangeSettingsResponse200Headers the declared response headers of an HTTP 200 response for ChangeSettings
 type ChangeSettingsResponse200Headers struct {
-	ETag *string
+	ETag     *string
+	Location *string
 }
 
 type ChangeSettingsResponse struct {
@@ -3997,7 +4774,8 @@ func (r ChangeSettingsResponse) ContentType() string {
 
 // ReplaceSettingsResponse200Headers the declared response headers of an HTTP 200 response for ReplaceSettings
 type ReplaceSettingsResponse200Headers struct {
-	ETag *string
+	ETag     *string
+	Location *string
 }
 
 type ReplaceSettingsResponse struct {
@@ -4107,7 +4885,8 @@ func (r GetValueResponse) ContentType() string {
 
 // SetValueResponse200Headers the declared response headers of an HTTP 200 response for SetValue
 type SetValueResponse200Headers struct {
-	ETag *string
+	ETag     *string
+	Location *string
 }
 
 type SetValueResponse struct {
@@ -4364,6 +5143,51 @@ func (c *ClientWithResponses) GetNodeWithResponse(ctx context.Context, reqEditor
 		return nil, err
 	}
 	return ParseGetNodeResponse(rsp)
+}
+
+// ListRequestsWithResponse List requests that are sent until they are answered
+//
+// Those of the caller, and those for what the caller may see.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /requests (the `ListRequests` operationId).
+func (c *ClientWithResponses) ListRequestsWithResponse(ctx context.Context, params *ListRequestsParams, reqEditors ...RequestEditorFn) (*ListRequestsResponse, error) {
+	rsp, err := c.ListRequests(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRequestsResponse(rsp)
+}
+
+// CancelRequestWithResponse Give up a request that has not been sent
+//
+// By who made it, or who may administer the node. One that was sent may have been done, and is not given up.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /requests/{id} (the `CancelRequest` operationId).
+func (c *ClientWithResponses) CancelRequestWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelRequestResponse, error) {
+	rsp, err := c.CancelRequest(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelRequestResponse(rsp)
+}
+
+// GetRequestWithResponse Read what became of a request
+//
+// With wait the answer comes when it has ended.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /requests/{id} (the `GetRequest` operationId).
+func (c *ClientWithResponses) GetRequestWithResponse(ctx context.Context, id string, params *GetRequestParams, reqEditors ...RequestEditorFn) (*GetRequestResponse, error) {
+	rsp, err := c.GetRequest(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRequestResponse(rsp)
 }
 
 // CloseSessionWithResponse Log out
@@ -4698,6 +5522,13 @@ func ParseRemoveContextResponse(rsp *http.Response) (*RemoveContextResponse, err
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
 		response.Headers200 = &headers
 	}
 
@@ -4790,6 +5621,13 @@ func ParseApplyEditsResponse(rsp *http.Response) (*ApplyEditsResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
 		response.Headers200 = &headers
 	}
 
@@ -4852,6 +5690,19 @@ func ParseCallFunctionResponse(rsp *http.Response) (*CallFunctionResponse, error
 
 	}
 
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CallFunctionResponse200Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		response.Headers200 = &headers
+	}
+
 	return response, nil
 }
 
@@ -4871,6 +5722,105 @@ func ParseGetNodeResponse(rsp *http.Response) (*GetNodeResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Node
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListRequestsResponse parses an HTTP response from a ListRequestsWithResponse call
+func ParseListRequestsResponse(rsp *http.Response) (*ListRequestsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRequestsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KeptRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelRequestResponse parses an HTTP response from a CancelRequestWithResponse call
+func ParseCancelRequestResponse(rsp *http.Response) (*CancelRequestResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelRequestResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KeptRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetRequestResponse parses an HTTP response from a GetRequestWithResponse call
+func ParseGetRequestResponse(rsp *http.Response) (*GetRequestResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRequestResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KeptRequest
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5073,6 +6023,13 @@ func ParseChangeSettingsResponse(rsp *http.Response) (*ChangeSettingsResponse, e
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
 		response.Headers200 = &headers
 	}
 
@@ -5118,6 +6075,13 @@ func ParseReplaceSettingsResponse(rsp *http.Response) (*ReplaceSettingsResponse,
 				return nil, err
 			}
 			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
 		}
 		response.Headers200 = &headers
 	}
@@ -5210,6 +6174,13 @@ func ParseSetValueResponse(rsp *http.Response) (*SetValueResponse, error) {
 				return nil, err
 			}
 			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
 		}
 		response.Headers200 = &headers
 	}

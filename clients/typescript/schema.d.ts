@@ -148,6 +148,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List requests that are sent until they are answered
+         * @description Those of the caller, and those for what the caller may see.
+         */
+        get: operations["listRequests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/requests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what became of a request
+         * @description With wait the answer comes when it has ended.
+         */
+        get: operations["getRequest"];
+        put?: never;
+        post?: never;
+        /**
+         * Give up a request that has not been sent
+         * @description By who made it, or who may administer the node. One that was sent may have been done, and is not given up.
+         */
+        delete: operations["cancelRequest"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/session": {
         parameters: {
             query?: never;
@@ -397,6 +441,8 @@ export interface components {
             id: string;
             /** @description The tree of this node shows it already. */
             mirrored: boolean;
+            /** @description With until: what is known of it. */
+            request?: components["schemas"]["KeptRequest"];
             /**
              * @description That it has.
              * @example 7-0123456789abcdef@43
@@ -420,6 +466,8 @@ export interface components {
         Done: {
             /** @description The tree of this node shows it already. Where it does not, the owner has done it all the same. */
             mirrored: boolean;
+            /** @description With until: what is known of it. */
+            request?: components["schemas"]["KeptRequest"];
             /**
              * @description That the context has now at its owner, where a setting was changed.
              * @example 7-0123456789abcdef@43
@@ -680,6 +728,61 @@ export interface components {
             results: components["schemas"]["Field"][];
             /** @description Needed to call it. */
             right: components["schemas"]["Right"];
+        };
+        KeptRequest: {
+            /**
+             * Format: int64
+             * @description How often it was sent from here.
+             */
+            attempts: number;
+            /**
+             * @description What is known of it. The last four are ends; unknown says that it may have been done or not.
+             * @enum {string}
+             */
+            fate: "pending" | "sent" | "started" | "done" | "failed" | "expired" | "unknown";
+            /**
+             * @description The same at all nodes.
+             * @example 00112233445566778899aabbccddeeff
+             */
+            id: string;
+            /** @description Of what is wrong. */
+            kind?: string;
+            /** @description When, by this node's clock like all times here. */
+            made: string;
+            /** @description Of the setting, variable or function. */
+            name?: string;
+            /**
+             * @description What is asked for.
+             * @example set
+             */
+            operation: string;
+            /** @description Of which context. */
+            path: string;
+            /** @description What kept it from being done, or sent; only for who made it, and who may administer the node. */
+            problem?: string;
+            /** @description What a function answered. */
+            results?: components["schemas"]["Result"][];
+            /** @description That the context got. */
+            revision?: string;
+            /**
+             * @description What this node has to do with it: it was made here, it passed, or it is done here.
+             * @enum {string}
+             */
+            role: "made" | "passed" | "owner";
+            /** @description It has this fate since then. */
+            since: string;
+            /** @description It is not begun after that. */
+            until: string;
+            /** @description The nodes that it went through, the owner last, as far as they are known. */
+            via?: string[];
+            /** @description Who made it; only for them, and for who may administer the node. */
+            who?: string;
+        };
+        KeptRequests: {
+            /** @description There are others after the last one. */
+            more: boolean;
+            /** @description The newest first. */
+            requests: components["schemas"]["KeptRequest"][];
         };
         NewContext: {
             /**
@@ -956,6 +1059,8 @@ export interface components {
             value: components["schemas"]["Value"];
         };
         Results: {
+            /** @description With until: what is known of it. */
+            request?: components["schemas"]["KeptRequest"];
             /** @description In the order in which they are declared. */
             results: components["schemas"]["Result"][];
             /** @description The nodes that the request went through, the owner last. */
@@ -1370,10 +1475,15 @@ export interface operations {
     };
     createContext: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location. */
+                until?: string;
+            };
             header?: {
                 /** @description 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it. */
                 "Idempotency-Key"?: string;
+                /** @description respond-async has a request with until answered as soon as it is kept. */
+                Prefer?: string;
             };
             path?: never;
             cookie?: never;
@@ -1590,6 +1700,8 @@ export interface operations {
     removeContext: {
         parameters: {
             query?: {
+                /** @description Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location. */
+                until?: string;
                 /** @description Everything below it, too. Without it a context with something below it is not removed. */
                 below?: boolean;
             };
@@ -1598,6 +1710,8 @@ export interface operations {
                 "If-Match"?: string;
                 /** @description 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it. */
                 "Idempotency-Key"?: string;
+                /** @description respond-async has a request with until answered as soon as it is kept. */
+                Prefer?: string;
             };
             path: {
                 /** @description The path of a context in this node's tree, like /devices/local. The slash at its beginning may be left out, and slashes may be sent as they are or as %2F: /contexts/devices/local and /contexts/%2Fdevices%2Flocal are the same. The root is %2F, or nothing. Segments have the characters A-Z a-z 0-9 _ . -, 1 to 255 of them; there are at most 64 of them and 1,024 bytes in all. */
@@ -1611,6 +1725,7 @@ export interface operations {
             200: {
                 headers: {
                     ETag?: string;
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1731,10 +1846,15 @@ export interface operations {
     };
     applyEdits: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location. */
+                until?: string;
+            };
             header?: {
                 /** @description 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it. */
                 "Idempotency-Key"?: string;
+                /** @description respond-async has a request with until answered as soon as it is kept. */
+                Prefer?: string;
             };
             path?: never;
             cookie?: never;
@@ -1749,6 +1869,7 @@ export interface operations {
             200: {
                 headers: {
                     ETag?: string;
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1948,10 +2069,15 @@ export interface operations {
     };
     callFunction: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location. */
+                until?: string;
+            };
             header?: {
                 /** @description 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it. */
                 "Idempotency-Key"?: string;
+                /** @description respond-async has a request with until answered as soon as it is kept. */
+                Prefer?: string;
             };
             path: {
                 /** @description PATH:NAME, like /devices/local:cpu_percent: the path of a context, and the name of something of it. The slash at its beginning may be left out, and slashes and the colon may be sent as they are or as %2F and %3A. */
@@ -1968,6 +2094,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2111,6 +2238,232 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Node"];
+                };
+            };
+            /** @description Too many requests, or a limit of the node is reached. Where the header Retry-After is there, it says after how many seconds to come again. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of the node; its log has the detail. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRequests: {
+        parameters: {
+            query?: {
+                /** @description Those that have ended, too. */
+                ended?: boolean;
+                /** @description The ID after which to go on. */
+                after?: string;
+                /** @description The most; 0 means 200. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptRequests"];
+                };
+            };
+            /** @description The request cannot be read, or can never succeed as it stands. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid (any more). */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, or a limit of the node is reached. Where the header Retry-After is there, it says after how many seconds to come again. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of the node; its log has the detail. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getRequest: {
+        parameters: {
+            query?: {
+                /** @description Answer when it has ended, or after 30 s. */
+                wait?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Of the request. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptRequest"];
+                };
+            };
+            /** @description The request cannot be read, or can never succeed as it stands. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid (any more). */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there that the caller may see. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, or a limit of the node is reached. Where the header Retry-After is there, it says after how many seconds to come again. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of the node; its log has the detail. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelRequest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the request. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptRequest"];
+                };
+            };
+            /** @description The request cannot be read, or can never succeed as it stands. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid (any more). */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller may see it, and may not do this with it. The problem names the node and the rule. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there that the caller may see. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something of that name is there already, or something is in the way. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Too many requests, or a limit of the node is reached. Where the header Retry-After is there, it says after how many seconds to come again. */
@@ -2473,6 +2826,7 @@ export interface operations {
             200: {
                 headers: {
                     ETag?: string;
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2643,6 +2997,7 @@ export interface operations {
             200: {
                 headers: {
                     ETag?: string;
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2852,12 +3207,17 @@ export interface operations {
     };
     setValue: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location. */
+                until?: string;
+            };
             header?: {
                 /** @description The ETag of what was read: the change is done only while the context still has that revision; else the answer is 412, with the revision of now. * takes any revision, as does leaving it out. */
                 "If-Match"?: string;
                 /** @description 32 hexadecimal digits that the client draws: sent again with the same digits within a day, by the same caller and with the same content, the request is not done twice, and is answered with what became of it. */
                 "Idempotency-Key"?: string;
+                /** @description respond-async has a request with until answered as soon as it is kept. */
+                Prefer?: string;
             };
             path: {
                 /** @description PATH:NAME, like /devices/local:cpu_percent: the path of a context, and the name of something of it. The slash at its beginning may be left out, and slashes and the colon may be sent as they are or as %2F and %3A. */
@@ -2875,6 +3235,7 @@ export interface operations {
             200: {
                 headers: {
                     ETag?: string;
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -28,6 +28,7 @@ type applyFlags struct {
 	renew   bool
 	prune   bool
 	dryRun  bool
+	keep    keeping
 }
 
 func (f *applyFlags) register(cmd *cobra.Command) {
@@ -81,15 +82,19 @@ func newApply(c *cli) *cobra.Command {
   banyan export /devices | banyan --profile other apply -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.keep.check(cmd); err != nil {
+				return err
+			}
 			ctx, at, plan, stop, err := c.plan(cmd.Context(), args[0], f)
 			if err != nil {
 				return err
 			}
 			defer stop()
-			return c.apply(ctx, at, plan, f.dryRun)
+			return c.apply(cmd.Context(), ctx, at, plan, f)
 		},
 	}
 	f.register(cmd)
+	f.keep.register(cmd)
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "have the node judge everything, and do nothing")
 	return cmd
 }
@@ -183,22 +188,24 @@ func (c *cli) secretsOf(name string) (func(string) (string, bool), error) {
 	}, nil
 }
 
-// apply has the node do what was planned.
-func (c *cli) apply(ctx context.Context, at *client, plan *settings.Plan, dryRun bool) error {
+// apply has the node do what was planned. What is kept for a node that is away is not tried at it first; forever is for waiting.
+func (c *cli) apply(forever, ctx context.Context, at *client, plan *settings.Plan, f *applyFlags) error { //nolint:revive // one of them has no deadline
+	dryRun := f.dryRun
 	for i := range plan.Batches { // what one node refuses is not done at another either
-		if !dryRun && len(plan.Batches) == 1 {
+		if !dryRun && (len(plan.Batches) == 1 || f.keep.until != "") {
 			break
 		}
-		if _, err := at.applyBatch(ctx, &plan.Batches[i], true); err != nil {
+		if _, err := at.applyBatch(ctx, &plan.Batches[i], true, ""); err != nil {
 			return err
 		}
 	}
 	if dryRun || plan.Empty() {
 		return c.printPlan(plan)
 	}
+	var kept error
 	for i := range plan.Batches {
 		b := &plan.Batches[i]
-		done, err := at.applyBatch(ctx, b, false)
+		done, err := at.applyBatch(ctx, b, false, f.keep.until)
 		if err != nil {
 			if i > 0 {
 				c.note("What the nodes before it own is done; apply the file again once this is settled.")
@@ -213,17 +220,28 @@ func (c *cli) apply(ctx context.Context, at *client, plan *settings.Plan, dryRun
 		if err := c.printBatch(b); err != nil {
 			return err
 		}
+		finished, err := c.settled(forever, at, &f.keep, done.GetRequest())
+		var left endedWith
+		switch {
+		case errors.As(err, &left) && left.code == exitKept:
+			kept = err // what other nodes own is done all the same
+			continue
+		case err != nil:
+			return err
+		case !finished:
+			continue
+		}
 		what := fmt.Sprintf("%d done", len(b.Edits))
 		if err := c.printDone(what, doneJSON{Revision: done.GetRevision(), Mirrored: done.GetMirrored(), Via: done.GetVia()}); err != nil {
 			return err
 		}
 	}
-	return nil
+	return kept
 }
 
 // applyBatch asks for the edits of one node. What is refused is told with the places in the file.
-func (at *client) applyBatch(ctx context.Context, b *settings.Batch, dryRun bool) (*apiv1.ApplyResponse, error) {
-	request := &apiv1.ApplyRequest{DryRun: dryRun}
+func (at *client) applyBatch(ctx context.Context, b *settings.Batch, dryRun bool, until string) (*apiv1.ApplyResponse, error) {
+	request := &apiv1.ApplyRequest{DryRun: dryRun, Until: until}
 	for _, e := range b.Edits {
 		wire, err := editOf(e)
 		if err != nil {

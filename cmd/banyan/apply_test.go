@@ -374,7 +374,7 @@ func TestTwoPeopleApply(t *testing.T) {
 	defer stop()
 	n.banyan(0, "set", "/devices/b:step", "7")
 	before := n.holds()
-	err = c.apply(ctx, at, plan, false)
+	err = c.apply(ctx, ctx, at, plan, &applyFlags{})
 	if model.KindOf(err) != model.KindConflict || !strings.Contains(err.Error(), "mine.yaml:3:3: ") || !strings.Contains(err.Error(), "read it again and decide anew") {
 		t.Errorf("the second is told %v", err)
 	}

@@ -28,7 +28,7 @@ type auditFlags struct {
 // What is told of in the log: the operations, and how they came out.
 var (
 	auditOperations = []string{"set", "call", "create", "remove", "apply", "login", "logout", "token", "join", "fetch", "trim", "flood"}
-	auditOutcomes   = []string{"done", "begun", "forwarded", "refused", "failed", "unknown"}
+	auditOutcomes   = []string{"done", "begun", "forwarded", "refused", "failed", "unknown", "queued", "expired"}
 )
 
 // mostWhat is how wide the column of values may be: --json has them whole.

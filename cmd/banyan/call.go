@@ -24,6 +24,7 @@ type calledJSON struct {
 
 func newCall(c *cli) *cobra.Command {
 	var flags namedFlags
+	var keep keeping
 	cmd := &cobra.Command{
 		Use:   "call PATH:FUNCTION [NAME=VALUE]...",
 		Short: "Call a function of a context",
@@ -36,6 +37,9 @@ parameter's type; NAME:=JSON gives the JSON form. "banyan get PATH" shows the fu
 		ValidArgsFunction: c.completeAddress(nameCallable),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			address, err := parseAddress(cmd, args[0])
+			if err == nil {
+				err = keep.check(cmd)
+			}
 			if err != nil {
 				return err
 			}
@@ -48,20 +52,28 @@ parameter's type; NAME:=JSON gives the JSON form. "banyan get PATH" shows the fu
 				return err
 			}
 			defer stop()
-			answer, err := at.call(ctx, address, given)
+			answer, err := at.callUntil(ctx, address, given, keep.until)
 			if err != nil {
+				return err
+			}
+			if ended, err := c.settled(cmd.Context(), at, &keep, answer.GetRequest()); !ended || err != nil {
 				return err
 			}
 			return c.printResults(address, answer)
 		},
 	}
 	flags.register(cmd)
+	keep.register(cmd)
 	return cmd
 }
 
 func (at *client) call(ctx context.Context, address model.Address, given named) (*apiv1.CallResponse, error) {
+	return at.callUntil(ctx, address, given, "")
+}
+
+func (at *client) callUntil(ctx context.Context, address model.Address, given named, until string) (*apiv1.CallResponse, error) {
 	return ask(ctx, at, "call", address, at.trees.Call, &apiv1.CallRequest{
-		Path: address.Path.String(), Function: address.Name, Texts: given.texts, Arguments: given.values,
+		Path: address.Path.String(), Function: address.Name, Texts: given.texts, Arguments: given.values, Until: until,
 	})
 }
 

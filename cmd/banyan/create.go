@@ -10,6 +10,7 @@ import (
 func newCreate(c *cli) *cobra.Command {
 	var flags namedFlags
 	var label string
+	var keep keeping
 	cmd := &cobra.Command{
 		Use:   "create PATH KIND [NAME=VALUE]...",
 		Short: "Create a context",
@@ -22,6 +23,9 @@ types; NAME:=JSON gives the JSON form. What is not given has its default.`,
 		ValidArgsFunction: c.completePath,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := parsePath(cmd, args)
+			if err == nil {
+				err = keep.check(cmd)
+			}
 			if err != nil {
 				return err
 			}
@@ -35,15 +39,19 @@ types; NAME:=JSON gives the JSON form. What is not given has its default.`,
 			}
 			defer stop()
 			done, err := ask(ctx, at, "create", model.Address{Path: path}, at.trees.Create, &apiv1.CreateRequest{
-				Path: path.String(), Kind: args[1], Label: label, Texts: given.texts, Settings: given.values,
+				Path: path.String(), Kind: args[1], Label: label, Texts: given.texts, Settings: given.values, Until: keep.until,
 			})
 			if err != nil {
+				return err
+			}
+			if ended, err := c.settled(cmd.Context(), at, &keep, done.GetRequest()); !ended || err != nil {
 				return err
 			}
 			return c.printDone("created "+path.String(), doneJSON{done.GetId(), done.GetRevision(), done.GetMirrored(), done.GetVia()})
 		},
 	}
 	flags.register(cmd)
+	keep.register(cmd)
 	cmd.Flags().StringVar(&label, "label", "", "what people read, in any script")
 	return cmd
 }

@@ -20,6 +20,7 @@ const (
 	exitDenied      = 3
 	exitNotFound    = 4
 	exitUnavailable = 5
+	exitKept        = 6
 )
 
 // endedWith is the end of a command that has exit codes of its own; without an error there is nothing to report.

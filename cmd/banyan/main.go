@@ -84,6 +84,7 @@ Exit codes:
   3  denied, or not logged in
   4  nothing is there, or nothing that you may see
   5  not reachable, or not within --timeout: what was asked for may have been done
+  6  with --until: the node keeps it, and it is not done yet
 
 Environment:
   BANYAN_NET, BANYAN_NODE, BANYAN_USER, BANYAN_PROFILE   stand for the flags of these names
@@ -141,7 +142,7 @@ func newRoot(c *cli) *cobra.Command {
 			root.AddCommand(command)
 		}
 	}
-	add(groupTree, newTree(c), newLs(c), newGet(c), newFreshness(c), newSet(c), newCall(c), newCreate(c), newRemove(c), newWatch(c), newDiscover(c), newProfiles(c))
+	add(groupTree, newTree(c), newLs(c), newGet(c), newFreshness(c), newSet(c), newCall(c), newCreate(c), newRemove(c), newWatch(c), newRequests(c), newDiscover(c), newProfiles(c))
 	add(groupTree, newExport(c), newDiff(c), newApply(c))
 	add(groupPeople, newLinks(c), newInvite(c), newJoin(c), newExports(c), newMounts(c), newUsers(c), newTokens(c), newLogin(c), newLogout(c))
 	add(groupPeople, newWho(c), newSessions(c), newExplain(c), newRehearse(c), newAudit(c))

@@ -35,6 +35,7 @@ func (c *cli) printDone(what string, done doneJSON) error {
 func newSet(c *cli) *cobra.Command {
 	var value, expected string
 	var standard bool
+	var keep keeping
 	cmd := &cobra.Command{
 		Use:   "set PATH:NAME VALUE",
 		Short: "Set a setting, or a variable that can be written",
@@ -45,11 +46,15 @@ that no list of processes shows it. Tables and texts that look like something el
   banyan set /devices/sim:offset -- -5
   banyan set /users/bob:rules --value '{"columns":[{"name":"pattern","type":"string"},{"name":"right","type":"string"}],"rows":[["/**","view"]]}'
   banyan set /users/bob:password - < password.txt
-  banyan set /devices/local:poll_interval --default`,
+  banyan set /devices/local:poll_interval --default
+  banyan set /sites/berlin/devices/plc:limit 40 --until 2h`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: c.completeAddress(nameSettable),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			address, err := parseAddress(cmd, args[0])
+			if err == nil {
+				err = keep.check(cmd)
+			}
 			if err != nil {
 				return err
 			}
@@ -62,7 +67,7 @@ that no list of processes shows it. Tables and texts that look like something el
 			if given != 1 {
 				return usagef(cmd, "give VALUE, --value JSON or --default, and one of them only")
 			}
-			request := &apiv1.SetRequest{Address: address.String(), Expected: expected}
+			request := &apiv1.SetRequest{Address: address.String(), Expected: expected, Until: keep.until}
 			switch {
 			case standard:
 				request.Value = structpb.NewNullValue()
@@ -88,9 +93,13 @@ that no list of processes shows it. Tables and texts that look like something el
 			if err != nil {
 				return err
 			}
+			if ended, err := c.settled(cmd.Context(), at, &keep, done.GetRequest()); !ended || err != nil {
+				return err
+			}
 			return c.printDone("set "+address.String(), doneJSON{Revision: done.GetRevision(), Mirrored: done.GetMirrored(), Via: done.GetVia()})
 		},
 	}
+	keep.register(cmd)
 	cmd.Flags().StringVar(&value, "value", "", "the value in the JSON form of its type")
 	cmd.Flags().BoolVar(&standard, "default", false, "put the setting's default back")
 	cmd.Flags().StringVar(&expected, "expected", "", "do it only if this is the current revision")
