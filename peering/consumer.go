@@ -52,6 +52,7 @@ func NewConsumer(m *Mirror, link string, session []byte, beat time.Duration) *Co
 	} else if m.admitted != nil {
 		c.permit = m.admitted.Told
 	}
+	m.beginAgain()
 	at := m.place
 	if len(at.Chain) == 0 && m.count > 0 {
 		m.newest = max(1, m.newest) // a comparison was cut: without a chain nothing is common, and it is made again

@@ -42,6 +42,7 @@ type enrolment struct {
 	refused map[string]string // owner by name and ID: why
 	coming  []model.NodeID    // of nodes: those that came with the delta that is read
 	counted bool              // nodes were counted anew within this delta
+	again   bool              // the next session compares everything
 	here    bool              // what is judged is here already, and came in time
 }
 
@@ -72,7 +73,15 @@ func (m *Mirror) admit() (told *linkv1.Permit, changed, wider bool) {
 }
 
 // forgetChain lets the next session compare everything.
-func (m *Mirror) forgetChain() { m.place.Chain = nil }
+func (m *Mirror) forgetChain() { m.place.Chain, m.enrol.again = nil, true }
+
+// beginAgain forgets what the provider would not tell again: what was taken out of the tree has lost its handles here.
+func (m *Mirror) beginAgain() {
+	if m.enrol.again {
+		m.unbindAll()
+		m.place.Chain, m.place.Bindings, m.place.Samples, m.exact, m.enrol.again = nil, 0, 0, false, false
+	}
+}
 
 // evict takes out of the tree what the permit does not cover. Nodes keep the order in which they came, so that a lower number drops the newest; at the first
 // time they come in the order of their paths.

@@ -57,6 +57,8 @@ type links struct {
 	roots  map[model.NodeID][]*x509.Certificate
 	views  map[uint64]*follow.View
 
+	permits map[string]peering.Permitted // by link and export: what consumers let this node enrol, as far as they told since its start
+
 	readmitted map[string]time.Time // by link: until when any life of the provider is taken
 }
 
@@ -78,7 +80,7 @@ func (n *Node) newPeers() (Peers, error) {
 	l := &links{
 		node: n, self: tree.Hop{Node: n.authority.ID(), Name: n.cfg.Name}, tree: n.tree, store: n.store, commits: n.commits,
 		log: n.log.Named("links"), leaf: leaf, wake: make(chan struct{}, 1), settled: make(chan chan struct{}), kept: make(map[model.ContextID][]peering.Row),
-		mounts: make(map[model.ContextID]*mount), roots: make(map[model.NodeID][]*x509.Certificate), views: make(map[uint64]*follow.View), reaches: make(map[uint64][]model.Path),
+		mounts: make(map[model.ContextID]*mount), permits: make(map[string]peering.Permitted), roots: make(map[model.NodeID][]*x509.Certificate), views: make(map[uint64]*follow.View), reaches: make(map[uint64][]model.Path),
 	}
 	l.shelf, l.sent = newKeptShelf(l), newSent(n.backups, l)
 	l.recoveries.open, l.readmitted = make(map[string]*openRecovery), make(map[string]time.Time)
@@ -92,7 +94,7 @@ func (n *Node) newPeers() (Peers, error) {
 		Self: l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
 		Logger: n.log, Beat: n.cfg.Beat, Reconnect: n.cfg.Reconnect, Now: n.cfg.Now, Dial: n.dialer(), Lines: &l.rehearsals.lines, Software: n.cfg.Version, Inspect: l.inspect, Execute: l.serve, Look: l.look, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
 		Wished:  func() { signal(l.interests.wake) },
-		Recover: l.handOut, Meet: l.meet, Succeed: l.succeed, Twins: l.twins, Restores: restores, Shelf: l.shelf, Backups: l.sent,
+		Recover: l.handOut, Meet: l.meet, Succeed: l.succeed, Twins: l.twins, Permitted: l.permitted, Restores: restores, Shelf: l.shelf, Backups: l.sent,
 	})
 	l.interests, l.carried = newInterests(l), newCarried(l.hub.Carried)
 	return l, nil
@@ -191,6 +193,7 @@ func (l *links) reconcile(ctx context.Context) {
 	roots := make(map[model.NodeID][]*x509.Certificate)
 	used := make(map[model.ContextID]bool)
 	views := make(map[uint64]*follow.View)
+	l.pinning.Lock() // else what is read here may take the place of what was just pinned
 	for _, c := range directlyBelow(l.tree, linksPath) {
 		cfg, ok := l.configOf(ctx, &c, roots)
 		if !ok {
@@ -207,12 +210,15 @@ func (l *links) reconcile(ctx context.Context) {
 	maps.DeleteFunc(l.reaches, func(id uint64, _ []model.Path) bool { return views[id] == nil })
 	l.roots, l.views = roots, views // a view that is in use no more is forgotten
 	l.mu.Unlock()
+	l.pinning.Unlock()
 	l.hub.Reconcile(wanted)
 	l.rehearsals.settle(func(link string) bool {
 		return slices.ContainsFunc(wanted, func(c peering.LinkConfig) bool { return c.Name == link && !c.Refused })
 	})
 	l.dropMounts(ctx, used)
 	signal(l.interests.wake)
+	l.allow()
+	l.sweepInvitations(ctx)
 	l.publishAll()
 }
 

@@ -129,6 +129,13 @@ func (l *links) addSide(commit *store.Commit, role, name string, g given) error 
 		if err := checkMount(l.tree, point, path); err != nil {
 			return err
 		}
+		hangs, err := model.ParsePath(point)
+		if err != nil {
+			return err
+		}
+		if err := l.checkEnrol(hangs); err != nil {
+			return err
+		}
 		l.addContext(commit, KindMount, path, []store.Setting{
 			{Name: settingLink, Value: model.String(name)}, {Name: settingPath, Value: model.String(point)},
 		})
@@ -272,6 +279,11 @@ func (l *links) redeemLink(ctx context.Context, c *tree.Context, candidate pki.P
 	}
 	if err := l.checkKnown(candidate); err != nil {
 		return err
+	}
+	if roleOf(c) == pki.RoleConsumer {
+		if err := l.checkRevoked(candidate.Node); err != nil {
+			return err
+		}
 	}
 	return l.commitRedeemed(ctx, c, candidate, request)
 }

@@ -14,8 +14,13 @@ import (
 // linkMaker is the controller of /links.
 type linkMaker struct{ *links }
 
-// Check lets the folder be.
-func (linkMaker) Check(context.Context, *Proposal) error { return nil }
+// Check reads which nodes are revoked.
+func (linkMaker) Check(_ context.Context, p *Proposal) error {
+	if p.Op != OpSet {
+		return nil
+	}
+	return checkRevokedIDs(p.After(settingRevokedIDs).Text())
+}
 
 // Write has nothing to write.
 func (linkMaker) Write(ctx context.Context, at *tree.Context, name string, v model.Value) error {
@@ -23,11 +28,24 @@ func (linkMaker) Write(ctx context.Context, at *tree.Context, name string, v mod
 }
 
 // Call invites and joins.
-func (m linkMaker) Call(ctx context.Context, _ *tree.Context, function string, arguments []model.Argument, by access.Principal) ([]model.Argument, error) {
-	if function == functionInvite {
+func (m linkMaker) Call(ctx context.Context, at *tree.Context, function string, arguments []model.Argument, by access.Principal) ([]model.Argument, error) {
+	switch function {
+	case functionInvite:
 		return m.invite(ctx, arguments, by.Chain.String())
+	case functionJoin:
+		return m.join(ctx, arguments)
+	case functionInvitations:
+		return m.listInvitations(ctx)
+	case functionWithdraw:
+		return nil, m.withdraw(ctx, argumentsOf(arguments))
+	case functionNodes:
+		return m.listNodes(), nil
+	case functionRevokeNode:
+		return m.revokeNode(ctx, at, argumentsOf(arguments))
+	case functionAdmitNode:
+		return m.admitNode(ctx, at, argumentsOf(arguments))
 	}
-	return m.join(ctx, arguments)
+	return nil, model.Errorf(model.KindInternal, "/links has no function %s", function)
 }
 
 // linkKeeper is the controller of links.
@@ -134,7 +152,7 @@ func (k exportKeeper) Call(ctx context.Context, at *tree.Context, f string, a []
 type mountKeeper struct{ *links }
 
 // Check keeps mounts apart from each other and from this node's own contexts.
-func (mountKeeper) Check(_ context.Context, p *Proposal) error {
+func (k mountKeeper) Check(_ context.Context, p *Proposal) error {
 	if p.Op == OpRemove {
 		return nil
 	}
@@ -144,10 +162,20 @@ func (mountKeeper) Check(_ context.Context, p *Proposal) error {
 	if err := checkPace(p); err != nil {
 		return err
 	}
+	if err := checkPermit(p.After); err != nil {
+		return err
+	}
 	if _, given := p.Given(settingPath); !given && p.Op == OpSet {
 		return nil
 	}
-	return checkMount(p.Tree, p.After(settingPath).Text(), p.Path)
+	if err := checkMount(p.Tree, p.After(settingPath).Text(), p.Path); err != nil {
+		return err
+	}
+	path, err := model.ParsePath(p.After(settingPath).Text())
+	if err != nil {
+		return err
+	}
+	return k.checkEnrol(path)
 }
 
 // Write has nothing to write.

@@ -68,7 +68,8 @@ const (
 
 var linksSchema = model.Schema{
 	Kind: KindLinks, Description: "Links to other nodes.",
-	Functions: []model.Function{
+	Settings: linksSettings,
+	Functions: slices.Concat(invitationFunctions, nodeFunctions, []model.Function{
 		{Name: functionInvite, Right: model.RightAdminister, Local: true,
 			Description: "Makes a link and an invitation to it, which another node redeems once.",
 			Parameters: []model.Field{
@@ -101,7 +102,7 @@ var linksSchema = model.Schema{
 				{Name: "link", Type: model.TypeString, Description: "Name of the link here."},
 				{Name: "peer", Type: model.TypeString, Description: "Name of the other node."},
 			}},
-	},
+	}),
 }
 
 var linkSchema = model.Schema{
@@ -154,12 +155,12 @@ var exportSchema = model.Schema{
 
 var mountSchema = model.Schema{
 	Kind: KindMount, Description: "Where the tree of another node hangs in this one.",
-	Settings: []model.Setting{
+	Settings: slices.Concat([]model.Setting{
 		{Name: settingLink, Type: model.TypeString, Right: model.RightAdminister, Description: "Name of the link."},
 		{Name: settingExport, Type: model.TypeString, Right: model.RightAdminister, Description: "Name of what the other node shows; empty is the only one, or the one that the link was made with."},
 		{Name: settingPath, Type: model.TypeString, Right: model.RightAdminister, Description: "The path; nothing of this node may lie there."},
 		paceSettings[0], paceSettings[1],
-	},
+	}, permitSettings),
 	Variables: []model.Variable{
 		{Name: variableState, Type: model.TypeString, Description: "good, stale, withdrawn where the other node shows it no more, refused, or loop where something was refused since it came from here."},
 		{Name: variableSince, Type: model.TypeTime, Description: "Since when it is in this state."},
@@ -169,6 +170,7 @@ var mountSchema = model.Schema{
 		{Name: variableLagChanges, Type: model.TypeDuration, Description: "For how long contexts and settings are missing that were told."},
 		{Name: variableLagSamples, Type: model.TypeDuration, Description: "For how long samples are missing that were told."},
 		wantedVariable,
+		{Name: variableRefused, Type: model.TypeString, Description: "Nodes behind the other one that are not taken, and why."},
 	},
 }
 
@@ -178,7 +180,7 @@ func (l *links) AddKinds(kinds Kinds) error {
 		schema model.Schema
 		kind   Kind
 	}{
-		{linksSchema, Kind{Controller: linkMaker{l}, Fixed: true, Confidential: true}},
+		{linksSchema, Kind{Controller: linkMaker{l}, Fixed: true, Confidential: true, Shows: map[string]bool{functionInvitations: true, functionNodes: true}}},
 		{linkSchema, Kind{Controller: linkKeeper{l}, Confidential: true, Shows: map[string]bool{functionKeepRehearsing: true, functionExplainLink: true}}},
 		{exportSchema, Kind{Controller: exportKeeper{l}, Shows: map[string]bool{functionPreview: true}}},
 		{mountSchema, Kind{Controller: mountKeeper{l}}},

@@ -17,6 +17,8 @@ type mount struct {
 	store  *store.Mirror
 	cancel context.CancelFunc
 	done   chan struct{}
+
+	permission *peering.Permission // that the mirror has; of reconcile alone
 }
 
 // Mounts are the mirrors to load.

@@ -72,6 +72,7 @@ func (l *links) publishMount(c *tree.Context, feed *peering.FeedStatus) {
 	values := map[string]model.Value{
 		variableState: model.String(state), variableSince: model.Instant(since),
 		variableMounted: model.Int64(int64(feed.Contexts)), variableDetail: model.String(detail), variableWanted: model.String(wantedText(feed.Wanted)),
+		variableRefused:    model.String(feed.Refused),
 		variableLagChanges: model.Duration(0), variableLagSamples: model.Duration(0),
 	}
 	if feed.AsOf != 0 {

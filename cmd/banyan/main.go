@@ -144,7 +144,7 @@ func newRoot(c *cli) *cobra.Command {
 	}
 	add(groupTree, newTree(c), newLs(c), newGet(c), newFreshness(c), newSet(c), newCall(c), newCreate(c), newRemove(c), newWatch(c), newRequests(c), newDiscover(c), newProfiles(c))
 	add(groupTree, newExport(c), newDiff(c), newApply(c))
-	add(groupPeople, newLinks(c), newInvite(c), newJoin(c), newExports(c), newMounts(c), newUsers(c), newTokens(c), newLogin(c), newLogout(c))
+	add(groupPeople, newLinks(c), newInvite(c), newJoin(c), newInvitations(c), newNodes(c), newExports(c), newMounts(c), newUsers(c), newTokens(c), newLogin(c), newLogout(c))
 	add(groupPeople, newWho(c), newSessions(c), newExplain(c), newRehearse(c), newAudit(c))
 	add(groupNodes, newDemo(c), newTopology(c), newInit(c), newServe(c), newDoctor(c), newIdentity(c), newBackup(c), newRestore(c), newRecovery(c), newRecover(c), newVersion(c), newCompletion())
 	explainArguments(root)

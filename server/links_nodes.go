@@ -1,0 +1,175 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"banyan/model"
+	"banyan/store"
+	"banyan/tree"
+)
+
+const (
+	functionNodes      = "nodes"
+	functionRevokeNode = "revoke_node"
+	functionAdmitNode  = "admit_node"
+)
+
+var nodeFunctions = []model.Function{
+	{Name: functionNodes, Right: model.RightAdminister, Idempotent: true,
+		Description: "The nodes below this one: those that it mounts, and those behind them.",
+		Results:     []model.Field{{Name: "nodes", Type: model.TypeTable, Description: "Each with the way to it, and how many contexts come through it."}}},
+	{Name: functionRevokeNode, Right: model.RightAdminister, Local: true, Idempotent: true,
+		Description: "Takes a node from nowhere below any more, however it comes: what is here of it goes within 10 s, and those below are told.",
+		Parameters:  []model.Field{{Name: "node", Type: model.TypeString, Description: "Its ID, the first digits of that, or its name."}},
+		Results:     []model.Field{{Name: "id", Type: model.TypeString, Description: "The node."}}},
+	{Name: functionAdmitNode, Right: model.RightAdminister, Local: true, Idempotent: true,
+		Description: "Takes a node again that was revoked.",
+		Parameters:  []model.Field{{Name: "node", Type: model.TypeString, Description: "Its ID, or the first digits of that."}},
+		Results:     []model.Field{{Name: "id", Type: model.TypeString, Description: "The node."}}},
+}
+
+// nodeBelow is a node below this one, by the shortest way to it.
+type nodeBelow struct {
+	hop      tree.Hop
+	route    tree.Route
+	mount    model.Path
+	link     string
+	contexts int
+}
+
+// nodesBelow are the nodes of which something is mounted here.
+func (l *links) nodesBelow() map[model.NodeID]*nodeBelow {
+	found := map[model.NodeID]*nodeBelow{}
+	for _, c := range directlyBelow(l.tree, mountsPath) {
+		path, err := model.ParsePath(c.SettingNamed(settingPath).Text())
+		if err != nil || path.IsRoot() {
+			continue
+		}
+		link := c.SettingNamed(settingLink).Text()
+		l.tree.Walk(path, nil, func(at *tree.Context) bool {
+			for i, hop := range at.Route {
+				n := found[hop.Node]
+				if n == nil {
+					n = &nodeBelow{hop: hop}
+					found[hop.Node] = n
+				}
+				if n.route == nil || i+1 < len(n.route) {
+					n.route, n.mount, n.link = at.Route[:i+1], path, link
+				}
+				n.contexts++
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// listNodes is the function nodes of /links.
+func (l *links) listNodes() []model.Argument {
+	t := &model.Table{Columns: []model.Column{
+		{Name: "node", Type: model.TypeString}, {Name: "id", Type: model.TypeString}, {Name: "link", Type: model.TypeString}, {Name: "mount", Type: model.TypeString},
+		{Name: "route", Type: model.TypeString}, {Name: "contexts", Type: model.TypeInt64}, {Name: "state", Type: model.TypeString},
+	}}
+	found := l.nodesBelow()
+	revoked := l.revokedIDs()
+	add := func(n *nodeBelow, state string) {
+		var names []string
+		for _, hop := range n.route {
+			names = append(names, hop.Name)
+		}
+		t.Rows = append(t.Rows, []model.Value{
+			model.String(n.hop.Name), model.String(n.hop.Node.String()), model.String(n.link), model.String(n.mount.String()),
+			model.String(strings.Join(names, " > ")), model.Int64(int64(n.contexts)), model.String(state),
+		})
+	}
+	order := slices.SortedFunc(maps.Values(found), func(a, b *nodeBelow) int {
+		return strings.Compare(a.mount.String()+" "+a.hop.Name+a.hop.Node.String(), b.mount.String()+" "+b.hop.Name+b.hop.Node.String())
+	})
+	for _, n := range order {
+		state := "taken"
+		if slices.Contains(revoked, n.hop.Node) {
+			state = "revoked"
+		}
+		add(n, state)
+	}
+	for _, id := range revoked {
+		if found[id] == nil {
+			add(&nodeBelow{hop: tree.Hop{Node: id}}, "revoked")
+		}
+	}
+	return []model.Argument{{Name: "nodes", Value: model.TableValue(t)}}
+}
+
+// nodeNamed finds a node by its ID, the first digits of that, or its name.
+func (l *links) nodeNamed(text string, among []model.NodeID) (model.NodeID, error) {
+	if id, err := model.ParseNodeID(text); err == nil {
+		return id, nil
+	}
+	found := map[model.NodeID]bool{}
+	for _, n := range l.nodesBelow() {
+		if among == nil && n.hop.Name == text {
+			found[n.hop.Node] = true
+		}
+		if among == nil {
+			found[n.hop.Node] = found[n.hop.Node] || len(text) >= 6 && strings.HasPrefix(n.hop.Node.String(), text)
+		}
+	}
+	for _, id := range among {
+		found[id] = len(text) >= 6 && strings.HasPrefix(id.String(), text)
+	}
+	maps.DeleteFunc(found, func(_ model.NodeID, fits bool) bool { return !fits })
+	switch len(found) {
+	case 1:
+		for id := range found {
+			return id, nil
+		}
+	case 0:
+		return model.NodeID{}, &model.Error{Kind: model.KindNotFound, Detail: "no node of that name or ID is here", Remedy: "`banyan nodes` shows which there are; one that is not here is named by its whole ID"}
+	}
+	return model.NodeID{}, &model.Error{Kind: model.KindInvalid, Detail: "several nodes are called so", Remedy: "give the ID"}
+}
+
+const mostRevokedNodes = 1000
+
+// revokeNode takes a node from nowhere any more.
+func (l *links) revokeNode(ctx context.Context, at *tree.Context, g given) ([]model.Argument, error) {
+	id, err := l.nodeNamed(g.text("node", ""), nil)
+	if err != nil {
+		return nil, err
+	}
+	if id == l.self.Node {
+		return nil, &model.Error{Kind: model.KindInvalid, Detail: "that is this node", Remedy: "name one below it"}
+	}
+	list := l.revokedIDs()
+	if len(list) >= mostRevokedNodes {
+		return nil, model.Errorf(model.KindExhausted, "%d nodes are revoked, which is as many as there may be", len(list))
+	}
+	if !slices.Contains(list, id) {
+		list = append(list, id)
+	}
+	return l.setRevoked(ctx, at, list, id)
+}
+
+// admitNode takes a node again.
+func (l *links) admitNode(ctx context.Context, at *tree.Context, g given) ([]model.Argument, error) {
+	list := l.revokedIDs()
+	id, err := l.nodeNamed(g.text("node", ""), append([]model.NodeID{}, list...))
+	if err != nil {
+		return nil, err
+	}
+	return l.setRevoked(ctx, at, slices.DeleteFunc(list, func(n model.NodeID) bool { return n == id }), id)
+}
+
+func (l *links) setRevoked(ctx context.Context, at *tree.Context, list []model.NodeID, id model.NodeID) ([]model.Argument, error) {
+	texts := make([]string, len(list))
+	for i := range list {
+		texts[i] = list[i].String()
+	}
+	_, err := l.commits.Do(ctx, store.Commit{Changes: []store.Change{store.Set{
+		Target: store.ByID(at.ID), Settings: []store.Setting{{Name: settingRevokedIDs, Value: model.String(strings.Join(texts, ","))}},
+	}}})
+	return []model.Argument{{Name: "id", Value: model.String(id.String())}}, err
+}
