@@ -62,19 +62,19 @@ func plain(frame pb.Message) string {
 // presence is a story of three tiers, of which a part happens where the ones above are shown nothing.
 type presence struct {
 	*testing.T
-	rand        *rand.Rand
-	hidden      bool // whether that part happens
-	now         model.Time
-	berlin      *node
-	lower       *Mirror
-	upper       *Mirror
-	north, hq   *node
-	below       *wire
-	above       *wire
-	plain       *model.Schema
-	other       *model.Schema
-	frames      []string
-	shown, kept []string
+	rand      *rand.Rand
+	hidden    bool // whether that part happens
+	now       model.Time
+	berlin    *node
+	lower     *Mirror
+	upper     *Mirror
+	north, hq *node
+	below     *wire
+	above     *wire
+	plain     *model.Schema
+	other     *model.Schema
+	frames    []string
+	kept      []string
 }
 
 func (p *presence) hear(hop string) func(pb.Message) {

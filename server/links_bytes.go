@@ -40,7 +40,6 @@ type carriedDay struct {
 	in, out          uint64     // what read said last
 	today, yesterday [2]uint64
 	marks            []carriedMark // at most an hour old, but for the first
-	known            bool
 }
 
 // carriedMark is how much had passed at a moment.

@@ -174,7 +174,7 @@ func (s *Store) Ledger(ctx context.Context) ([]Ledger, error) {
 // LedgerContent is what a request asks for and what was answered, as they were sealed; false where nothing is known of it.
 func (s *Store) LedgerContent(ctx context.Context, id RequestID) (body, result []byte, known bool, err error) {
 	err = s.reader.QueryRowContext(ctx, "SELECT body, result FROM ledger WHERE id = ?1", id[:]).Scan(&body, &result)
-	if err == sql.ErrNoRows { //nolint:errorlint // Scan returns it unwrapped
+	if err == sql.ErrNoRows {
 		return nil, nil, false, nil
 	}
 	return body, result, err == nil, err
