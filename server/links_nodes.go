@@ -27,7 +27,7 @@ var nodeFunctions = []model.Function{
 		Results:     []model.Field{{Name: "id", Type: model.TypeString, Description: "The node."}}},
 	{Name: functionAdmitNode, Right: model.RightAdminister, Local: true, Idempotent: true,
 		Description: "Takes a node again that was revoked.",
-		Parameters:  []model.Field{{Name: "node", Type: model.TypeString, Description: "Its ID, or the first digits of that."}},
+		Parameters:  []model.Field{{Name: "node", Type: model.TypeString, Description: "Its ID, the first digits of that, or the name that it had."}},
 		Results:     []model.Field{{Name: "id", Type: model.TypeString, Description: "The node."}}},
 }
 
@@ -74,14 +74,18 @@ func (l *links) listNodes() []model.Argument {
 		{Name: "route", Type: model.TypeString}, {Name: "contexts", Type: model.TypeInt64}, {Name: "state", Type: model.TypeString},
 	}}
 	found := l.nodesBelow()
-	revoked := l.revokedIDs()
+	revoked := l.revokedNodes()
 	add := func(n *nodeBelow, state string) {
+		mount := ""
+		if n.route != nil {
+			mount = n.mount.String()
+		}
 		var names []string
 		for _, hop := range n.route {
 			names = append(names, hop.Name)
 		}
 		t.Rows = append(t.Rows, []model.Value{
-			model.String(n.hop.Name), model.String(n.hop.Node.String()), model.String(n.link), model.String(n.mount.String()),
+			model.String(n.hop.Name), model.String(n.hop.Node.String()), model.String(n.link), model.String(mount),
 			model.String(strings.Join(names, " > ")), model.Int64(int64(n.contexts)), model.String(state),
 		})
 	}
@@ -90,83 +94,81 @@ func (l *links) listNodes() []model.Argument {
 	})
 	for _, n := range order {
 		state := "taken"
-		if slices.Contains(revoked, n.hop.Node) {
+		if slices.ContainsFunc(revoked, func(r tree.Hop) bool { return r.Node == n.hop.Node }) {
 			state = "revoked"
 		}
 		add(n, state)
 	}
-	for _, id := range revoked {
-		if found[id] == nil {
-			add(&nodeBelow{hop: tree.Hop{Node: id}}, "revoked")
+	for _, hop := range revoked {
+		if found[hop.Node] == nil {
+			add(&nodeBelow{hop: hop}, "revoked")
 		}
 	}
 	return []model.Argument{{Name: "nodes", Value: model.TableValue(t)}}
 }
 
-// nodeNamed finds a node by its ID, the first digits of that, or its name.
-func (l *links) nodeNamed(text string, among []model.NodeID) (model.NodeID, error) {
-	if id, err := model.ParseNodeID(text); err == nil {
-		return id, nil
-	}
-	found := map[model.NodeID]bool{}
-	for _, n := range l.nodesBelow() {
-		if among == nil && n.hop.Name == text {
-			found[n.hop.Node] = true
-		}
-		if among == nil {
-			found[n.hop.Node] = found[n.hop.Node] || len(text) >= 6 && strings.HasPrefix(n.hop.Node.String(), text)
+// nodeNamed finds one of some nodes by its ID, the first digits of that, or its name. A whole ID need not be one of them.
+func nodeNamed(text string, among []tree.Hop) (tree.Hop, error) {
+	whole, err := model.ParseNodeID(text)
+	found := map[model.NodeID]tree.Hop{}
+	for _, hop := range among {
+		if err == nil && hop.Node == whole || hop.Name == text || len(text) >= 6 && strings.HasPrefix(hop.Node.String(), text) {
+			found[hop.Node] = hop
 		}
 	}
-	for _, id := range among {
-		found[id] = len(text) >= 6 && strings.HasPrefix(id.String(), text)
+	if err == nil && len(found) == 0 {
+		return tree.Hop{Node: whole}, nil
 	}
-	maps.DeleteFunc(found, func(_ model.NodeID, fits bool) bool { return !fits })
 	switch len(found) {
 	case 1:
-		for id := range found {
-			return id, nil
+		for _, hop := range found {
+			return hop, nil
 		}
 	case 0:
-		return model.NodeID{}, &model.Error{Kind: model.KindNotFound, Detail: "no node of that name or ID is here", Remedy: "`banyan nodes` shows which there are; one that is not here is named by its whole ID"}
+		return tree.Hop{}, &model.Error{Kind: model.KindNotFound, Detail: "no node of that name or ID is here", Remedy: "`banyan nodes` shows which there are; one that is not here is named by its whole ID"}
 	}
-	return model.NodeID{}, &model.Error{Kind: model.KindInvalid, Detail: "several nodes are called so", Remedy: "give the ID"}
+	return tree.Hop{}, &model.Error{Kind: model.KindInvalid, Detail: "several nodes are called so", Remedy: "give the ID"}
 }
 
 const mostRevokedNodes = 1000
 
 // revokeNode takes a node from nowhere any more.
 func (l *links) revokeNode(ctx context.Context, at *tree.Context, g given) ([]model.Argument, error) {
-	id, err := l.nodeNamed(g.text("node", ""), nil)
+	var below []tree.Hop
+	for _, n := range l.nodesBelow() {
+		below = append(below, n.hop)
+	}
+	node, err := nodeNamed(g.text("node", ""), below)
 	if err != nil {
 		return nil, err
 	}
-	if id == l.self.Node {
+	if node.Node == l.self.Node {
 		return nil, &model.Error{Kind: model.KindInvalid, Detail: "that is this node", Remedy: "name one below it"}
 	}
-	list := l.revokedIDs()
+	list := l.revokedNodes()
 	if len(list) >= mostRevokedNodes {
 		return nil, model.Errorf(model.KindExhausted, "%d nodes are revoked, which is as many as there may be", len(list))
 	}
-	if !slices.Contains(list, id) {
-		list = append(list, id)
+	if !slices.ContainsFunc(list, func(r tree.Hop) bool { return r.Node == node.Node }) {
+		list = append(list, node)
 	}
-	return l.setRevoked(ctx, at, list, id)
+	return l.setRevoked(ctx, at, list, node.Node)
 }
 
 // admitNode takes a node again.
 func (l *links) admitNode(ctx context.Context, at *tree.Context, g given) ([]model.Argument, error) {
-	list := l.revokedIDs()
-	id, err := l.nodeNamed(g.text("node", ""), append([]model.NodeID{}, list...))
+	list := l.revokedNodes()
+	node, err := nodeNamed(g.text("node", ""), list)
 	if err != nil {
 		return nil, err
 	}
-	return l.setRevoked(ctx, at, slices.DeleteFunc(list, func(n model.NodeID) bool { return n == id }), id)
+	return l.setRevoked(ctx, at, slices.DeleteFunc(list, func(r tree.Hop) bool { return r.Node == node.Node }), node.Node)
 }
 
-func (l *links) setRevoked(ctx context.Context, at *tree.Context, list []model.NodeID, id model.NodeID) ([]model.Argument, error) {
+func (l *links) setRevoked(ctx context.Context, at *tree.Context, list []tree.Hop, id model.NodeID) ([]model.Argument, error) {
 	texts := make([]string, len(list))
 	for i := range list {
-		texts[i] = list[i].String()
+		texts[i] = strings.TrimSpace(list[i].Node.String() + " " + list[i].Name)
 	}
 	_, err := l.commits.Do(ctx, store.Commit{Changes: []store.Change{store.Set{
 		Target: store.ByID(at.ID), Settings: []store.Setting{{Name: settingRevokedIDs, Value: model.String(strings.Join(texts, ","))}},

@@ -41,7 +41,7 @@ var permitSettings = []model.Setting{
 
 var linksSettings = []model.Setting{
 	{Name: settingRevokedIDs, Type: model.TypeString, Right: model.RightAdminister, Local: true,
-		Description: "IDs of nodes that are taken from nowhere below, however they come; separated by commas. `banyan nodes revoke` adds to it."},
+		Description: "IDs of nodes that are taken from nowhere below, however they come; separated by commas, each with the name that it had, where one is known. `banyan nodes revoke` adds to it."},
 }
 
 const mostEnrolPatterns = 32
@@ -68,23 +68,41 @@ func checkPermit(setting func(string) model.Value) error {
 
 // checkRevokedIDs refuses a list that names no nodes.
 func checkRevokedIDs(text string) error {
-	for _, id := range splitList(text) {
-		if _, err := model.ParseNodeID(id); err != nil {
+	for _, entry := range splitList(text) {
+		if _, err := readRevoked(entry); err != nil {
 			return model.Errorf(model.KindInvalid, "setting %s: %w", settingRevokedIDs, err)
 		}
 	}
 	return nil
 }
 
-// revokedIDs are the nodes that are taken from nowhere.
+// readRevoked reads an entry of the list: an ID, and behind a space the name that the node had.
+func readRevoked(entry string) (tree.Hop, error) {
+	text, name, named := strings.Cut(entry, " ")
+	id, err := model.ParseNodeID(text)
+	if err == nil && named {
+		err = model.CheckSegment(name)
+	}
+	return tree.Hop{Node: id, Name: name}, err
+}
+
+// revokedIDs are the IDs of the nodes that are taken from nowhere.
 func (l *links) revokedIDs() (list []model.NodeID) {
+	for _, hop := range l.revokedNodes() {
+		list = append(list, hop.Node)
+	}
+	return list
+}
+
+// revokedNodes are the nodes that are taken from nowhere.
+func (l *links) revokedNodes() (list []tree.Hop) {
 	c, there := l.tree.Lookup(linksPath)
 	if !there || c.Schema.SettingIndex(settingRevokedIDs) < 0 {
 		return nil
 	}
-	for _, text := range splitList(c.SettingNamed(settingRevokedIDs).Text()) {
-		if id, err := model.ParseNodeID(text); err == nil {
-			list = append(list, id)
+	for _, entry := range splitList(c.SettingNamed(settingRevokedIDs).Text()) {
+		if hop, err := readRevoked(entry); err == nil {
+			list = append(list, hop)
 		}
 	}
 	return list

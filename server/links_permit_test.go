@@ -57,7 +57,7 @@ func TestEnrolmentIsPermitted(t *testing.T) {
 	gone()
 	north.waits("/sites/berlin/system:name", is("berlin good")) // north is its own master
 	north.until("north is told", func() bool { return north.peers.(*links).checkRevoked(berlin.ID()) != nil })
-	hq.call("/links", "admit_node", textArgument("node", berlin.ID().String()))
+	hq.call("/links", "admit_node", textArgument("node", "berlin")) // by the name that it had
 	hq.waits(deep, is("berlin good"))
 }
 

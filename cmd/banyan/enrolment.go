@@ -14,7 +14,7 @@ through it. What is taken from behind a node is bounded by the settings enrol of
 	cmd.AddCommand(
 		c.linksDo("revoke ID|NAME", "revoke_node", "node", "Take a node from nowhere below any more",
 			"Take a node from nowhere below any more, however it comes. What is here of it goes within 10 s, and the nodes below are told.", "  banyan nodes revoke berlin"),
-		c.linksDo("admit ID", "admit_node", "node", "Take a node again that was revoked", "Take a node again that was revoked.", "  banyan nodes admit 4b1d9c"),
+		c.linksDo("admit ID|NAME", "admit_node", "node", "Take a node again that was revoked", "Take a node again that was revoked.", "  banyan nodes admit berlin"),
 	)
 	return cmd
 }
