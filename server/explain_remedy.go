@@ -40,7 +40,7 @@ func (h *explainedHop) remedy(who string, address model.Address) string {
 	case says(", no rule matches"):
 		return fmt.Sprintf("give %s a rule for it at %s, or a role that has one: nothing is allowed without", who, h.node)
 	case says(", rule "):
-		return fmt.Sprintf("change the rule at %s that is for %s: a context of kind foreign below /users there", h.node, who)
+		return fmt.Sprintf("change the rule at %s that is for %s: a context of kind "+KindForeign+" below /users there", h.node, who)
 	}
 	return "ask whoever administers " + h.node
 }
