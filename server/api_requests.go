@@ -131,7 +131,7 @@ func (a *api) CancelRequest(ctx context.Context, q *apiv1.CancelRequestRequest) 
 		return nil, noRequest()
 	}
 	who := callerOf(ctx).Principal
-	if !mine(who, &k) && !a.administers(who) {
+	if !a.mine(who, &k) && !a.administers(who) {
 		return nil, model.Errorf(model.KindDenied, "denied by %s: a request is cancelled by who made it, or who may administer the node", a.node.cfg.Name)
 	}
 	if err := a.node.ledger.cancel(ctx, who, id); err != nil {
@@ -142,8 +142,8 @@ func (a *api) CancelRequest(ctx context.Context, q *apiv1.CancelRequestRequest) 
 }
 
 // mine reports whether somebody made a request here. A token with a scope has made only what it may see.
-func mine(who access.Principal, k *kept) bool {
-	return k.Link == "" && k.Person == who.Chain.Person.Name && who.Scope == nil
+func (a *api) mine(who access.Principal, k *kept) bool {
+	return who.Link == "" && who.Scope == nil && a.node.ledger.isOf(&k.Ledger, who.Chain.Person.Name)
 }
 
 func (a *api) administers(who access.Principal) bool {
@@ -156,7 +156,7 @@ func (a *api) maySee(ctx context.Context, k *kept) bool {
 	if k.ID == [16]byte{} {
 		return false
 	}
-	if mine(who, k) || a.administers(who) {
+	if a.mine(who, k) || a.administers(who) {
 		return true
 	}
 	path, err := model.ParsePath(k.Path)
@@ -185,7 +185,7 @@ func (a *api) requestInfo(ctx context.Context, k *kept) *apiv1.RequestInfo {
 	if problem != nil {
 		info.Kind = problem.Kind.String()
 	}
-	own := mine(who, k)
+	own := a.mine(who, k)
 	if !own && !a.administers(who) {
 		return info
 	}

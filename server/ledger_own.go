@@ -54,6 +54,12 @@ func (l *ledger) do(ctx context.Context, who access.Principal, q *Request) (Resp
 		row.Made, row.Attempts = known.Made, known.Attempts
 	}
 	row.Attempts = max(row.Attempts, q.Attempt) + 1
+	if who.Link == "" {
+		var err error
+		if row.Account, err = l.accountOf(ctx, who); err != nil {
+			return Response{}, err
+		}
+	}
 	if err := l.room(&row); err != nil {
 		return Response{Fate: model.FatePending}, err
 	}

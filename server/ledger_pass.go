@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"strings"
 
 	"banyan/access"
 	"banyan/model"
@@ -93,16 +94,24 @@ func (l *ledger) onward(h *heard, r Response, look bool) (Response, error) {
 	return r, h.err
 }
 
-// accountOf is whose rights count when a request is sent again: the token's by which it was asked for, or the user's.
+// accountOf is whose a request is, and by whose rights it is sent again: the user's, or those of the token by which it was asked for. It is told by IDs:
+// somebody who gets the name of a user that was removed is somebody else.
 func (l *ledger) accountOf(ctx context.Context, who access.Principal) (string, error) {
-	if token := callerOf(ctx).token; token != nil {
-		return token.id.String(), nil
-	}
 	c, enabled := enabledUser(l.tree, who.Chain.Person.Name)
 	if !enabled {
 		return "", model.Errorf(model.KindDenied, "denied by %s: there is no user %s", l.router.node, who.Chain.Person.Name)
 	}
+	if token := callerOf(ctx).token; token != nil {
+		return c.ID.String() + " " + token.id.String(), nil
+	}
 	return c.ID.String(), nil
+}
+
+// isOf reports whether a request is of the user who has this name now.
+func (l *ledger) isOf(row *store.Ledger, name string) bool {
+	user, _, _ := strings.Cut(row.Account, " ")
+	c, enabled := enabledUser(l.tree, name)
+	return row.Link == "" && row.Person == name && enabled && c.ID.String() == user
 }
 
 // principalOf is who made a request, as they are now.
@@ -112,11 +121,11 @@ func (l *ledger) principalOf(ctx context.Context, row *store.Ledger) (access.Pri
 	if !enabled {
 		return who, model.Errorf(model.KindDenied, "denied by %s: the user %s is not there any more, or not enabled", l.router.node, row.Person)
 	}
-	if c.ID.String() == row.Account {
+	user, by, byToken := strings.Cut(row.Account, " ")
+	if c.ID.String() == user && !byToken {
 		return who, nil
 	}
-	id, err := model.ParseContextID(row.Account)
-	if err == nil {
+	if id, err := model.ParseContextID(by); err == nil && c.ID.String() == user {
 		if token := l.tokens.byID(ctx, id); token != nil && token.user == row.Person && model.TimeOf(l.now()) < token.expires {
 			who.Scope = token.scope
 			return who, nil

@@ -38,7 +38,7 @@ type Ledger struct {
 	Who       string // as the audit log names them
 	Person    string // the user who made it here
 	Link      string // over which it came
-	Account   string // ID of that user, or of the token by which it was asked for
+	Account   string // ID of that user, and after a space that of the token by which it was asked for
 	Digest    []byte // of what is asked for
 	Operation string
 	Path      string
