@@ -234,9 +234,11 @@ type Permitted struct {
 	By           string // names of the nodes that narrowed it
 }
 
+// MostRevoked is how many nodes a permit revokes at most.
+const MostRevoked = 10_000
+
 const (
 	mostPermitPatterns = 64
-	mostRevoked        = 10_000
 	mostByBytes        = 256
 )
 
@@ -245,7 +247,7 @@ func readPermit(wire *linkv1.Permit) (Permitted, error) {
 	p := Permitted{
 		Nodes: int(min(wire.GetNodes(), Unlimited)), Hops: int(min(wire.GetHops(), Unlimited)), Until: model.Time(wire.GetUntil()), By: cleanText(wire.GetBy()),
 	}
-	if len(wire.GetPatterns()) > mostPermitPatterns || len(wire.GetRevoked()) > mostRevoked || len(p.By) > mostByBytes {
+	if len(wire.GetPatterns()) > mostPermitPatterns || len(wire.GetRevoked()) > MostRevoked || len(p.By) > mostByBytes {
 		return p, model.Errorf(model.KindExhausted, "received a permit that is out of bounds")
 	}
 	for _, text := range wire.GetPatterns() {

@@ -41,9 +41,9 @@ func (m linkMaker) Call(ctx context.Context, at *tree.Context, function string, 
 	case functionNodes:
 		return m.listNodes(), nil
 	case functionRevokeNode:
-		return m.revokeNode(ctx, at, argumentsOf(arguments))
+		return m.revokeNode(ctx, argumentsOf(arguments))
 	case functionAdmitNode:
-		return m.admitNode(ctx, at, argumentsOf(arguments))
+		return m.admitNode(ctx, argumentsOf(arguments))
 	}
 	return nil, model.Errorf(model.KindInternal, "/links has no function %s", function)
 }

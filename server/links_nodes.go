@@ -130,10 +130,8 @@ func nodeNamed(text string, among []tree.Hop) (tree.Hop, error) {
 	return tree.Hop{}, &model.Error{Kind: model.KindInvalid, Detail: "several nodes are called so", Remedy: "give the ID"}
 }
 
-const mostRevokedNodes = 1000
-
 // revokeNode takes a node from nowhere any more.
-func (l *links) revokeNode(ctx context.Context, at *tree.Context, g given) ([]model.Argument, error) {
+func (l *links) revokeNode(ctx context.Context, g given) ([]model.Argument, error) {
 	var below []tree.Hop
 	for _, n := range l.nodesBelow() {
 		below = append(below, n.hop)
@@ -145,33 +143,40 @@ func (l *links) revokeNode(ctx context.Context, at *tree.Context, g given) ([]mo
 	if node.Node == l.self.Node {
 		return nil, &model.Error{Kind: model.KindInvalid, Detail: "that is this node", Remedy: "name one below it"}
 	}
-	list := l.revokedNodes()
-	if len(list) >= mostRevokedNodes {
-		return nil, model.Errorf(model.KindExhausted, "%d nodes are revoked, which is as many as there may be", len(list))
-	}
-	if !slices.ContainsFunc(list, func(r tree.Hop) bool { return r.Node == node.Node }) {
-		list = append(list, node)
-	}
-	return l.setRevoked(ctx, at, list, node.Node)
+	node.Name = strings.ReplaceAll(node.Name, ",", "") // which is between two
+	return l.setRevoked(ctx, func(list []tree.Hop) ([]tree.Hop, tree.Hop, error) {
+		return append(slices.DeleteFunc(list, func(r tree.Hop) bool { return r.Node == node.Node }), node), node, nil
+	})
 }
 
 // admitNode takes a node again.
-func (l *links) admitNode(ctx context.Context, at *tree.Context, g given) ([]model.Argument, error) {
-	list := l.revokedNodes()
-	node, err := nodeNamed(g.text("node", ""), list)
+func (l *links) admitNode(ctx context.Context, g given) ([]model.Argument, error) {
+	return l.setRevoked(ctx, func(list []tree.Hop) ([]tree.Hop, tree.Hop, error) {
+		node, err := nodeNamed(g.text("node", ""), list)
+		return slices.DeleteFunc(list, func(r tree.Hop) bool { return r.Node == node.Node }), node, err
+	})
+}
+
+// setRevoked changes the list as it is now: of two who do so at once neither undoes what the other one did.
+func (l *links) setRevoked(ctx context.Context, change func([]tree.Hop) ([]tree.Hop, tree.Hop, error)) ([]model.Argument, error) {
+	l.redeeming.Lock() // so that nobody joins meanwhile
+	defer l.redeeming.Unlock()
+	at, there := l.tree.Lookup(linksPath)
+	if !there {
+		return nil, model.Errorf(model.KindNotFound, "there are no links")
+	}
+	list, node, err := change(l.revokedNodes())
 	if err != nil {
 		return nil, err
 	}
-	return l.setRevoked(ctx, at, slices.DeleteFunc(list, func(r tree.Hop) bool { return r.Node == node.Node }), node.Node)
-}
-
-func (l *links) setRevoked(ctx context.Context, at *tree.Context, list []tree.Hop, id model.NodeID) ([]model.Argument, error) {
 	texts := make([]string, len(list))
 	for i := range list {
 		texts[i] = strings.TrimSpace(list[i].Node.String() + " " + list[i].Name)
 	}
-	_, err := l.commits.Do(ctx, store.Commit{Changes: []store.Change{store.Set{
-		Target: store.ByID(at.ID), Settings: []store.Setting{{Name: settingRevokedIDs, Value: model.String(strings.Join(texts, ","))}},
-	}}})
-	return []model.Argument{{Name: "id", Value: model.String(id.String())}}, err
+	set := store.Set{Target: store.ByID(at.ID), Expected: at.Version, Settings: []store.Setting{{Name: settingRevokedIDs, Value: model.String(strings.Join(texts, ","))}}}
+	if err := checkRevokedIDs(set.Settings[0].Value.Text()); err != nil {
+		return nil, err
+	}
+	_, err = l.commits.Do(ctx, store.Commit{Changes: []store.Change{set}})
+	return []model.Argument{{Name: "id", Value: model.String(node.Node.String())}}, err
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"banyan/access"
 	"banyan/model"
 	"banyan/peering"
 	"banyan/pki"
@@ -66,9 +67,15 @@ func checkPermit(setting func(string) model.Value) error {
 	return nil
 }
 
-// checkRevokedIDs refuses a list that names no nodes.
+const mostRevokedNodes = 1000
+
+// checkRevokedIDs refuses a list that names no nodes, or more than are told.
 func checkRevokedIDs(text string) error {
-	for _, entry := range splitList(text) {
+	entries := splitList(text)
+	if len(entries) > mostRevokedNodes {
+		return model.Errorf(model.KindExhausted, "%d nodes are to be revoked, at most %d may be", len(entries), mostRevokedNodes)
+	}
+	for _, entry := range entries {
 		if _, err := readRevoked(entry); err != nil {
 			return model.Errorf(model.KindInvalid, "setting %s: %w", settingRevokedIDs, err)
 		}
@@ -146,26 +153,21 @@ func (l *links) permission(c *tree.Context, path model.Path) *peering.Permission
 		told.Patterns = append(told.Patterns, p.String())
 	}
 	revoked := slices.Clone(own.Revoked)
-	for _, above := range l.permitsAt(path) {
-		nodes, hops := above.nodes(), above.Hops
-		if hops == 0 {
-			nodes = 0
+	if all := l.permitsAt(path); len(all) > 0 {
+		above := loosest(all)
+		shorter := above.Until != 0 && (told.GetUntil() == 0 || int64(above.Until) < told.GetUntil())
+		if above.Nodes < own.Nodes || above.Hops < own.Hops || shorter {
+			by[above.By] = true
 		}
-		if !above.Hangs(above.at) && !slices.ContainsFunc(above.Patterns, func(p model.Pattern) bool { return p.MayMatchBelow(above.at) }) {
-			nodes = 0
-		}
-		narrower := nodes < int(told.GetNodes()) || hops-1 < int(told.GetHops()) && hops < peering.Unlimited || above.Until != 0 && (told.GetUntil() == 0 || int64(above.Until) < told.GetUntil())
-		told.Nodes = min(told.GetNodes(), uint32(nodes))
-		if hops < peering.Unlimited {
-			told.Hops = min(told.GetHops(), uint32(max(0, hops-1)))
-		}
-		if above.Until != 0 && (told.GetUntil() == 0 || int64(above.Until) < told.GetUntil()) {
+		told.Nodes, told.Hops = min(told.GetNodes(), uint32(above.Nodes)), min(told.GetHops(), uint32(above.Hops))
+		if shorter {
 			told.Until = int64(above.Until)
 		}
-		if narrower {
-			by[above.by] = true
+		for _, id := range above.Revoked {
+			if len(revoked) < peering.MostRevoked && !slices.Contains(own.Revoked, id) {
+				revoked = append(revoked, id) // what is too much for one frame would end the session
+			}
 		}
-		revoked = append(revoked, above.Revoked...)
 	}
 	slices.SortFunc(revoked, func(a, b model.NodeID) int { return strings.Compare(string(a[:]), string(b[:])) })
 	for _, id := range slices.Compact(revoked) {
@@ -187,42 +189,85 @@ type permitAbove struct {
 	by string     // who narrowed it
 }
 
-// nodes is how many may be behind one of this node's own neighbours, which counts itself.
-func (p *permitAbove) nodes() int {
-	if p.Nodes == peering.Unlimited {
-		return p.Nodes
+// onward is what is left of a permit for one of this node's own neighbours, which counts itself.
+func (p *permitAbove) onward() peering.Permitted {
+	q := p.Permitted
+	q.By, q.Revoked = p.by, slices.Clone(p.Revoked)
+	if q.Nodes < peering.Unlimited {
+		q.Nodes = max(0, q.Nodes-1)
 	}
-	return max(0, p.Nodes-1)
+	if q.Hops == 0 || !p.Hangs(p.at) && !slices.ContainsFunc(p.Patterns, func(shown model.Pattern) bool { return shown.MayMatchBelow(p.at) }) {
+		q.Nodes = 0
+	}
+	if q.Hops < peering.Unlimited {
+		q.Hops = max(0, q.Hops-1)
+	}
+	return q
+}
+
+// loosest is what one or another of several consumers permits: none of them narrows what this node shows to the others.
+func loosest(all []permitAbove) peering.Permitted {
+	sum := all[0].onward()
+	for i := range all[1:] {
+		p := all[i+1].onward()
+		sum.Nodes, sum.Hops = max(sum.Nodes, p.Nodes), max(sum.Hops, p.Hops)
+		if sum.Until != 0 && p.Until != 0 {
+			sum.Until = max(sum.Until, p.Until)
+		} else {
+			sum.Until = 0
+		}
+		sum.Revoked = common(sum.Revoked, p.Revoked)
+		if p.By != sum.By {
+			sum.By += ", " + p.By
+		}
+	}
+	return sum
+}
+
+// common are the nodes that are in both lists.
+func common(a, b []model.NodeID) []model.NodeID {
+	in := make(map[model.NodeID]bool, len(b))
+	for _, id := range b {
+		in[id] = true
+	}
+	return slices.DeleteFunc(a, func(id model.NodeID) bool { return !in[id] })
 }
 
 // permitsAt are the permits of consumers to whom what hangs at a path is shown.
-func (l *links) permitsAt(path model.Path) (found []permitAbove) {
-	l.mu.RLock()
-	permits := make([]peering.Permitted, 0, len(l.permits))
-	for _, p := range l.permits {
-		permits = append(permits, p)
-	}
-	l.mu.RUnlock()
-	slices.SortFunc(permits, func(a, b peering.Permitted) int { return strings.Compare(a.Link+"/"+a.Export, b.Link+"/"+b.Export) })
-	for _, p := range permits {
-		link, there := l.linkNamed(p.Link)
-		if !there || link.SettingNamed(settingRevoked).Bool() {
-			continue
-		}
-		e, there := exportFor(l.tree, p.Link, p.Export)
-		if !there {
-			continue
-		}
-		export, root, err := readExport(e.Path.Base(), e.SettingNamed)
+func (l *links) permitsAt(path model.Path) []permitAbove {
+	return l.permitsWhere(func(export *access.Export, root model.Path) (model.Path, bool) {
 		at, inside := root.Below(path)
-		if err != nil || !inside || !slices.ContainsFunc(export.Paths, func(shown model.Pattern) bool { return shown.Matches(path) || shown.MayMatchBelow(path) }) {
+		return at, inside && slices.ContainsFunc(export.Paths, func(shown model.Pattern) bool { return shown.Matches(path) || shown.MayMatchBelow(path) })
+	})
+}
+
+// permitsWhere are the permits of all consumers to whom something of some exports is shown. One that has said nothing permits everything.
+func (l *links) permitsWhere(shown func(export *access.Export, root model.Path) (at model.Path, is bool)) (found []permitAbove) {
+	for _, link := range directlyBelow(l.tree, linksPath) {
+		if link.Schema.Kind != KindLink || roleOf(&link) != pki.RoleProvider || link.SettingNamed(settingRevoked).Bool() || link.SettingNamed(settingPeer).Text() == "" {
 			continue
 		}
-		by := p.By
-		if by == "" {
-			by = link.SettingNamed(settingPeerName).Text()
+		for _, e := range exportsOf(l.tree, link.Path.Base()) {
+			export, root, err := readExport(e.Path.Base(), e.SettingNamed)
+			if err != nil {
+				continue
+			}
+			at, is := shown(&export, root)
+			if !is {
+				continue
+			}
+			l.mu.RLock()
+			p, told := l.permits[link.Path.Base()+"/"+export.Name]
+			l.mu.RUnlock()
+			if !told {
+				p = peering.Permitted{Nodes: peering.Unlimited, Hops: peering.Unlimited}
+			}
+			by := p.By
+			if by == "" {
+				by = link.SettingNamed(settingPeerName).Text()
+			}
+			found = append(found, permitAbove{p, at, by})
 		}
-		found = append(found, permitAbove{p, at, by})
 	}
 	return found
 }
@@ -261,8 +306,8 @@ func (l *links) allow() {
 
 var freePermit = &linkv1.Permit{Nodes: peering.Unlimited, Hops: peering.Unlimited}
 
-// checkEnrol refuses to let another node's tree hang where somebody above takes none: it would be of no use there, and nobody here would learn why.
-func (l *links) checkEnrol(path model.Path) error {
+// checkEnrol refuses to let another node's tree hang where nobody above takes any: it would be of no use there, and nobody here would learn why.
+func (l *links) checkEnrol(path model.Path) (refused error) {
 	for _, p := range l.permitsAt(path) {
 		why := ""
 		switch {
@@ -274,32 +319,26 @@ func (l *links) checkEnrol(path model.Path) error {
 			why = "takes other nodes at other paths only, and not at " + path.String()
 		case p.Nodes < peering.Unlimited && len(l.nodesBelow()) >= p.Nodes:
 			why = "takes " + strconv.Itoa(p.Nodes) + " nodes from behind this one, and so many are here"
+		default:
+			return nil
 		}
-		if why != "" {
-			return &model.Error{
-				Kind: model.KindDenied, Node: l.self.Name, Detail: p.by + " " + why,
-				Remedy: "ask who administers " + p.by + ": the settings enrol of the mount there say it",
-			}
+		refused = &model.Error{
+			Kind: model.KindDenied, Node: l.self.Name, Detail: p.by + " " + why,
+			Remedy: "ask who administers " + p.by + ": the settings enrol of the mount there say it",
 		}
 	}
-	return nil
+	return refused
 }
 
-// checkRevoked refuses a node that is taken from nowhere, here or by a consumer.
+// checkRevoked refuses a node that is taken from nowhere: by this one, or by all to whom this one shows something.
 func (l *links) checkRevoked(node model.NodeID) error {
 	by := ""
 	if slices.Contains(l.revokedIDs(), node) {
 		by = l.self.Name
 	}
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, p := range l.permits {
-		if slices.Contains(p.Revoked, node) && by == "" {
-			by = p.By
-			if c, there := l.linkNamed(p.Link); there && by == "" {
-				by = c.SettingNamed(settingPeerName).Text()
-			}
-		}
+	all := l.permitsWhere(func(*access.Export, model.Path) (model.Path, bool) { return model.Root, true })
+	if by == "" && len(all) > 0 && !slices.ContainsFunc(all, func(p permitAbove) bool { return !slices.Contains(p.Revoked, node) }) {
+		by = all[0].by
 	}
 	if by == "" {
 		return nil

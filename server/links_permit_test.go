@@ -1,11 +1,18 @@
 package server
 
 import (
+	"encoding/binary"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"banyan/model"
+	"banyan/peering"
+	"banyan/proto/linkv1"
+
+	pb "google.golang.org/protobuf/proto"
 )
 
 // What a node takes from behind its provider is bounded at the mount: what is not permitted goes within 10 s and is named, what is permitted again comes
@@ -87,5 +94,77 @@ func TestInvitationsAreListedAndWithdrawn(t *testing.T) {
 	}
 	if _, err := hq.execute(Request{Op: OpCall, Path: linksPath, Name: "withdraw", Arguments: []model.Argument{textArgument("name", "used")}}); err == nil {
 		t.Error("an invitation that was used was withdrawn")
+	}
+}
+
+// Of several consumers the one that takes least narrows nothing of what the others are shown, whatever it says: neither who may join, nor where, nor what
+// the nodes below are told. What it says stays within what one frame holds, with this node's own in it.
+func TestOneConsumerNarrowsNothingForOthers(t *testing.T) {
+	hq, other, north, berlin := makeNode(t, "hq"), makeNode(t, "other"), makeNode(t, "north"), makeNode(t, "berlin")
+	linkUp(north, hq, "north", "/regions/north", "view")
+	linkUp(north, other, "north", "/regions/north", "view")
+	linkUp(berlin, north, "berlin", "/sites/berlin", "view")
+	links := north.peers.(*links)
+	c, _ := north.tree.Lookup(model.MustPath("/mounts/berlin"))
+	told := func() *linkv1.Permit { return links.permission(&c, model.MustPath("/sites/berlin")).Told }
+	next := model.MustPath("/sites/next")
+	narrow := func(link string) {
+		links.permitted(peering.Permitted{Link: link, Export: link, By: link, Until: 1, Revoked: []model.NodeID{berlin.ID()}})
+	}
+	narrow("other")
+	if err := links.checkEnrol(next); err != nil {
+		t.Errorf("one of two takes no nodes: %v", err)
+	}
+	if err := links.checkRevoked(berlin.ID()); err != nil {
+		t.Errorf("one of two has revoked it: %v", err)
+	}
+	if !pb.Equal(told(), freePermit) {
+		t.Errorf("berlin is told %v", told())
+	}
+	narrow("hq")
+	if err := links.checkEnrol(next); err == nil || !strings.Contains(err.Error(), "takes no nodes") {
+		t.Errorf("none takes nodes: %v", err)
+	}
+	if links.checkRevoked(berlin.ID()) == nil || told().GetNodes() != 0 || told().GetUntil() != 1 || len(told().GetRevoked()) != 1 {
+		t.Errorf("both have revoked it: berlin is told %v", told())
+	}
+	many := peering.Permitted{Link: "hq", Export: "hq", Nodes: peering.Unlimited, Hops: peering.Unlimited, Revoked: make([]model.NodeID, peering.MostRevoked)}
+	for i := range many.Revoked {
+		binary.BigEndian.PutUint64(many.Revoked[i][:], uint64(i))
+	}
+	links.permitted(many)
+	many.Link, many.Export = "other", "other"
+	links.permitted(many)
+	north.call("/links", "revoke_node", textArgument("node", hq.ID().String()))
+	if got := told().GetRevoked(); len(got) != peering.MostRevoked || !slices.ContainsFunc(got, func(id []byte) bool { return model.NodeID(id) == hq.ID() }) {
+		t.Errorf("berlin is told of %d nodes, or not of the one that north has revoked itself", len(got))
+	}
+	north.set("/links/other", settingRevoked, model.Bool(true))
+	narrow("hq")
+	narrow("other")
+	links.permitted(peering.Permitted{Link: "hq", Export: "hq", Nodes: peering.Unlimited, Hops: peering.Unlimited})
+	if err := links.checkRevoked(berlin.ID()); err != nil {
+		t.Errorf("a consumer that was revoked itself says who may join: %v", err)
+	}
+}
+
+// Nodes that are revoked at the same time are all revoked.
+func TestRevokedAtOnce(t *testing.T) {
+	hq := makeNode(t, "hq")
+	var work sync.WaitGroup
+	const many = 16
+	for i := range many {
+		work.Go(func() {
+			id := model.NodeID{0: byte(i + 1)}
+			hq.call("/links", "revoke_node", textArgument("node", id.String()))
+		})
+	}
+	work.Wait()
+	if got := len(hq.peers.(*links).revokedIDs()); got != many {
+		t.Errorf("%d nodes are revoked of %d", got, many)
+	}
+	list := strings.Repeat(hq.ID().String()+",", mostRevokedNodes+1)
+	if _, err := hq.execute(setRequest("/links", settingRevokedIDs, model.String(list))); err == nil {
+		t.Error("more nodes are revoked than are told")
 	}
 }
