@@ -53,6 +53,7 @@ const (
 	mostUntil     = 7 * 24 * time.Hour
 	ledgerMemory  = 24 * time.Hour // that a request is remembered after its end, and after its time
 	mostLedger    = 20_000         // rows
+	mostLedgerOf  = 5_000          // that came over one link
 	mostOpen      = 1_000          // that have not ended, made here
 	mostOpenOfOne = 100            // of one user
 	mostOpenLink  = 1_000          // that came over one link

@@ -273,21 +273,31 @@ func (l *ledger) sweep(ctx context.Context) {
 	l.forget(ctx, now, ended)
 }
 
-// forget drops what ended long ago, and the oldest of what is too much.
+// forget drops what ended long ago, and the oldest of what is too much: of one link first, so that nobody else's are forgotten for a flood of it.
 func (l *ledger) forget(ctx context.Context, now model.Time, ended []*kept) {
 	slices.SortFunc(ended, func(a, b *kept) int { return int(max(-1, min(1, a.Since-b.Since))) })
 	l.mu.Lock()
-	surplus := len(l.rows) - mostLedger
+	surplus, of := len(l.rows)-mostLedger, make(map[string]int)
+	for _, k := range l.rows {
+		of[k.Link]++
+	}
 	l.mu.Unlock()
 	var gone []store.RequestID
-	for i, k := range ended {
-		if old := max(k.Until, k.Since) + model.Time(ledgerMemory); len(gone) < 1000 && (old < now || i < surplus) {
-			gone = append(gone, k.ID)
-		}
+	drop := func(which func(k *kept) bool) {
+		ended = slices.DeleteFunc(ended, func(k *kept) bool {
+			if !which(k) {
+				return false
+			}
+			gone, of[k.Link], surplus = append(gone, k.ID), of[k.Link]-1, surplus-1
+			return true
+		})
 	}
+	drop(func(k *kept) bool { return max(k.Until, k.Since)+model.Time(ledgerMemory) < now })
+	drop(func(k *kept) bool { return k.Link != "" && of[k.Link] > mostLedgerOf })
+	drop(func(*kept) bool { return surplus > 0 })
 	changes := []store.Change{}
-	if len(gone) > 0 {
-		changes = append(changes, store.ForgetLedger{IDs: gone})
+	for ids := range slices.Chunk(gone, store.MaxLedgerForget) {
+		changes = append(changes, store.ForgetLedger{IDs: ids})
 	}
 	if known, err := l.store.ExpiredRequests(ctx, now); err == nil && known >= leastExpired || len(gone) > 0 {
 		changes = append(changes, store.Trim{RequestsBefore: now})

@@ -66,7 +66,7 @@ const (
 	MaxLedgerBytes  = 256 << 10 // of a body, and of a result
 	maxLedgerText   = 2_048
 	maxLedgerVia    = 64
-	maxLedgerForget = 1_000
+	MaxLedgerForget = 1_000 // requests to be forgotten in one change
 )
 
 func (l *Ledger) check() (size int, err error) {
@@ -90,8 +90,8 @@ func (l *Ledger) check() (size int, err error) {
 }
 
 func (c *ForgetLedger) check() (size int, err error) {
-	if len(c.IDs) > maxLedgerForget {
-		return 0, model.Errorf(model.KindExhausted, "%d requests to be forgotten at once, at most %d are allowed", len(c.IDs), maxLedgerForget)
+	if len(c.IDs) > MaxLedgerForget {
+		return 0, model.Errorf(model.KindExhausted, "%d requests to be forgotten at once, at most %d are allowed", len(c.IDs), MaxLedgerForget)
 	}
 	return 32 * len(c.IDs), nil
 }
