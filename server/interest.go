@@ -65,8 +65,16 @@ const (
 
 // checkBeat refuses heartbeats that are too many or too few.
 func checkBeat(p *Proposal) error {
-	if v, given := p.Given(settingBeat); given && !v.IsNone() && (v.Duration() < leastBeat || v.Duration() > mostBeat) {
-		return &model.Error{Kind: model.KindInvalid, Name: settingBeat, Detail: fmt.Sprintf("%v is outside of %v to %v", v.Duration(), leastBeat, mostBeat)}
+	if v, given := p.Given(settingBeat); given && !v.IsNone() {
+		return CheckBeat(v.Duration())
+	}
+	return nil
+}
+
+// CheckBeat refuses what the setting beat of a link cannot be.
+func CheckBeat(beat time.Duration) error {
+	if beat < leastBeat || beat > mostBeat {
+		return &model.Error{Kind: model.KindInvalid, Name: settingBeat, Detail: fmt.Sprintf("%v is outside of %v to %v", beat, leastBeat, mostBeat)}
 	}
 	return nil
 }
@@ -266,10 +274,15 @@ func wantedText(rules []follow.InterestRule) string {
 
 // checkPace refuses a pace that is none.
 func checkPace(p *Proposal) error {
-	if _, err := readInterval(p.After(settingInterval).Text()); err != nil {
+	return CheckPace(p.After(settingInterval).Text(), p.After(settingDeadband).Float64())
+}
+
+// CheckPace refuses what the settings interval and deadband of a mount cannot be.
+func CheckPace(interval string, deadband float64) error {
+	if _, err := readInterval(interval); err != nil {
 		return err
 	}
-	if band := p.After(settingDeadband).Float64(); !(band >= 0 && band < 1e300) {
+	if !(deadband >= 0 && deadband < 1e300) {
 		return &model.Error{Kind: model.KindInvalid, Name: settingDeadband, Detail: "a deadband is 0 or more"}
 	}
 	return nil

@@ -52,6 +52,9 @@ func (c *configurer) link(ctx context.Context, l *Link) error {
 	if err := c.address(ctx, l); err != nil {
 		return err
 	}
+	if err := c.beat(ctx, l); err != nil {
+		return err
+	}
 	return c.sides(ctx, l)
 }
 
@@ -163,6 +166,26 @@ func (c *configurer) address(ctx context.Context, l *Link) error {
 	return c.settle(ctx, at, info, map[string]model.Value{"addresses": model.String(c.nodes[inviter.Node].links)})
 }
 
+// beat tells both ends how far apart heartbeats are to be, since the one counts that wants fewer.
+func (c *configurer) beat(ctx context.Context, l *Link) error {
+	wanted := map[string]model.Value{"beat": {}}
+	if l.Beat != 0 {
+		wanted["beat"] = model.Duration(l.Beat)
+	}
+	provider, consumer := c.topology.Ends(l)
+	for _, end := range []End{provider, consumer} {
+		at := c.nodes[end.Node]
+		info, err := at.client.describe(ctx, child(linksPath, end.Link))
+		if err != nil {
+			return err
+		}
+		if err := c.settle(ctx, at, info, wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // sides makes exports and mounts what the file says; paths come last, after all that narrows them.
 func (c *configurer) sides(ctx context.Context, l *Link) error {
 	for _, part := range l.Parts() {
@@ -205,7 +228,10 @@ func (c *configurer) export(ctx context.Context, l *Link, part *Part) error {
 func (c *configurer) mount(ctx context.Context, l *Link, part *Part) error {
 	provider, consumer := c.topology.Ends(l)
 	at, path := c.nodes[consumer.Node], child(mountsPath, part.Context(consumer))
-	settings := map[string]model.Value{"link": model.String(consumer.Link), "path": model.String(part.Mount.String())}
+	settings := map[string]model.Value{
+		"link": model.String(consumer.Link), "path": model.String(part.Mount.String()),
+		"interval": model.String(part.Pace.Interval), "deadband": model.Float64(part.Pace.Deadband),
+	}
 	if part.Name != "" {
 		settings["export"] = model.String(part.Context(provider))
 		at.made[path.String()] = true

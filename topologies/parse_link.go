@@ -13,9 +13,9 @@ import (
 
 func (p *parser) link(n *yaml.Node) {
 	at := yamlfile.MarkOf(n)
-	l := Link{Export: Export{Right: model.RightView}, at: linkMarks{link: at}}
+	l := Link{Export: Export{Right: model.RightView}, Pace: everySample, at: linkMarks{link: at}}
 	given := map[string]bool{}
-	ok := p.Fields(n, "a link", []string{"provider", "consumer", "dials", "export", "mount", "also", "self"}, func(e yamlfile.Entry) {
+	ok := p.Fields(n, "a link", []string{"provider", "consumer", "dials", "export", "mount", "interval", "deadband", "also", "beat", "self"}, func(e yamlfile.Entry) {
 		given[e.Name] = true
 		switch e.Name {
 		case "provider":
@@ -30,11 +30,15 @@ func (p *parser) link(n *yaml.Node) {
 			p.export(e.Value, &l.Export)
 		case "mount":
 			l.Mount, l.at.mount = p.mount(e.Value)
+		case "interval", "deadband":
+			p.pace(e, &l.Pace)
 		case "also":
 			parts, _ := p.List(e.Value, "also")
 			for _, part := range parts {
 				p.part(part, &l)
 			}
+		case "beat":
+			l.Beat = p.beat(e.Value)
 		case "self":
 			l.Self = p.Truth(e.Value, "self")
 		}
@@ -66,9 +70,9 @@ func (p *parser) mount(n *yaml.Node) (model.Path, yamlfile.Mark) {
 
 // part reads a further part of a link.
 func (p *parser) part(n *yaml.Node, to *Link) {
-	part := Part{Export: Export{Right: model.RightView}, at: yamlfile.MarkOf(n)}
+	part := Part{Export: Export{Right: model.RightView}, Pace: everySample, at: yamlfile.MarkOf(n)}
 	given, fine := map[string]bool{}, true
-	ok := p.Fields(n, "a part of a link", []string{"name", "export", "mount"}, func(e yamlfile.Entry) {
+	ok := p.Fields(n, "a part of a link", []string{"name", "export", "mount", "interval", "deadband"}, func(e yamlfile.Entry) {
 		given[e.Name] = true
 		switch e.Name {
 		case "name":
@@ -87,6 +91,8 @@ func (p *parser) part(n *yaml.Node, to *Link) {
 			p.export(e.Value, &part.Export)
 		case "mount":
 			part.Mount, part.mount = p.mount(e.Value)
+		case "interval", "deadband":
+			p.pace(e, &part.Pace)
 		}
 	})
 	for _, needed := range []struct{ key, remedy string }{

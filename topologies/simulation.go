@@ -90,6 +90,11 @@ func (s *Simulation) start(ctx context.Context) error {
 			return err
 		}
 	}
+	return s.configure(ctx)
+}
+
+// configure makes the nodes what the topology says, and waits until they are linked.
+func (s *Simulation) configure(ctx context.Context) error {
 	c := &configurer{topology: s.topology, nodes: map[string]*configured{}, password: s.password, say: func(string, ...any) {}}
 	for _, name := range s.topology.Names() {
 		client, err := s.Client(ctx, name, server.AdminName)

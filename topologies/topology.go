@@ -2,6 +2,7 @@ package topologies
 
 import (
 	"slices"
+	"time"
 
 	"banyan/access"
 	"banyan/model"
@@ -57,7 +58,10 @@ type Link struct {
 	ConsumerDials bool
 	Export        Export
 	Mount         model.Path
+	Pace          Pace
 	Also          []Part
+	// Beat is how far apart heartbeats are at least, 0 for what the nodes have.
+	Beat time.Duration
 	// Self says that a link of a node with itself is meant.
 	Self bool
 
@@ -69,13 +73,20 @@ type Part struct {
 	Name   string // within the link; empty for the one that the link is made with
 	Export Export
 	Mount  model.Path
+	Pace   Pace
 
 	at, mount yamlfile.Mark
 }
 
+// Pace is how often the samples of a mount are wanted while nobody looks, as the settings of the mount say it.
+type Pace struct {
+	Interval string // live when the file names none
+	Deadband float64
+}
+
 // Parts are all that goes over a link, what it is made with first.
 func (l *Link) Parts() []Part {
-	return append([]Part{{Export: l.Export, Mount: l.Mount, at: l.at.link, mount: l.at.mount}}, l.Also...)
+	return append([]Part{{Export: l.Export, Mount: l.Mount, Pace: l.Pace, at: l.at.link, mount: l.at.mount}}, l.Also...)
 }
 
 // Context is what a part is called at one end of its link, as an export or as a mount.
