@@ -121,14 +121,14 @@ func (a *api) Call(ctx context.Context, q *apiv1.CallRequest) (*apiv1.CallRespon
 	if err != nil {
 		return nil, err
 	}
-	return &apiv1.CallResponse{Via: done.Via, Results: results(done.Results, function), Request: a.keptOf(ctx, &done)}, nil
+	return &apiv1.CallResponse{Via: done.Via, Results: a.results(who, done.Results, function), Request: a.keptOf(ctx, &done)}, nil
 }
 
-// results are what a function answered, with the units that it declares; it is nil where it is not known any more.
-func results(answered []model.Argument, function *model.Function) []*apiv1.Result {
+// results are what a function answered, as somebody may read it and with the units that it declares; it is nil where it is not known any more.
+func (a *api) results(who access.Principal, answered []model.Argument, function *model.Function) []*apiv1.Result {
 	var out []*apiv1.Result
 	for _, r := range answered {
-		result := &apiv1.Result{Name: r.Name, Type: r.Value.Type().String(), Value: toValue(r.Value)}
+		result := &apiv1.Result{Name: r.Name, Type: r.Value.Type().String(), Value: toValue(a.router.shown(who, r.Value))}
 		if function != nil {
 			for _, f := range function.Results {
 				if f.Name == r.Name {

@@ -156,8 +156,7 @@ func (e *exporter) tell(c *tree.Context) error {
 		if out.Settings == nil {
 			out.Settings = map[string]*structpb.Value{}
 		}
-		reading := e.api.visibleRef(e.who, model.Reading{Sample: model.Sample{Value: c.Settings[i]}})
-		out.Settings[d.Name] = toValue(reading.Sample.Value)
+		out.Settings[d.Name] = toValue(e.api.router.shown(e.who, c.Settings[i]))
 		e.bytes += 64 + len(d.Name) + c.Settings[i].Size()
 	}
 	e.part.Contexts = append(e.part.Contexts, out)

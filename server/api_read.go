@@ -48,22 +48,8 @@ func (a *api) read(who access.Principal, op string, address model.Address) (mode
 	if !there {
 		return model.Reading{}, access.NotFound(op, address) // it went meanwhile
 	}
-	return a.visibleRef(who, reading), nil
-}
-
-// visibleRef hides what a reference names where the asker may not see that: else its name would tell that it is there.
-func (a *api) visibleRef(who access.Principal, r model.Reading) model.Reading {
-	if to, inside := r.Sample.Value.Ref(); r.Sample.Value.Type() == model.TypeRef && inside {
-		c, there := a.node.tree.Lookup(to.Path)
-		kind := ""
-		if there {
-			kind = c.Schema.Kind
-		}
-		if !a.router.decide(who, access.Entity{Path: to.Path, Kind: kind}, model.RightView, false).Allowed {
-			r.Sample.Value = model.RefOutside()
-		}
-	}
-	return r
+	reading.Sample.Value = a.router.shown(who, reading.Sample.Value)
+	return reading, nil
 }
 
 // Describe answers a context with everything of it.

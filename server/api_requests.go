@@ -202,7 +202,7 @@ func (a *api) requestInfo(ctx context.Context, k *kept) *apiv1.RequestInfo {
 		if !done.Revision.IsZero() {
 			info.Revision = done.Revision.String()
 		}
-		info.Results = results(done.Results, a.functionOf(k))
+		info.Results = a.results(who, done.Results, a.functionOf(k))
 	}
 	return info
 }

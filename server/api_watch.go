@@ -272,7 +272,7 @@ func (w *watch) samples(to sink) error {
 				r.Sample.Quality = model.QualityStale
 			}
 		}
-		if r = w.api.visibleRef(w.caller.Principal, r); !sameReading(&r, &w.told[at]) {
+		if r.Sample.Value = w.api.router.shown(w.caller.Principal, r.Sample.Value); !sameReading(&r, &w.told[at]) {
 			w.told[at] = r
 			out = append(out, toReading(r))
 		}

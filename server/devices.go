@@ -279,6 +279,9 @@ func checkParentShown(p *Proposal) error {
 			continue
 		}
 		seen := access.Question{Principal: p.By, Entity: access.Entity{Path: to.Path}, Need: model.RightView}
+		if c, there := p.Tree.Lookup(to.Path); there {
+			seen.Entity.Kind = c.Schema.Kind
+		}
 		if !p.Rights.Decide(seen).Allowed {
 			return devices.BadSetting(devices.SettingParent, "%s is nothing that you may see", to.Path)
 		}

@@ -148,7 +148,7 @@ func (l *links) served(ctx context.Context, link string, request *linkv1.Execute
 	if err != nil && (q.Until == 0 || response.old) {
 		return nil, err
 	}
-	outward := func(v model.Value) model.Value { return relocate(v, root.Below) }
+	outward := func(v model.Value) model.Value { return relocate(l.node.router.shown(who, v), root.Below) }
 	answer := &linkv1.ExecuteResponse{
 		Revision: proto.FromPosition(response.Revision), Results: proto.FromArguments(relocateAll(response.Results, outward)),
 		Via: append([]string{l.self.Name}, response.Via...), Change: response.Change,
@@ -250,32 +250,6 @@ func readRequest(wire *linkv1.ExecuteRequest, root model.Path, inward func(model
 		return q, err
 	default:
 		return q, model.Errorf(model.KindUnsupported, "received an operation that this version does not know")
-	}
-}
-
-// relocate translates references of a value to another node's tree; what has no place there is outside.
-func relocate(v model.Value, move func(model.Path) (model.Path, bool)) model.Value {
-	switch v.Type() {
-	case model.TypeRef:
-		to, inside := v.Ref()
-		path, known := move(to.Path)
-		if !inside || !known {
-			return model.RefOutside()
-		}
-		return model.Ref(model.Address{Path: path, Name: to.Name})
-	case model.TypeTable:
-		table := v.Table()
-		copied := &model.Table{Columns: table.Columns}
-		for _, row := range table.Rows {
-			cells := make([]model.Value, len(row))
-			for i, cell := range row {
-				cells[i] = relocate(cell, move)
-			}
-			copied.Rows = append(copied.Rows, cells)
-		}
-		return model.TableValue(copied)
-	default:
-		return v
 	}
 }
 
