@@ -185,4 +185,7 @@ func register[I, O any](h *Handler, o operation, answer func(context.Context, *I
 		}
 		return out, nil
 	})
+	if _, keeps := any(new(I)).(keeping); keeps {
+		h.accepted(o)
+	}
 }

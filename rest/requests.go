@@ -3,16 +3,35 @@ package rest
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"banyan/model"
 	"banyan/proto/apiv1"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Keep makes the node keep a request, and send it until it is answered.
 type Keep struct {
 	Until  string `query:"until" maxLength:"64" example:"10m" doc:"Like 10m, or an instant, 7 days ahead at most: the node keeps the request, and sends it until its owner has answered, or until then. Where it has not ended within 2 s, the answer is 202 with its place in Location."`
 	Prefer string `header:"Prefer" maxLength:"256" example:"respond-async" doc:"respond-async has a request with until answered as soon as it is kept."`
+}
+
+// keeping is what can be asked for with until.
+type keeping interface{ async() bool }
+
+// accepted says in the document what the answer is where a request is kept and has not ended: as the usual one is, with another status.
+func (h *Handler) accepted(o operation) {
+	item := h.api.OpenAPI().Paths[o.path]
+	for _, op := range []*huma.Operation{item.Put, item.Post, item.Patch, item.Delete} {
+		if op == nil || op.OperationID != o.id {
+			continue
+		}
+		usual := *op.Responses[strconv.Itoa(max(o.status, http.StatusOK))]
+		usual.Description = "The request is kept, and has not ended: Location says where it is."
+		op.Responses[strconv.Itoa(http.StatusAccepted)] = &usual
+	}
 }
 
 func (k *Keep) async() bool {

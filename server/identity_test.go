@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,6 +33,13 @@ func clockedAt(t *testing.T, dir, name, links string, off *atomic.Int64) *linked
 	}
 	n.Node = made
 	n.run(name)
+	n.until("the API serves", func() bool { // it makes its certificate as it begins: by the clock from before somebody sets it
+		conn, err := tls.Dial("tcp", n.APIAddress(), &tls.Config{InsecureSkipVerify: true})
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
 	return n
 }
 

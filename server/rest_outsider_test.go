@@ -312,6 +312,25 @@ func (o *outsider) login(password string) {
 	o.token, _ = o.good("openSession", outsiderGiven{"body": map[string]any{"name": "admin", "password": password}})["token"].(string)
 }
 
+// keeps has the node keep a request for one that is away, finds it by where the answer says that it is, and gives it up.
+func (o *outsider) keeps() {
+	o.t.Helper()
+	status, header, answer := o.do("callFunction", outsiderGiven{"address": "/sites/berlin/devices:profiles", "until": "10m", "Prefer": "respond-async"})
+	id, _ := member(answer, "request", "id").(string)
+	if status != http.StatusAccepted || header.Get("Location") == "" || !strings.HasSuffix(header.Get("Location"), id) {
+		o.t.Fatalf("%d %v %v", status, header, answer)
+	}
+	if list := o.good("listRequests", nil)["requests"].([]any); len(list) != 1 || member(list[0], "id") != id {
+		o.t.Errorf("%v", list)
+	}
+	if one := o.good("getRequest", outsiderGiven{"id": id}); one["fate"] != "pending" {
+		o.t.Errorf("%v", one)
+	}
+	if ended := o.good("cancelRequest", outsiderGiven{"id": id}); ended["fate"] != "failed" && ended["fate"] != "expired" {
+		o.t.Errorf("%v", ended)
+	}
+}
+
 // TestOutsiderDoesEveryTask of the README, from the served document alone, and uses every operation that it has.
 func TestOutsiderDoesEveryTask(t *testing.T) {
 	hq, berlin := startNamed(t, "hq"), startNamed(t, "berlin")
@@ -343,6 +362,8 @@ func TestOutsiderDoesEveryTask(t *testing.T) {
 	o.twoWhoEdit(local)
 	o.watches(local)
 	o.administers(local)
+	berlin.stop()
+	o.keeps()
 
 	if gone := o.good("closeSession", nil); gone["ended"] != 1.0 {
 		t.Errorf("%v", gone)

@@ -1505,6 +1505,17 @@ export interface operations {
                     "application/json": components["schemas"]["Created"];
                 };
             };
+            /** @description The request is kept, and has not ended: Location says where it is. */
+            202: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Created"];
+                };
+            };
             /** @description The request cannot be read, or can never succeed as it stands. */
             400: {
                 headers: {
@@ -1732,6 +1743,17 @@ export interface operations {
                     "application/json": components["schemas"]["Done"];
                 };
             };
+            /** @description The request is kept, and has not ended: Location says where it is. */
+            202: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
             /** @description The request cannot be read, or can never succeed as it stands. */
             400: {
                 headers: {
@@ -1867,6 +1889,17 @@ export interface operations {
         responses: {
             /** @description OK */
             200: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description The request is kept, and has not ended: Location says where it is. */
+            202: {
                 headers: {
                     ETag?: string;
                     Location?: string;
@@ -2093,6 +2126,16 @@ export interface operations {
         responses: {
             /** @description OK */
             200: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Results"];
+                };
+            };
+            /** @description The request is kept, and has not ended: Location says where it is. */
+            202: {
                 headers: {
                     Location?: string;
                     [name: string]: unknown;
@@ -3233,6 +3276,17 @@ export interface operations {
         responses: {
             /** @description OK */
             200: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description The request is kept, and has not ended: Location says where it is. */
+            202: {
                 headers: {
                     ETag?: string;
                     Location?: string;

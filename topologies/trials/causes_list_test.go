@@ -57,7 +57,7 @@ var causes = []cause{
 		end:   func(n *caused) { n.resolves(n.linkAddress()) },
 	},
 	{
-		name: "kill", reasons: []string{"refused", "reset", "EOF"}, process: true, takes: 4 * time.Second,
+		name: "kill", reasons: []string{"refused", "reset", "EOF", "the connection has ended"}, process: true, takes: 4 * time.Second,
 		begin: func(n *caused) { n.signal(n.pid("berlin"), syscall.SIGKILL) },
 		end:   func(n *caused) { n.restart("berlin") },
 	},
