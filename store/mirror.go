@@ -203,6 +203,10 @@ func (s *Store) openMirror(ctx context.Context, id model.ContextID) (m *Mirror, 
 		m.begun = true
 	}
 	m.session, lost, err = openCache(ctx, m.file, "mirror", m.log, m.load)
+	if !m.begun { // whoever had it open may not have come to scrub it
+		m.noteWritten()
+		m.withdrawn = m.horizon > 0
+	}
 	return m, lost, err
 }
 

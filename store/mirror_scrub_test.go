@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"testing"
@@ -96,6 +97,44 @@ func TestWhatIsWithdrawnIsGoneFromTheBytes(t *testing.T) {
 		again := m.restart()
 		if found, _, err := again.mirror.read(t.Context(), again.mount); err != nil || len(found.puts) != count/3 || len(found.stones) != 0 {
 			t.Errorf("after a restart %d contexts are there and %d removals are remembered: %v", len(found.puts), len(found.stones), err)
+		}
+	})
+}
+
+// TestWhatIsWithdrawnGoesAfterARestart: also where the node ends after it has written a withdrawal and before it has looked for what that leaves, and nothing
+// is written any more since the other node is away.
+func TestWhatIsWithdrawnGoesAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMirrored(t)
+		secret := *deviceSchema(t)
+		secret.Kind = "canary-kind"
+		row := MirrorRow{
+			ID: model.ContextID{Node: remoteNode, Epoch: remoteEpoch, Number: 1}, Path: model.MustPath("/devices/canary"), Label: "canary-label",
+			Schema: mustSchema(t, secret), Settings: []model.Value{{}, {}, model.String("canary-setting")}, Version: model.Version{Epoch: remoteEpoch, Number: 7},
+			Route: tree.Route{{Node: model.NodeID{8}, Name: "canary-hop"}},
+		}
+		m.mirror.Keep(nil, []MirrorRow{row}, remoteState(5))
+		m.mirror.flush()
+		if err := os.WriteFile(m.mirror.file+".damaged", []byte("canary"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m.mirror.Keep([]MirrorRemoval{{ID: row.ID, Path: row.Path, Change: 1000, Withdrawn: true}}, nil, remoteState(6))
+		m.mirror.flush()
+		again := m.restart()
+		if !bytes.Contains(again.bytesOf(), []byte("canary-kind")) {
+			t.Fatal("the test cannot find anything")
+		}
+		done := make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { done <- again.mirror.Run(ctx) }()
+		time.Sleep(scrubTime + time.Second)
+		synctest.Wait()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if n := bytes.Count(again.bytesOf(), []byte("canary")); n > 0 {
+			t.Errorf("it is there %d times", n)
 		}
 	})
 }
