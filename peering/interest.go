@@ -128,10 +128,11 @@ func (d *Demand) each(root model.Path, below, at func(model.Path, follow.Pace)) 
 	}
 }
 
-// Interests of more rules than are sent are told of common parents, where the fastest of them holds for all. More than are taken end a session.
+// Interests of more rules than are sent are told of common parents, where the fastest of them holds for all. More than are taken end a session: what they
+// come to takes time by the square of their number, some ms for these, and is worked out five times a second as long as somebody says something new.
 const (
 	mostRules      = 256
-	mostTakenRules = 4096
+	mostTakenRules = 2 * mostRules
 )
 
 // Rules are the demand as a follower or a provider takes it; none where everything is live. They are the same for the same demand.
