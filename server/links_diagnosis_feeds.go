@@ -112,12 +112,20 @@ func (e *linkExplainer) passing() {
 			e.say(check, doctor.OK, "", "heartbeats pass both ways in %s", f.Lag.Round(100*time.Microsecond))
 		case peering.StateWithdrawn: // it is told of the mount
 		case peering.StateStalled:
-			e.say(check, doctor.Warning, "the line is too slow for what is shown, or the other end is busy: show less, or look at its load", "it is stalled since %s: %s", instant(f.Since.Std()), pki.Printable(f.Detail, 600))
+			e.say(check, doctor.Warning, "the line is too slow for what is shown, or the other end is busy: show less, or look at its load", "it is stalled since %s%s", instant(f.Since.Std()), because(f.Detail))
 		default:
-			e.say(check, doctor.Warning, "look whether the line works both ways: a firewall may have forgotten the connection", "it is %s since %s: %s", f.State, instant(f.Since.Std()), pki.Printable(f.Detail, 600))
+			e.say(check, doctor.Warning, "look whether the line works both ways: a firewall may have forgotten the connection", "it is %s since %s%s", f.State, instant(f.Since.Std()), because(f.Detail))
 		}
 	}
 	if len(s.Feeds) == 0 && e.d.Config.Role == pki.RoleProvider && len(exportsOf(e.tree, e.name)) > 0 {
 		e.say("feeds", doctor.Warning, "run `banyan explain link` at "+e.peer+": its mount may be missing", "%s is connected and follows nothing", e.peer)
 	}
+}
+
+// because is the reason of a state behind what it is; a state that has just begun has none.
+func because(detail string) string {
+	if detail == "" {
+		return ""
+	}
+	return ": " + pki.Printable(detail, 600)
 }

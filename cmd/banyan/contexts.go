@@ -29,6 +29,7 @@ type listing struct {
 type column struct {
 	head, name string
 	text       func(r reading, now time.Time) string // nil: value with unit
+	whole      func(info *apiv1.ContextInfo) string  // in place of both: what several say together
 }
 
 // since shows a time as how long ago it was.
@@ -142,6 +143,8 @@ func (l listing) row(info *apiv1.ContextInfo, now time.Time) []string {
 	for _, column := range l.columns {
 		r, there := readingOf(info, column.name)
 		switch {
+		case column.whole != nil:
+			row = append(row, orDash(column.whole(info)))
 		case !there || r.GetType() == model.TypeNone.String():
 			row = append(row, "-")
 		case column.text != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"banyan/model"
@@ -13,13 +14,51 @@ import (
 func newExports(c *cli) *cobra.Command {
 	list := listing{exportsPath, []string{server.KindExport}, "EXPORT", []column{
 		{head: "LINKS", name: "links"}, {head: "PATHS", name: "paths"}, {head: "RIGHT", name: "right"}, {head: "ROOT", name: "root"},
-		{head: "KINDS", name: "kinds"}, {head: "EXCEPT", name: "except_kinds"}, {head: "SECRETS", name: "secrets"}, {head: "PEOPLE", name: "people"},
+		{head: "SHOWN", whole: shownText},
 	}}
 	cmd := list.command(c, "exports", "Show what is shown to other nodes, and up to which right",
-		"Show what a node shows to others over its links, and up to which right they may act on it. An export is for\nthe links that it names; one link may have several. It is changed like everything else, with\n\"banyan set /exports/NAME:paths ...\", and taken back with \"banyan remove /exports/NAME\": what the other node has of it\nis deleted there.",
+		"Show what a node shows to others over its links, and up to which right they may act on it. An export is for\nthe links that it names; one link may have several. It is changed like everything else, with\n\"banyan set /exports/NAME:paths ...\", and taken back with \"banyan remove /exports/NAME\": what the other node has of it\nis deleted there. SHOWN is how much of each context under PATHS.",
 		"  banyan exports\n  banyan exports add alerts --link hq,ops --path '/devices/**'\n  banyan exports preview north\n  banyan set /exports/north:right operate")
 	cmd.AddCommand(newExportAdd(c), newPreview(c))
 	return cmd
+}
+
+// shownText says in words how much of what its paths select an export shows: in one column, since most exports differ from the whole in one thing.
+func shownText(info *apiv1.ContextInfo) string {
+	of := func(name string) string {
+		r, there := readingOf(info, name)
+		if !there || r.GetType() == model.TypeNone.String() {
+			return ""
+		}
+		return valueText(r.GetType(), r.GetValue())
+	}
+	preset := strings.ReplaceAll(of("preset"), "-", " ")
+	if preset == "custom" {
+		preset = ""
+	}
+	parts := []string{preset}
+	for _, part := range []struct{ before, name, usual string }{
+		{"only ", "shows", "settings,variables,functions"}, {"events from ", "events", "debug"}, {"only kinds ", "kinds", ""}, {"no kinds ", "except_kinds", ""}, {"without ", "hide", ""},
+	} {
+		switch value := of(part.name); {
+		case value == "" || value == part.usual:
+		case value == "none" && part.name == "shows":
+			parts = append(parts, "no settings, variables, functions")
+		case value == "none" && part.name == "events":
+			parts = append(parts, "no events")
+		default:
+			parts = append(parts, part.before+value)
+		}
+	}
+	for _, name := range []string{"secrets", "people"} {
+		if of(name) == "true" {
+			parts = append(parts, "with "+name)
+		}
+	}
+	if parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" }); len(parts) == 0 {
+		return "everything"
+	}
+	return strings.Join(parts, "; ")
 }
 
 func newExportAdd(c *cli) *cobra.Command {

@@ -58,7 +58,7 @@ func (c *cli) printFreshness(info *apiv1.ContextInfo) error {
 	now := time.Now()
 	asOf := "not known"
 	if old := age(f.GetAsOf(), now); old != "" {
-		asOf = old + " (" + f.GetAsOf() + ")"
+		asOf = old + " ago (" + wholeSeconds(f.GetAsOf()) + ")"
 	}
 	if err := c.printf("%s  at %s\ntrue as of %s\n", clean(info.GetPath()), clean(route(info.GetVia())), clean(asOf)); err != nil {
 		return err

@@ -61,8 +61,13 @@ func (c *cli) printPreview(answer *apiv1.CallResponse) error {
 	if result(answer, "events") == "none" {
 		events = "no events"
 	}
-	err := c.printf("%s sees %s contexts of what is at and below %s, with the right to %s at most, and %s. %s contexts are left out.\n\n",
-		clean(result(answer, "peer")), result(answer, "shown"), clean(result(answer, "root")), result(answer, "right"), events, result(answer, "omitted"))
+	leaves := "are"
+	if result(answer, "omitted") == "1" {
+		leaves = "is"
+	}
+	err := c.printf("%s sees %s of what is at and below %s, with the right to %s at most, and %s. %s %s left out.\n\n",
+		clean(result(answer, "peer")), contextsText(result(answer, "shown")), clean(result(answer, "root")), result(answer, "right"), events,
+		contextsText(result(answer, "omitted")), leaves)
 	if err != nil {
 		return err
 	}
@@ -75,6 +80,13 @@ func (c *cli) printPreview(answer *apiv1.CallResponse) error {
 		}
 	}
 	return c.printPreviewTables(&kinds, &leftOut)
+}
+
+func contextsText(count string) string {
+	if count == "1" {
+		return "1 context"
+	}
+	return count + " contexts"
 }
 
 func (c *cli) printPreviewTables(kinds, leftOut *resultTable) error {

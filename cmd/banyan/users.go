@@ -24,7 +24,7 @@ func newUsers(c *cli) *cobra.Command {
 	cmd := list.command(c, "users", "Show who may log in, and add people",
 		"Show who may log in at a node, and up to which right they may act. PERSON stands where somebody of another node is\nnarrowed. The first rule whose pattern selects a path decides; what no rule selects is denied.",
 		"  banyan users\n  banyan users add alice --right operate --pattern '/sites/**'")
-	cmd.AddCommand(newUserAdd(c), newUserPassword(c), newUserLocks(c), newUserUnlock(c))
+	cmd.AddCommand(newUserAdd(c), newUserRules(c), newUserPassword(c), newUserLocks(c), newUserUnlock(c))
 	return cmd
 }
 
@@ -104,6 +104,43 @@ for each pattern; --rule gives them one by one, in the order in which they are t
 	flags.StringVar(&label, "label", "", "the person's name, in any script")
 	completeWords(cmd, "right", rightNames...)
 	return cmd
+}
+
+func newUserRules(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rules NAME RULE...",
+		Short: "Give a user other rules",
+		Long: `Give a user these rules in place of those that "banyan users" shows, in the order in which they are tried: the first whose pattern
+selects a path decides, so that an exception stands before the general rule. RULE is PATTERN=RIGHT, or 'PATTERN RIGHT'. They hold at once.`,
+		Example:           "  banyan users rules alice '/sites/berlin/devices/plc-7=operate' '/sites/**=view'",
+		Args:              cobra.MinimumNArgs(2),
+		ValidArgsFunction: c.completeChild(usersPath),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := usersPath.Child(args[0])
+			if err != nil {
+				return usagef(cmd, "%v", err)
+			}
+			parsed, err := parseRules(args[1:])
+			if err != nil {
+				return usagef(cmd, "%v", err)
+			}
+			value, err := parseJSON(string(server.RulesValue(parsed).JSON()))
+			if err != nil {
+				return err
+			}
+			ctx, at, stop, err := c.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			address := model.Address{Path: path, Name: "rules"}
+			done, err := ask(ctx, at, "set", address, at.trees.Set, &apiv1.SetRequest{Address: address.String(), Value: value})
+			if err != nil {
+				return err
+			}
+			return c.printDone("set "+address.String(), doneJSON{Revision: done.GetRevision(), Mirrored: done.GetMirrored(), Via: done.GetVia()})
+		},
+	}
 }
 
 // parseRules reads PATTERN=RIGHT, and PATTERN RIGHT: no path has a blank.
