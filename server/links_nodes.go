@@ -143,7 +143,6 @@ func (l *links) revokeNode(ctx context.Context, g given) ([]model.Argument, erro
 	if node.Node == l.self.Node {
 		return nil, &model.Error{Kind: model.KindInvalid, Detail: "that is this node", Remedy: "name one below it"}
 	}
-	node.Name = strings.ReplaceAll(node.Name, ",", "") // which is between two
 	return l.setRevoked(ctx, func(list []tree.Hop) ([]tree.Hop, tree.Hop, error) {
 		return append(slices.DeleteFunc(list, func(r tree.Hop) bool { return r.Node == node.Node }), node), node, nil
 	})

@@ -106,6 +106,9 @@ func newRequestsShow(c *cli) *cobra.Command {
 		Example: "  banyan requests show 00112233445566778899aabbccddeeff\n  banyan requests show 00112233445566778899aabbccddeeff --wait",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" { // which asks for all
+				return usagef(cmd, "which request? Give its ID")
+			}
 			ctx, at, stop, err := c.connect(cmd.Context())
 			if err != nil {
 				return err
