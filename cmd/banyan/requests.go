@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"strings"
 
 	"banyan/model"
 	"banyan/proto/apiv1"
@@ -100,11 +101,12 @@ after its end.`,
 func newRequestsShow(c *cli) *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
-		Use:     "show ID",
-		Short:   "Show one request with what it gave",
-		Long:    "Show one request with what it gave. The exit code says its fate: 0 done, 6 not ended, 5 expired or unknown, and that of the refusal where it failed.",
-		Example: "  banyan requests show 00112233445566778899aabbccddeeff\n  banyan requests show 00112233445566778899aabbccddeeff --wait",
-		Args:    cobra.ExactArgs(1),
+		Use:               "show ID",
+		Short:             "Show one request with what it gave",
+		Long:              "Show one request with what it gave. The exit code says its fate: 0 done, 6 not ended, 5 expired or unknown, and that of the refusal where it failed.",
+		Example:           "  banyan requests show 00112233445566778899aabbccddeeff\n  banyan requests show 00112233445566778899aabbccddeeff --wait",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeRequest,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] == "" { // which asks for all
 				return usagef(cmd, "which request? Give its ID")
@@ -133,11 +135,12 @@ func newRequestsShow(c *cli) *cobra.Command {
 
 func newRequestsCancel(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use:     "cancel ID",
-		Short:   "Give up a request that has not been sent",
-		Long:    "Give up a request that was made at this node and has not been sent. One that was sent may have been done, and is waited for.",
-		Example: "  banyan requests cancel 00112233445566778899aabbccddeeff",
-		Args:    cobra.ExactArgs(1),
+		Use:               "cancel ID",
+		Short:             "Give up a request that has not been sent",
+		Long:              "Give up a request that was made at this node and has not been sent. One that was sent may have been done, and is waited for.",
+		Example:           "  banyan requests cancel 00112233445566778899aabbccddeeff",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeRequest,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, at, stop, err := c.connect(cmd.Context())
 			if err != nil {
@@ -154,6 +157,30 @@ func newRequestsCancel(c *cli) *cobra.Command {
 			return c.printf("cancelled: %s %s\n", clean(info.GetOperation()), clean(addressOf(info)))
 		},
 	}
+}
+
+// completeRequest completes the first argument by the requests that there are, since nobody types an ID.
+func (c *cli) completeRequest(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	const no = cobra.ShellCompDirectiveNoFileComp
+	if len(args) > 0 {
+		return nil, no
+	}
+	ctx, at, stop, ok := c.completing(cmd.Context())
+	if !ok {
+		return nil, no
+	}
+	defer stop()
+	answer, err := ask(ctx, at, "requests", model.Address{}, at.trees.Requests, &apiv1.RequestsRequest{Ended: cmd.Name() != "cancel"})
+	if err != nil {
+		return nil, no
+	}
+	var found []cobra.Completion
+	for _, info := range answer.GetRequests() {
+		if strings.HasPrefix(info.GetId(), typed) {
+			found = append(found, cobra.CompletionWithDesc(clean(info.GetId()), clean(info.GetFate()+": "+info.GetOperation()+" "+addressOf(info))))
+		}
+	}
+	return found, no
 }
 
 // printRequest prints everything of a request.
