@@ -529,6 +529,44 @@ func TestWholeChunksAreShared(t *testing.T) {
 	}
 }
 
+// Whoever comes first decides where a batch ends: followers that are equally far share bytes and stay so, also where more came meanwhile. What was
+// made with a context that is gone is nobody's.
+func TestPartsOfChunksAreShared(t *testing.T) {
+	f := newFixture(t)
+	f.put("/a")
+	f.put("/b")
+	v := NewView(f.tree, model.Root, part{})
+	one, two := v.NewFollower(Start{}), v.NewFollower(Start{})
+	for _, follower := range []*Follower{one, two} {
+		defer follower.Close()
+		f.publish("/a", "load", 1)
+		f.drain(follower)
+	}
+	f.drain(one)
+	for round := range 200 { // within one chunk, and more than are kept
+		f.publish("/a", "load", 10)
+		first, _ := one.Samples()
+		f.publish("/b", "load", 5)
+		second, _ := two.Samples()
+		if first.Samples != 10 || second.Samples != 10 || &first.Encoded[0] != &second.Encoded[0] || first.Through != second.Through {
+			t.Fatalf("round %d: %d samples up to %d and %d up to %d", round, first.Samples, first.Through, second.Samples, second.Through)
+		}
+		third, _ := two.Samples()
+		fourth, _ := one.Samples()
+		if third.Samples != 5 || fourth.Samples != 5 || &third.Encoded[0] != &fourth.Encoded[0] {
+			t.Fatalf("round %d: then %d samples and %d", round, third.Samples, fourth.Samples)
+		}
+	}
+	f.publish("/b", "load", 5)
+	if b, _ := one.Samples(); b.Samples != 5 {
+		t.Fatalf("%d samples, want 5", b.Samples)
+	}
+	f.remove("/b")
+	if got := f.drain(two); len(got.values) != 0 {
+		t.Errorf("%d samples were told of what is gone", len(got.values))
+	}
+}
+
 // Wake tells of samples, changes and overlays.
 func TestWake(t *testing.T) {
 	f := newFixture(t)

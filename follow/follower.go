@@ -42,6 +42,7 @@ type Follower struct {
 	stops    []uint64     // positions at which a batch must end
 
 	ready     []Batch // translated, to be told before all else
+	room      [1]Batch
 	conflated uint64
 
 	held     *held // what an interest leaves out, nil where everything is live
@@ -81,6 +82,7 @@ func (v *View) NewFollower(start Start) *Follower {
 		view: v, reader: v.tree.NewReader(), through: start.Changes, acked: start.Changes, settled: start.Changes, known: start.Known, shown: start.Changes,
 		fresh: make(map[tree.Index]bool), skipped: make(map[tree.Index]bool), overlays: never,
 	}
+	f.ready = f.room[:0]
 	v.mu.RLock()
 	f.drops, f.anew = v.drops, v.withdrawn
 	v.mu.RUnlock()
@@ -130,6 +132,9 @@ type Changes struct {
 // Changes returns what is to be told next, at most most contexts, and false where there is nothing.
 func (f *Follower) Changes(most int) (Changes, bool) {
 	v := f.view
+	if f.known == nil && f.through >= v.tree.ChangeHead() {
+		return Changes{}, false
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.advance()
@@ -148,6 +153,7 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 	}
 	if d.Head > v.seen {
 		v.advance() // the tree has gone on between the two looks: what d holds must be known before it is told
+		f.forget()
 	}
 	changes := Changes{Through: d.Through, Head: d.Head}
 	for i := range d.Contexts {
@@ -181,9 +187,9 @@ func (f *Follower) forget() {
 	if f.drops == f.view.drops {
 		return
 	}
-	f.drops, f.scratch = f.view.drops, proto.Samples{}
+	f.drops, f.scratch, f.encoded = f.view.drops, proto.Samples{}, nil
 	if len(f.ready) == 0 {
-		f.encoded = nil
+		f.room[0] = Batch{}
 	}
 }
 

@@ -1,9 +1,9 @@
 package follow
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
-	"sync"
 
 	"banyan/fault"
 	"banyan/model"
@@ -11,9 +11,9 @@ import (
 	"banyan/tree"
 )
 
-// Batch is samples to tell, encoded. It is true until the next call.
+// Batch is samples to tell, encoded.
 type Batch struct {
-	Encoded   []byte // a banyan.model.v1.Samples; empty where only Through moved
+	Encoded   []byte // a banyan.model.v1.Samples; empty where only Through moved. Others may have it too: it must not be changed
 	Samples   int
 	Through   uint64
 	Conflated uint64
@@ -46,7 +46,10 @@ func (f *Follower) Samples() (Batch, bool) {
 		f.take(&run)
 	}
 	b := f.ready[0]
-	f.ready = f.ready[1:]
+	f.ready[0] = Batch{}
+	if f.ready = f.ready[1:]; len(f.ready) == 0 {
+		f.ready = f.room[:0]
+	}
 	f.at = b.Through
 	if b.Samples > 0 {
 		b.Conflated, f.conflated = f.conflated, 0
@@ -64,15 +67,10 @@ func (f *Follower) take(run *tree.Run) {
 		f.takeHeld(run, oldest)
 		return
 	}
-	cuts := f.cuts(run)
-	shared := run.Whole() && len(cuts) == 1
-	if shared {
-		if b, there := f.sharedBatch(run); there {
-			f.ready = append(f.ready, b)
-			return
-		}
+	if !run.Lapped && f.takeShared(run) {
+		return
 	}
-	newest, all := f.encode(run, cuts)
+	f.encode(run, f.cuts(run))
 	if !f.view.tree.Holds(oldest) {
 		// Meanwhile the ring has moved past the run: a slot of it can have been another context's when it was translated.
 		f.ready = nil
@@ -80,11 +78,6 @@ func (f *Follower) take(run *tree.Run) {
 		return
 	}
 	f.conflated += run.Skipped
-	if shared && all {
-		b := &f.ready[0]
-		b.Encoded = slices.Clone(b.Encoded)
-		f.view.batches.keep(run.First, newest, b)
-	}
 }
 
 // takeFresh makes batches of the latest samples of contexts whose definition has just arrived: those that the ring has been read past, since the
@@ -215,23 +208,19 @@ func ordered[T any](column []T, order []int) []T {
 	return to
 }
 
-// encode translates a run, giving keys where they are missing, and makes a batch ready for each cut. all says that nothing was left out, of which the
-// follower has not the definition, with newest as the newest of the view's definitions.
-func (f *Follower) encode(run *tree.Run, cuts []cut) (newest uint64, all bool) {
+// encode translates a run, giving keys where they are missing, and makes a batch ready for each cut. It says by which state of
+// the view, and whether nothing was left out of which the follower has not the definition.
+func (f *Follower) encode(run *tree.Run, cuts []cut) (by viewState, all bool) {
 	v := f.view
 	v.refresh()
-	f.encoded = f.encoded[:0]
-	if len(cuts) > 1 {
-		f.encoded = nil // the batches share it until they are told
-	}
 	from := 0
 	for _, c := range cuts {
 		for {
 			f.scratch.Reset()
 			v.mu.RLock()
 			missing, inactive := f.translate(run, from, c.end)
-			newest = v.newest
-			all = len(inactive) == 0 && newest <= f.acked && f.acked >= f.listed
+			by = v.state()
+			all = len(inactive) == 0 && f.hasAll(by)
 			v.mu.RUnlock()
 			if len(missing) == 0 {
 				for _, index := range inactive {
@@ -245,12 +234,11 @@ func (f *Follower) encode(run *tree.Run, cuts []cut) (newest uint64, all bool) {
 			}
 			v.mu.Unlock()
 		}
-		start := len(f.encoded)
-		f.encoded = f.scratch.Append(f.encoded)
-		f.ready = append(f.ready, Batch{Encoded: f.encoded[start:len(f.encoded):len(f.encoded)], Samples: len(f.scratch.Keys), Through: c.through, Stop: c.stop})
+		f.encoded = f.scratch.Append(f.encoded[:0])
+		f.ready = append(f.ready, Batch{Encoded: bytes.Clone(f.encoded), Samples: len(f.scratch.Keys), Through: c.through, Stop: c.stop})
 		from = c.end
 	}
-	return newest, all
+	return by, all
 }
 
 // translate puts a part of a run, as far as the follower may be told it, into its scratch columns, and says which shown contexts have no key yet and which
@@ -355,48 +343,4 @@ func (v *View) relativeTable(value model.Value) model.Value {
 		copied.Rows = append(copied.Rows, cells)
 	}
 	return model.TableValue(copied)
-}
-
-// sharedBatch is what another follower made of a whole chunk, where this one may be told all of it.
-func (f *Follower) sharedBatch(run *tree.Run) (Batch, bool) {
-	v := f.view
-	v.refresh()
-	v.mu.RLock()
-	newest := v.newest
-	v.mu.RUnlock()
-	if newest > f.acked || f.acked < f.listed {
-		return Batch{}, false
-	}
-	b, there := v.batches.find(run.First, newest)
-	return b, there
-}
-
-// batchCache keeps the encoded form of whole chunks of the ring, so that followers of equal interest share it. It is as good as the definitions
-// that the view had.
-type batchCache struct {
-	mu      sync.Mutex
-	entries [64]struct {
-		first, newest uint64
-		batch         Batch
-	}
-}
-
-func (c *batchCache) clear() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.entries[:])
-}
-
-func (c *batchCache) find(first, newest uint64) (Batch, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := &c.entries[first/pageSize%uint64(len(c.entries))]
-	return e.batch, e.batch.Encoded != nil && e.first == first && e.newest == newest
-}
-
-func (c *batchCache) keep(first, newest uint64, b *Batch) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := &c.entries[first/pageSize%uint64(len(c.entries))]
-	e.first, e.newest, e.batch = first, newest, *b
 }

@@ -315,7 +315,7 @@ func TestSlowConsumerIsBoundedAndTold(t *testing.T) {
 		for out, some := w.provider.Next(w.now); some; out, some = w.provider.Next(w.now) {
 			waiting = append(waiting, out)
 			if out.Raw != nil {
-				bytes += len(out.Raw)
+				bytes += len(out.Encoded())
 			}
 		}
 	}
@@ -324,7 +324,7 @@ func TestSlowConsumerIsBoundedAndTold(t *testing.T) {
 	}
 	arrived, conflated := 0, uint64(0)
 	count := func(out Out) {
-		samples, _, left, ok := (&proto.RawFrame{Bytes: out.Raw}).LiveSamples()
+		samples, _, left, ok := (&proto.RawFrame{Bytes: out.Encoded()}).LiveSamples()
 		if ok && out.Raw != nil {
 			var columns proto.Samples
 			if err := columns.Decode(samples); err != nil {
@@ -393,7 +393,7 @@ func FuzzConsumerReceive(f *testing.F) {
 		}
 		p.Tick(second)
 		for out, some := p.Next(second); some; out, some = p.Next(second) {
-			raw := out.Raw
+			raw := out.Encoded()
 			if out.Frame != nil {
 				raw, _ = pb.Marshal(out.Frame)
 			}
@@ -459,7 +459,7 @@ func FuzzProviderReceive(f *testing.F) {
 				if !some {
 					break
 				}
-				if text := string(out.Raw) + out.Frame.String(); strings.Contains(text, canary) {
+				if text := string(out.Encoded()) + out.Frame.String(); strings.Contains(text, canary) {
 					t.Fatalf("it tells %q", text)
 				}
 				if i == 99 {

@@ -285,6 +285,6 @@ func (h *Hub) BackupReady(name string) {
 	r.link.mu.Lock()
 	defer r.link.mu.Unlock()
 	if r.link.keeping == 0 && len(r.link.sessions) > 0 {
-		signal(r.link.sessions[0].offered)
+		r.link.sessions[0].tell(r.link.sessions[0].offered)
 	}
 }

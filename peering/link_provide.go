@@ -90,7 +90,7 @@ func (l *link) enter(hello *linkv1.Hello, conn *provenConn, cancel context.Cance
 	s := &providerSession{
 		link: l, conn: conn, asked: hello.GetExport(), export: export, began: now, cancel: cancel, token: string(hello.GetSession()),
 		in: make(chan *linkv1.ConsumerFrame, 16), ticks: make(chan model.Time, 1), leave: make(chan *linkv1.Farewell, 1), done: make(chan struct{}),
-		bulk: make(chan *linkv1.ProviderFrame), broken: make(chan struct{}, 1), offered: make(chan struct{}, 1),
+		bulk: make(chan *linkv1.ProviderFrame), broken: make(chan struct{}, 1), offered: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		status: FeedStatus{Export: export.Name, State: StateStarting, Since: l.hub.clock()},
 	}
 	l.sessions, l.ended = append(l.sessions, s), nil

@@ -89,10 +89,11 @@ func (m *Marks) through(position uint64, stop bool) (uint64, error) {
 			return number, nil
 		}
 	}
+	if m.told[len(m.told)-1].position <= position { // as good as always
+		return m.append(position, markStep), nil
+	}
 	at := sort.Search(len(m.told), func(i int) bool { return m.told[i].position > position })
 	switch at {
-	case len(m.told):
-		return m.append(position, markStep), nil
 	case 0:
 		return m.told[0].number, nil // it was passed so long ago that nobody goes on from there
 	}

@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"slices"
 	"time"
 
 	"banyan/fault"
@@ -58,11 +59,12 @@ type Provider struct {
 
 	pending follow.Changes // that did not fit into the last delta
 	anew    bool           // schemas are told anew after it
-	batch   *follow.Batch  // that waits for its bindings to be sent
-	through uint64         // samples told
-	reached uint64         // and the greatest number by which that was said
-	pass    uint64         // number up to which they are told, to be said before any is; 0 for nothing
-	passAt  uint64         // and its position
+	batch   *follow.Batch  // that waits for its bindings to be sent; it is in told
+	told    follow.Batch
+	through uint64 // samples told
+	reached uint64 // and the greatest number by which that was said
+	pass    uint64 // number up to which they are told, to be said before any is; 0 for nothing
+	passAt  uint64 // and its position
 	window  window
 	wanted  []follow.InterestRule
 	asking  bool // the consumer said anew what it wants
@@ -71,11 +73,21 @@ type Provider struct {
 	reach   uint64 // its number: an empty batch tells that it was reached, whether anything was told on the way or not; 0 once it has
 }
 
-// Out is one frame to send: Frame, or Raw where it is encoded already. Bulk says that it belongs on the bulk stream.
+// Out is one frame to send: Frame, or where it is encoded already Raw, with Batch behind it, which is shared with other sessions. Bulk says that it
+// belongs on the bulk stream.
 type Out struct {
 	Frame *linkv1.ProviderFrame
 	Raw   []byte
+	Batch []byte
 	Bulk  bool
+}
+
+// Encoded is the whole of a frame that is encoded already, nil for others.
+func (o *Out) Encoded() []byte {
+	if len(o.Batch) == 0 {
+		return o.Raw
+	}
+	return slices.Concat(o.Raw, o.Batch)
 }
 
 // NewProvider makes a session that waits for the consumer's hello.
@@ -315,7 +327,7 @@ func (p *Provider) Next(now model.Time) (Out, bool) {
 	if some && out.Raw == nil {
 		p.window.sent(frameSize(out.Frame), now)
 	} else if some {
-		p.window.sent(len(out.Raw), now)
+		p.window.sent(len(out.Raw)+len(out.Batch), now)
 	}
 	return out, some
 }
@@ -517,7 +529,8 @@ func (p *Provider) nextSamples() (Out, bool) {
 			return p.passed(number, nil)
 		}
 		if batch.Samples > 0 || batch.Stop {
-			p.batch = &batch
+			p.told = batch
+			p.batch = &p.told
 		}
 	}
 	if list := p.cfg.View.Bindings(p.bindings); len(list) > 0 {
@@ -525,8 +538,8 @@ func (p *Provider) nextSamples() (Out, bool) {
 		p.bindings += len(list)
 		return Out{Frame: &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Bindings{Bindings: frame}}}, true
 	}
-	batch := p.batch
-	p.batch = nil
+	batch := p.told
+	p.batch, p.told = nil, follow.Batch{}
 	number, err := p.cfg.Marks.through(batch.Through, batch.Stop)
 	if err != nil {
 		return p.passed(0, err)
@@ -536,8 +549,11 @@ func (p *Provider) nextSamples() (Out, bool) {
 	if batch.Conflated > 0 { // how many samples were left out is known only of all that is published, also of what is hidden
 		conflated = uint64(batch.Samples)
 	}
-	return Out{Raw: proto.AppendLiveSamples(make([]byte, 0, len(batch.Encoded)+32), batch.Encoded, number, conflated)}, true
+	return Out{Raw: proto.AppendLiveHead(make([]byte, 0, liveHead), len(batch.Encoded), number, conflated), Batch: batch.Encoded}, true
 }
+
+// liveHead is about how much stands before the batch in a frame of samples.
+const liveHead = 32
 
 // AskBulk asks for the bulk connection on behalf of something that goes over it beside the listing, and says whether the session is that far.
 func (p *Provider) AskBulk() bool {

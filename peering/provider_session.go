@@ -45,6 +45,8 @@ type providerSession struct {
 	bulk    chan *linkv1.ProviderFrame // unbuffered: the bulk stream takes when it has room
 	broken  chan struct{}              // capacity 1: the bulk stream has ended
 	offered chan struct{}              // capacity 1: there is a backup that no stream carries yet
+	nudge   chan struct{}              // capacity 1: there is something for attend
+	waiting *linkv1.ProviderFrame      // for the bulk stream; for the session's own goroutine
 	calling bool                       // the bulk connection was asked for a backup; for the session's own goroutine
 }
 
@@ -77,7 +79,10 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 	defer work.Wait()
 	defer cancel()
 	failed := make(chan error, 1)
-	work.Go(func() { failed <- s.receive(ctx, stream) })
+	work.Go(func() {
+		failed <- s.receive(ctx, stream)
+		signal(s.nudge)
+	})
 	err = s.loop(ctx, machine, stream, &work, failed)
 	l.mu.Lock()
 	l.ended = err
@@ -109,32 +114,20 @@ const burst = 16
 const bulkPatience = 5 * time.Second
 
 func (s *providerSession) loop(ctx context.Context, machine *Provider, stream linkv1.LinkService_FollowServer, work *sync.WaitGroup, failed <-chan error) error {
-	var waiting *linkv1.ProviderFrame // for the bulk stream
-	var bulkOut chan *linkv1.ProviderFrame
+	stop := context.AfterFunc(ctx, func() { signal(s.nudge) })
+	defer stop()
 	for {
-		sentAll := true
-		for range burst {
-			out, some := machine.Next(s.link.hub.now())
-			if !some {
-				break
-			}
-			if out.Bulk {
-				waiting, bulkOut = out.Frame, s.bulk
-				machine.HoldBulk(true, s.link.hub.now())
-				s.dialBulk(ctx, work)
-				continue
-			}
-			if err := sendOut(stream, out); err != nil {
-				return err
-			}
-			sentAll = false
-		}
-		if err := machine.Err(); err != nil {
-			return proto.Status(err)
+		sentAll, err := s.send(ctx, machine, stream, work)
+		if err != nil {
+			return err
 		}
 		wake := machine.Wake()
 		if !sentAll {
 			wake = ready
+		}
+		var bulk chan *linkv1.ProviderFrame
+		if s.waiting != nil {
+			bulk = s.bulk
 		}
 		select {
 		case frame := <-s.in:
@@ -143,16 +136,53 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 			}
 			s.permitted(machine)
 			s.note(machine)
-		case bulkOut <- waiting:
-			waiting, bulkOut = nil, nil
+		case bulk <- s.waiting:
+			s.waiting = nil
 			machine.HoldBulk(false, s.link.hub.now())
+		case <-wake:
+		case <-s.nudge:
+			if ended, err := s.attend(ctx, machine, stream, work, failed); ended {
+				return err
+			}
+		}
+	}
+}
+
+// send sends what the machine has to say, and reports whether that was all of it.
+func (s *providerSession) send(ctx context.Context, machine *Provider, stream linkv1.LinkService_FollowServer, work *sync.WaitGroup) (all bool, err error) {
+	for range burst {
+		out, some := machine.Next(s.link.hub.now())
+		if !some {
+			all = true
+			break
+		}
+		if out.Bulk {
+			s.waiting = out.Frame
+			machine.HoldBulk(true, s.link.hub.now())
+			s.dialBulk(ctx, work)
+			continue
+		}
+		if err := sendOut(stream, out); err != nil {
+			return false, err
+		}
+	}
+	return all, proto.Status(machine.Err())
+}
+
+// attend does what is seldom: the loop waits for all of it by one channel, since waiting for many costs more than what is sent, and is done each time that
+// samples are. It reports whether the session ends, and why.
+func (s *providerSession) attend(
+	ctx context.Context, machine *Provider, stream linkv1.LinkService_FollowServer, work *sync.WaitGroup, failed <-chan error,
+) (ended bool, err error) {
+	for {
+		select {
 		case now := <-s.ticks:
 			machine.Tick(now)
-			if machine.ImpatientForBulk(now, bulkPatience) && waiting != nil {
-				if err := stream.Send(waiting); err != nil {
-					return err
+			if machine.ImpatientForBulk(now, bulkPatience) && s.waiting != nil {
+				if err := stream.Send(s.waiting); err != nil {
+					return true, err
 				}
-				waiting, bulkOut = nil, nil
+				s.waiting = nil
 				machine.GiveUpBulk()
 			}
 			s.note(machine)
@@ -164,18 +194,25 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 				s.calling = true
 				s.dialBulk(ctx, work)
 			}
-		case <-wake:
 		case farewell := <-s.leave:
 			if err := stream.Send(&linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Farewell{Farewell: farewell}}); err != nil {
-				return err
+				return true, err
 			}
-			return proto.Status(proto.ToError(farewell.GetError()))
+			return true, proto.Status(proto.ToError(farewell.GetError()))
 		case err := <-failed:
-			return err
+			return true, err
 		case <-ctx.Done():
-			return proto.Status(model.Errorf(model.KindUnavailable, "the session was ended"))
+			return true, proto.Status(model.Errorf(model.KindUnavailable, "the session was ended"))
+		default:
+			return false, nil
 		}
 	}
+}
+
+// tell signals one of the channels that attend looks at.
+func (s *providerSession) tell(what chan struct{}) {
+	signal(what)
+	signal(s.nudge)
 }
 
 // dialBulk opens the bulk connection where this node is the one that dials and there is none. The consumer, which has been told to expect it, opens
@@ -198,7 +235,7 @@ func (s *providerSession) dialBulk(ctx context.Context, work *sync.WaitGroup) {
 		}
 		l.mu.Unlock()
 		if err != nil {
-			signal(s.broken) // another time
+			s.tell(s.broken) // another time
 			return
 		}
 		l.adopt(conn)
@@ -214,7 +251,7 @@ var ready = func() <-chan struct{} {
 
 func sendOut(stream grpc.ServerStream, out Out) error {
 	if out.Raw != nil {
-		return stream.SendMsg(&proto.RawFrame{Bytes: out.Raw})
+		return stream.SendMsg(&proto.SplitFrame{Head: out.Raw, Shared: out.Batch})
 	}
 	return stream.SendMsg(out.Frame)
 }
@@ -242,6 +279,7 @@ func (s *providerSession) note(machine *Provider) {
 func (s *providerSession) tick(now model.Time, status *FeedStatus) (State, model.Time) {
 	select {
 	case s.ticks <- now:
+		signal(s.nudge)
 	default: // it is busy sending: its heartbeat waits like everything else
 	}
 	s.mu.Lock()
@@ -272,6 +310,7 @@ func (s *providerSession) end() { s.cancel() }
 func (s *providerSession) farewell(f *linkv1.Farewell) {
 	select {
 	case s.leave <- f:
+		signal(s.nudge)
 	default:
 	}
 	timer := time.NewTimer(time.Second)
@@ -293,7 +332,7 @@ func (l *link) serveBulk(stream linkv1.LinkService_BulkServer) error {
 	if s == nil {
 		return proto.Status(model.Errorf(model.KindNotFound, "there is no such session"))
 	}
-	defer signal(s.broken)
+	defer s.tell(s.broken)
 	for {
 		select {
 		case out := <-s.bulk:

@@ -177,7 +177,7 @@ func (w *wire) settle() {
 
 func (w *wire) cross(out Out) {
 	w.t.Helper()
-	raw := &proto.RawFrame{Bytes: out.Raw}
+	raw := &proto.RawFrame{Bytes: out.Encoded()}
 	if out.Frame != nil {
 		raw.Bytes, _ = pb.Marshal(out.Frame)
 		for _, d := range out.Frame.GetDelta().GetDefinitions() {

@@ -439,8 +439,8 @@ func (l *simLink) produce() bool {
 		l.removals += len(out.Frame.GetDelta().GetRemovals())
 		out.Raw, _ = pb.Marshal(out.Frame)
 	}
-	if bytes.Contains(out.Raw, []byte(canary)) && l.provider.hop.Name != canary {
-		l.sim.fail("%s tells %s what is hidden: %v %q", l.provider.hop.Name, l.consumer.hop.Name, out.Frame, out.Raw)
+	if bytes.Contains(out.Encoded(), []byte(canary)) && l.provider.hop.Name != canary {
+		l.sim.fail("%s tells %s what is hidden: %v %q", l.provider.hop.Name, l.consumer.hop.Name, out.Frame, out.Encoded())
 	}
 	if out.Bulk {
 		l.waiting = &out
@@ -458,7 +458,7 @@ func (l *simLink) deliver(lane *[]Out) bool {
 	out := (*lane)[0]
 	*lane = (*lane)[1:]
 	wasCut := l.mirror.stale.link != nil
-	if err := l.c.ReceiveRaw(&proto.RawFrame{Bytes: out.Raw}, l.sim.now); err != nil {
+	if err := l.c.ReceiveRaw(&proto.RawFrame{Bytes: out.Encoded()}, l.sim.now); err != nil {
 		l.sim.fail("%s refuses a frame of %s: %v\n%v", l.consumer.hop.Name, l.provider.hop.Name, err, out.Frame)
 	}
 	l.wanted = l.wanted || l.c.WantBulk()

@@ -28,23 +28,32 @@ type RawFrame struct {
 	Bytes []byte
 }
 
+// SplitFrame is an encoded message to be sent, in two parts, of which the second one may be shared: it is what RawFrame is, without being put
+// together.
+type SplitFrame struct{ Head, Shared []byte }
+
 // AppendLiveSamples appends a ProviderFrame that carries an encoded batch.
 func AppendLiveSamples(to, samples []byte, through, conflated uint64) []byte {
-	size := protowire.SizeTag(fieldLiveSamples) + protowire.SizeBytes(len(samples)) + protowire.SizeTag(fieldLiveThrough) + protowire.SizeVarint(through)
+	return append(AppendLiveHead(to, len(samples), through, conflated), samples...)
+}
+
+// AppendLiveHead appends what stands before the encoded batch, of so many bytes, in a ProviderFrame that carries it: nothing comes after, so that a
+// batch can be shared by frames that differ in the rest.
+func AppendLiveHead(to []byte, batch int, through, conflated uint64) []byte {
+	size := protowire.SizeTag(fieldLiveSamples) + protowire.SizeBytes(batch) + protowire.SizeTag(fieldLiveThrough) + protowire.SizeVarint(through)
 	if conflated != 0 {
 		size += protowire.SizeTag(fieldLiveConflated) + protowire.SizeVarint(conflated)
 	}
 	to = protowire.AppendTag(to, fieldFrameSamples, protowire.BytesType)
 	to = protowire.AppendVarint(to, uint64(size))
-	to = protowire.AppendTag(to, fieldLiveSamples, protowire.BytesType)
-	to = protowire.AppendBytes(to, samples)
 	to = protowire.AppendTag(to, fieldLiveThrough, protowire.VarintType)
 	to = protowire.AppendVarint(to, through)
 	if conflated != 0 {
 		to = protowire.AppendTag(to, fieldLiveConflated, protowire.VarintType)
 		to = protowire.AppendVarint(to, conflated)
 	}
-	return to
+	to = protowire.AppendTag(to, fieldLiveSamples, protowire.BytesType)
+	return protowire.AppendVarint(to, uint64(batch))
 }
 
 // AppendFollowSamples appends a FollowResponse that carries an encoded batch.
@@ -105,7 +114,7 @@ func (f *RawFrame) samples(outer, inner, fieldThrough, fieldConflated protowire.
 	return samples, through, conflated, true
 }
 
-// Codec is gRPC's protobuf codec with one addition: a *RawFrame is sent and received without being encoded or decoded.
+// Codec is gRPC's protobuf codec with one addition: a *RawFrame is sent and received without being encoded or decoded, and a *SplitFrame is sent so.
 type Codec struct{}
 
 var _ encoding.CodecV2 = Codec{}
@@ -115,8 +124,11 @@ func (Codec) Name() string { return "proto" }
 
 // Marshal encodes a message.
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
-	if raw, ok := v.(*RawFrame); ok {
-		return mem.BufferSlice{mem.SliceBuffer(raw.Bytes)}, nil
+	switch frame := v.(type) {
+	case *RawFrame:
+		return mem.BufferSlice{mem.SliceBuffer(frame.Bytes)}, nil
+	case *SplitFrame:
+		return mem.BufferSlice{mem.SliceBuffer(frame.Head), mem.SliceBuffer(frame.Shared)}, nil
 	}
 	return standard.Marshal(v)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"banyan/model"
 )
@@ -31,7 +32,7 @@ func (o *Overlay) key() overlayKey { return overlayKey{o.Path, o.Before != 0} }
 // overlaySet is guarded by Tree.mu.
 type overlaySet struct {
 	laid       map[overlayKey]Overlay
-	generation uint64
+	generation atomic.Uint64 // may be read without
 }
 
 // SetOverlay lays an overlay over its path, in place of the one of the same sort that lies there.
@@ -43,7 +44,7 @@ func (t *Tree) SetOverlay(o Overlay) {
 	changed := t.overlays.laid[o.key()] != o
 	if changed {
 		t.overlays.laid[o.key()] = o
-		t.overlays.generation++
+		t.overlays.generation.Add(1)
 	}
 	t.mu.Unlock()
 	if changed {
@@ -71,7 +72,7 @@ func (t *Tree) ReplaceOverlays(drop func(Overlay) bool, lay []Overlay) {
 	}
 	if changed = !maps.Equal(kept, t.overlays.laid); changed {
 		t.overlays.laid = kept
-		t.overlays.generation++
+		t.overlays.generation.Add(1)
 	}
 	t.mu.Unlock()
 	if changed {
@@ -82,12 +83,12 @@ func (t *Tree) ReplaceOverlays(drop func(Overlay) bool, lay []Overlay) {
 // OverlaysSince returns all overlays in the order of paths when their generation is no longer the given one. Change and sample heads
 // are taken at the same moment: whoever has passed them may take this set for true.
 func (t *Tree) OverlaysSince(generation uint64) (all []Overlay, now uint64, change, sample uint64) {
+	if t.overlays.generation.Load() == generation {
+		return nil, generation, 0, 0
+	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	now = t.overlays.generation
-	if now == generation {
-		return nil, now, 0, 0
-	}
+	now = t.overlays.generation.Load()
 	for _, o := range t.overlays.laid {
 		all = append(all, o)
 	}
@@ -99,9 +100,7 @@ func (t *Tree) OverlaysSince(generation uint64) (all []Overlay, now uint64, chan
 
 // OverlayGeneration is the generation of the overlays that lie now.
 func (t *Tree) OverlayGeneration() uint64 {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.overlays.generation
+	return t.overlays.generation.Load()
 }
 
 // before is the position up to which the overlays at and above path make samples stale. Tree.mu is held.

@@ -26,9 +26,6 @@ type Run struct {
 	forced   bool // lapped by ConflateFrom
 }
 
-// Whole reports whether the run is a whole chunk of the ring, the unit in which encoded batches are shared.
-func (r *Run) Whole() bool { return !r.Lapped && len(r.Slots) == chunkSamples }
-
 // Reader follows all samples and learns of every change of the tree. It is woken and then reads from its own position; an
 // absent or slow one costs nothing but its memory. It is for one goroutine.
 type Reader struct {
@@ -212,6 +209,9 @@ func (r *Reader) ConflateFrom(position uint64) {
 
 // Unread puts the reader back before a run.
 func (r *Reader) Unread(run *Run) { r.position, r.conflate = run.First, run.forced }
+
+// UnreadFrom puts the reader back to a position within a run.
+func (r *Reader) UnreadFrom(position uint64) { r.position = position }
 
 // Holds reports whether the ring still holds every sample from position on. As long as it does, no slot of theirs was given to another
 // context.

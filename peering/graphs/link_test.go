@@ -204,7 +204,7 @@ func (l *link) produce() bool {
 	if !some {
 		return false
 	}
-	raw := out.Raw
+	raw := out.Encoded()
 	if out.Frame != nil {
 		raw = marshal(out.Frame)
 	}
