@@ -36,6 +36,7 @@ func run() error {
 	profile := flag.String("profile", "", "directory for a processor profile of each node")
 	cpu := flag.Int("cpu", -1, "processor to run on, of a role")
 	real := flag.Bool("real", false, "real-time priority, of a role")
+	consumers := flag.Int("consumers", 1, "how many consumers there are, of a role")
 	variables := flag.Int("variables", 100_000, "how many variables there are")
 	flag.Parse()
 	if err := (place{*cpu, *real}).take(); err != nil {
@@ -50,6 +51,10 @@ func run() error {
 		return runWatcher(*address, *dir+"/ca.pem", *dir+"/token", *path, *latency, *lasts)
 	case "reader":
 		return runReader(*address, *dir, *path)
+	case "sharer":
+		return runSharer(*dir, *consumers, *lasts, *profile)
+	case "drain":
+		return runDrain(*dir, *address, *consumers)
 	case "prober":
 		return runProber(*address, *dir, *path, *lasts)
 	case "nats-server":
@@ -64,7 +69,7 @@ func run() error {
 }
 
 // bars are what is measured, by their IDs.
-var bars = []string{"P1", "P2", "P3", "R8"}
+var bars = []string{"P1", "P2", "P3", "R8", "X50"}
 
 func wanted(only string) map[string]bool {
 	want := make(map[string]bool)
@@ -94,6 +99,14 @@ func measure(ctx context.Context, want map[string]bool, lasts time.Duration, var
 			return fmt.Errorf("roles: %w", err)
 		}
 		defer roles.report()
+	}
+	if want["X50"] {
+		fmt.Fprintln(os.Stderr, "measuring one export shown to one consumer, and to fifty ...")
+		shown, err := measureFifty(profile)
+		if err != nil {
+			return fmt.Errorf("fifty consumers: %w", err)
+		}
+		defer shown.report()
 	}
 	if !want["P1"] && !want["P2"] && !want["P3"] {
 		return nil
