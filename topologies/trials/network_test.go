@@ -70,6 +70,9 @@ func serve(config string) error {
 	if os.Getenv("TRIAL_COUNTER") != "" {
 		counting(&cfg)
 	}
+	if dir := os.Getenv("TRIAL_WORDS"); dir != "" {
+		telling(&cfg, dir)
+	}
 	node, err := server.New(ctx, cfg)
 	if err != nil {
 		return err
