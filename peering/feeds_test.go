@@ -248,7 +248,7 @@ func TestExportFor(t *testing.T) {
 		exports []string
 		want    string
 	}{
-		{"", nil, ""}, {"", []string{"b", "a"}, "a"}, {"", []string{"a", "link"}, "link"}, {"", []string{"link", "a"}, "link"},
+		{"", nil, ""}, {"", []string{"b", "a"}, ""}, {"", []string{"b"}, "b"}, {"", []string{"a", "link"}, "link"}, {"", []string{"link", "a"}, "link"},
 		{"a", []string{"b", "a"}, "a"}, {"c", []string{"b", "a"}, ""},
 	} {
 		at, found := ExportFor("link", test.name, test.exports)

@@ -47,14 +47,15 @@ type Mount struct {
 const mostFeeds = 64
 
 // ExportFor is which of the exports of a link a consumer means by a name, and whether there is one. The empty name, which is all that version 1 knows,
-// is the export that the link was made with, which has the link's name, or else the first.
+// is the export that the link was made with, which has the link's name, or else the only one: of several none is meant, since a mount must not turn
+// into another one when the one that it was made for is gone.
 func ExportFor(link, name string, exports []string) (at int, found bool) {
 	for i, e := range exports {
-		if e == name || name == "" && (!found || e == link || e < exports[at] && exports[at] != link) {
-			at, found = i, true
+		if e == name || name == "" && (e == link || len(exports) == 1) {
+			return i, true
 		}
 	}
-	return at, found
+	return 0, false
 }
 
 // beat is how far apart this end wants heartbeats to be.

@@ -9,6 +9,7 @@ import (
 	"banyan/model"
 	"banyan/proto"
 	"banyan/proto/linkv1"
+	"banyan/proto/modelv1"
 	"banyan/store"
 
 	protobuf "google.golang.org/protobuf/proto"
@@ -85,6 +86,9 @@ func (l *ledger) bodyOf(q *Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c, there := l.tree.Lookup(q.Path); there && q.Op != OpCreate && q.Op != OpApply {
+		wire.Target = proto.FromContextID(c.ID)
+	}
 	plain, err := protobuf.Marshal(wire)
 	if err != nil {
 		return nil, err
@@ -113,8 +117,26 @@ func (l *ledger) request(ctx context.Context, row *store.Ledger) (Request, error
 		return Request{}, err
 	}
 	q, err := readRequest(&wire, model.Root, sameValue)
+	if err == nil && wire.GetTarget() != nil {
+		err = l.stillMeant(&q, wire.GetTarget())
+	}
 	q.ID, q.Until, q.Owner, q.Attempt = row.ID, row.Until, row.Owner, row.Attempts
 	return q, err
+}
+
+// stillMeant refuses a request where another context has come to be at its path since it was made: another node may have been mounted there.
+func (l *ledger) stillMeant(q *Request, target *modelv1.ContextId) error {
+	id, err := proto.ToContextID(target)
+	if err != nil {
+		return err
+	}
+	if c, there := l.tree.Lookup(q.Path); there && c.ID != id {
+		return &model.Error{
+			Kind: model.KindConflict, Op: q.Op.String(), Path: q.Path, Name: q.Name, Detail: "another context is there than when it was asked for",
+			Remedy: "look what is there now, and ask again",
+		}
+	}
+	return nil
 }
 
 func sameValue(v model.Value) model.Value { return v }

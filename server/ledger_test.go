@@ -12,6 +12,7 @@ import (
 	"banyan/access"
 	"banyan/model"
 	"banyan/store"
+	"banyan/tree"
 )
 
 // tiers are three nodes in a row with a simulator at the last one.
@@ -120,6 +121,26 @@ func TestKeptRequestIsDoneWhenTheOwnerIsBack(t *testing.T) {
 	done, err := n.hq.ledger.outcome(t.Context(), &kept{Ledger: store.Ledger{ID: set.Kept, Fate: model.FateDone}})
 	if err != nil || done.Revision.IsZero() {
 		t.Errorf("the set gave %+v, %v", done, err)
+	}
+}
+
+// A request is for what was there when it was made. Where another node has been mounted at the path since, it is not done there.
+func TestKeptRequestIsNotForAnother(t *testing.T) {
+	n := makeTiers(t)
+	n.berlin.stop()
+	n.hq.waits(farDevice+":all_bool", is("true uncertain/stale"))
+	set, err := n.hq.execute(farSet("step", model.Float64(7), time.Minute))
+	if err != nil || set.Fate != model.FatePending {
+		t.Fatalf("%+v, %v", set, err)
+	}
+	// The mirror as it is when the other node's tree has come to hang where berlin's did.
+	c, _ := n.hq.Tree().Lookup(model.MustPath(farDevice))
+	id := c.ID
+	id.Node[0]++
+	n.hq.Tree().Apply([]tree.Put{{ID: id, Path: c.Path, Schema: c.Schema, Version: c.Version, Route: c.Route}}, nil)
+	k := n.hq.fate(set.Kept, model.FateFailed)
+	if problem := problemOfRow(&k.Ledger); problem == nil || problem.Kind != model.KindConflict {
+		t.Errorf("it failed with %v", problem)
 	}
 }
 

@@ -2635,8 +2635,10 @@ type ExecuteRequest struct {
 	Until     int64                      `protobuf:"fixed64,10,opt,name=until,proto3" json:"until,omitempty"` // it is sent again until it is answered, or until then by the clock of who receives this; 0: this once
 	// The owner's newest revision when it said that the request was not done. It begins only in that life; where this does not lie on its chain, nobody
 	// knows what became of it.
-	Owner         *modelv1.Position `protobuf:"bytes,11,opt,name=owner,proto3" json:"owner,omitempty"`
-	Attempt       uint32            `protobuf:"varint,12,opt,name=attempt,proto3" json:"attempt,omitempty"` // how often it was sent before
+	Owner   *modelv1.Position `protobuf:"bytes,11,opt,name=owner,proto3" json:"owner,omitempty"`
+	Attempt uint32            `protobuf:"varint,12,opt,name=attempt,proto3" json:"attempt,omitempty"` // how often it was sent before
+	// What was at the path when a request was made that is kept: it is not for another context that has come to be there since. Only where it is kept.
+	Target        *modelv1.ContextId `protobuf:"bytes,13,opt,name=target,proto3" json:"target,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2770,6 +2772,13 @@ func (x *ExecuteRequest) GetAttempt() uint32 {
 		return x.Attempt
 	}
 	return 0
+}
+
+func (x *ExecuteRequest) GetTarget() *modelv1.ContextId {
+	if x != nil {
+		return x.Target
+	}
+	return nil
 }
 
 type isExecuteRequest_Operation interface {
@@ -5030,7 +5039,7 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
 	"\x05since\x18\x02 \x01(\x10R\x05since\x12\x10\n" +
 	"\x03hop\x18\x03 \x01(\tR\x03hop\x12\x16\n" +
-	"\x06before\x18\x04 \x01(\x04R\x06before\"\x88\x04\n" +
+	"\x06before\x18\x04 \x01(\x04R\x06before\"\xbc\x04\n" +
 	"\x0eExecuteRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x127\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x19.banyan.link.v1.PrincipalR\tprincipal\x12\x12\n" +
@@ -5044,7 +5053,8 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x05until\x18\n" +
 	" \x01(\x10R\x05until\x12/\n" +
 	"\x05owner\x18\v \x01(\v2\x19.banyan.model.v1.PositionR\x05owner\x12\x18\n" +
-	"\aattempt\x18\f \x01(\rR\aattemptB\v\n" +
+	"\aattempt\x18\f \x01(\rR\aattempt\x122\n" +
+	"\x06target\x18\r \x01(\v2\x1a.banyan.model.v1.ContextIdR\x06targetB\v\n" +
 	"\toperation\"O\n" +
 	"\tPrincipal\x12\x16\n" +
 	"\x06person\x18\x01 \x01(\tR\x06person\x12\x12\n" +
@@ -5237,76 +5247,77 @@ func file_banyan_link_v1_link_proto_rawDescGZIP() []byte {
 var file_banyan_link_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_banyan_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_banyan_link_v1_link_proto_goTypes = []any{
-	(Resume)(0),              // 0: banyan.link.v1.Resume
-	(LaneKind)(0),            // 1: banyan.link.v1.LaneKind
-	(Fate)(0),                // 2: banyan.link.v1.Fate
-	(*ConsumerFrame)(nil),    // 3: banyan.link.v1.ConsumerFrame
-	(*ProviderFrame)(nil),    // 4: banyan.link.v1.ProviderFrame
-	(*Bindings)(nil),         // 5: banyan.link.v1.Bindings
-	(*BindingPath)(nil),      // 6: banyan.link.v1.BindingPath
-	(*Hello)(nil),            // 7: banyan.link.v1.Hello
-	(*Welcome)(nil),          // 8: banyan.link.v1.Welcome
-	(*Known)(nil),            // 9: banyan.link.v1.Known
-	(*KnownContext)(nil),     // 10: banyan.link.v1.KnownContext
-	(*Ack)(nil),              // 11: banyan.link.v1.Ack
-	(*Interest)(nil),         // 12: banyan.link.v1.Interest
-	(*InterestRule)(nil),     // 13: banyan.link.v1.InterestRule
-	(*Permit)(nil),           // 14: banyan.link.v1.Permit
-	(*Freshness)(nil),        // 15: banyan.link.v1.Freshness
-	(*HopFreshness)(nil),     // 16: banyan.link.v1.HopFreshness
-	(*LaneLag)(nil),          // 17: banyan.link.v1.LaneLag
-	(*JoinBulk)(nil),         // 18: banyan.link.v1.JoinBulk
-	(*WantBulk)(nil),         // 19: banyan.link.v1.WantBulk
-	(*Farewell)(nil),         // 20: banyan.link.v1.Farewell
-	(*Beat)(nil),             // 21: banyan.link.v1.Beat
-	(*Lane)(nil),             // 22: banyan.link.v1.Lane
-	(*SchemaBody)(nil),       // 23: banyan.link.v1.SchemaBody
-	(*Origin)(nil),           // 24: banyan.link.v1.Origin
-	(*Hop)(nil),              // 25: banyan.link.v1.Hop
-	(*Route)(nil),            // 26: banyan.link.v1.Route
-	(*Delta)(nil),            // 27: banyan.link.v1.Delta
-	(*Definition)(nil),       // 28: banyan.link.v1.Definition
-	(*SettingValue)(nil),     // 29: banyan.link.v1.SettingValue
-	(*Removal)(nil),          // 30: banyan.link.v1.Removal
-	(*LiveSamples)(nil),      // 31: banyan.link.v1.LiveSamples
-	(*Overlays)(nil),         // 32: banyan.link.v1.Overlays
-	(*Stale)(nil),            // 33: banyan.link.v1.Stale
-	(*ExecuteRequest)(nil),   // 34: banyan.link.v1.ExecuteRequest
-	(*Principal)(nil),        // 35: banyan.link.v1.Principal
-	(*SetOperation)(nil),     // 36: banyan.link.v1.SetOperation
-	(*CallOperation)(nil),    // 37: banyan.link.v1.CallOperation
-	(*CreateOperation)(nil),  // 38: banyan.link.v1.CreateOperation
-	(*RemoveOperation)(nil),  // 39: banyan.link.v1.RemoveOperation
-	(*ApplyOperation)(nil),   // 40: banyan.link.v1.ApplyOperation
-	(*Edit)(nil),             // 41: banyan.link.v1.Edit
-	(*ChangeOperation)(nil),  // 42: banyan.link.v1.ChangeOperation
-	(*ExecuteResponse)(nil),  // 43: banyan.link.v1.ExecuteResponse
-	(*RedeemRequest)(nil),    // 44: banyan.link.v1.RedeemRequest
-	(*ExportTerms)(nil),      // 45: banyan.link.v1.ExportTerms
-	(*RedeemResponse)(nil),   // 46: banyan.link.v1.RedeemResponse
-	(*MeetRequest)(nil),      // 47: banyan.link.v1.MeetRequest
-	(*MeetResponse)(nil),     // 48: banyan.link.v1.MeetResponse
-	(*KeepRequest)(nil),      // 49: banyan.link.v1.KeepRequest
-	(*Keeping)(nil),          // 50: banyan.link.v1.Keeping
-	(*KeepAnswer)(nil),       // 51: banyan.link.v1.KeepAnswer
-	(*KeepResponse)(nil),     // 52: banyan.link.v1.KeepResponse
-	(*KeepOffer)(nil),        // 53: banyan.link.v1.KeepOffer
-	(*RecoverRequest)(nil),   // 54: banyan.link.v1.RecoverRequest
-	(*RecoverResponse)(nil),  // 55: banyan.link.v1.RecoverResponse
-	(*ExplainRequest)(nil),   // 56: banyan.link.v1.ExplainRequest
-	(*ExplainResponse)(nil),  // 57: banyan.link.v1.ExplainResponse
-	(*ExplainedHop)(nil),     // 58: banyan.link.v1.ExplainedHop
-	(*InspectRequest)(nil),   // 59: banyan.link.v1.InspectRequest
-	(*InspectResponse)(nil),  // 60: banyan.link.v1.InspectResponse
-	(*InspectedExport)(nil),  // 61: banyan.link.v1.InspectedExport
-	(*modelv1.Epoch)(nil),    // 62: banyan.model.v1.Epoch
-	(*modelv1.Chain)(nil),    // 63: banyan.model.v1.Chain
-	(*modelv1.Error)(nil),    // 64: banyan.model.v1.Error
-	(*modelv1.Value)(nil),    // 65: banyan.model.v1.Value
-	(*modelv1.Samples)(nil),  // 66: banyan.model.v1.Samples
-	(*modelv1.Position)(nil), // 67: banyan.model.v1.Position
-	(*modelv1.Argument)(nil), // 68: banyan.model.v1.Argument
-	(modelv1.Right)(0),       // 69: banyan.model.v1.Right
+	(Resume)(0),               // 0: banyan.link.v1.Resume
+	(LaneKind)(0),             // 1: banyan.link.v1.LaneKind
+	(Fate)(0),                 // 2: banyan.link.v1.Fate
+	(*ConsumerFrame)(nil),     // 3: banyan.link.v1.ConsumerFrame
+	(*ProviderFrame)(nil),     // 4: banyan.link.v1.ProviderFrame
+	(*Bindings)(nil),          // 5: banyan.link.v1.Bindings
+	(*BindingPath)(nil),       // 6: banyan.link.v1.BindingPath
+	(*Hello)(nil),             // 7: banyan.link.v1.Hello
+	(*Welcome)(nil),           // 8: banyan.link.v1.Welcome
+	(*Known)(nil),             // 9: banyan.link.v1.Known
+	(*KnownContext)(nil),      // 10: banyan.link.v1.KnownContext
+	(*Ack)(nil),               // 11: banyan.link.v1.Ack
+	(*Interest)(nil),          // 12: banyan.link.v1.Interest
+	(*InterestRule)(nil),      // 13: banyan.link.v1.InterestRule
+	(*Permit)(nil),            // 14: banyan.link.v1.Permit
+	(*Freshness)(nil),         // 15: banyan.link.v1.Freshness
+	(*HopFreshness)(nil),      // 16: banyan.link.v1.HopFreshness
+	(*LaneLag)(nil),           // 17: banyan.link.v1.LaneLag
+	(*JoinBulk)(nil),          // 18: banyan.link.v1.JoinBulk
+	(*WantBulk)(nil),          // 19: banyan.link.v1.WantBulk
+	(*Farewell)(nil),          // 20: banyan.link.v1.Farewell
+	(*Beat)(nil),              // 21: banyan.link.v1.Beat
+	(*Lane)(nil),              // 22: banyan.link.v1.Lane
+	(*SchemaBody)(nil),        // 23: banyan.link.v1.SchemaBody
+	(*Origin)(nil),            // 24: banyan.link.v1.Origin
+	(*Hop)(nil),               // 25: banyan.link.v1.Hop
+	(*Route)(nil),             // 26: banyan.link.v1.Route
+	(*Delta)(nil),             // 27: banyan.link.v1.Delta
+	(*Definition)(nil),        // 28: banyan.link.v1.Definition
+	(*SettingValue)(nil),      // 29: banyan.link.v1.SettingValue
+	(*Removal)(nil),           // 30: banyan.link.v1.Removal
+	(*LiveSamples)(nil),       // 31: banyan.link.v1.LiveSamples
+	(*Overlays)(nil),          // 32: banyan.link.v1.Overlays
+	(*Stale)(nil),             // 33: banyan.link.v1.Stale
+	(*ExecuteRequest)(nil),    // 34: banyan.link.v1.ExecuteRequest
+	(*Principal)(nil),         // 35: banyan.link.v1.Principal
+	(*SetOperation)(nil),      // 36: banyan.link.v1.SetOperation
+	(*CallOperation)(nil),     // 37: banyan.link.v1.CallOperation
+	(*CreateOperation)(nil),   // 38: banyan.link.v1.CreateOperation
+	(*RemoveOperation)(nil),   // 39: banyan.link.v1.RemoveOperation
+	(*ApplyOperation)(nil),    // 40: banyan.link.v1.ApplyOperation
+	(*Edit)(nil),              // 41: banyan.link.v1.Edit
+	(*ChangeOperation)(nil),   // 42: banyan.link.v1.ChangeOperation
+	(*ExecuteResponse)(nil),   // 43: banyan.link.v1.ExecuteResponse
+	(*RedeemRequest)(nil),     // 44: banyan.link.v1.RedeemRequest
+	(*ExportTerms)(nil),       // 45: banyan.link.v1.ExportTerms
+	(*RedeemResponse)(nil),    // 46: banyan.link.v1.RedeemResponse
+	(*MeetRequest)(nil),       // 47: banyan.link.v1.MeetRequest
+	(*MeetResponse)(nil),      // 48: banyan.link.v1.MeetResponse
+	(*KeepRequest)(nil),       // 49: banyan.link.v1.KeepRequest
+	(*Keeping)(nil),           // 50: banyan.link.v1.Keeping
+	(*KeepAnswer)(nil),        // 51: banyan.link.v1.KeepAnswer
+	(*KeepResponse)(nil),      // 52: banyan.link.v1.KeepResponse
+	(*KeepOffer)(nil),         // 53: banyan.link.v1.KeepOffer
+	(*RecoverRequest)(nil),    // 54: banyan.link.v1.RecoverRequest
+	(*RecoverResponse)(nil),   // 55: banyan.link.v1.RecoverResponse
+	(*ExplainRequest)(nil),    // 56: banyan.link.v1.ExplainRequest
+	(*ExplainResponse)(nil),   // 57: banyan.link.v1.ExplainResponse
+	(*ExplainedHop)(nil),      // 58: banyan.link.v1.ExplainedHop
+	(*InspectRequest)(nil),    // 59: banyan.link.v1.InspectRequest
+	(*InspectResponse)(nil),   // 60: banyan.link.v1.InspectResponse
+	(*InspectedExport)(nil),   // 61: banyan.link.v1.InspectedExport
+	(*modelv1.Epoch)(nil),     // 62: banyan.model.v1.Epoch
+	(*modelv1.Chain)(nil),     // 63: banyan.model.v1.Chain
+	(*modelv1.Error)(nil),     // 64: banyan.model.v1.Error
+	(*modelv1.Value)(nil),     // 65: banyan.model.v1.Value
+	(*modelv1.Samples)(nil),   // 66: banyan.model.v1.Samples
+	(*modelv1.Position)(nil),  // 67: banyan.model.v1.Position
+	(*modelv1.ContextId)(nil), // 68: banyan.model.v1.ContextId
+	(*modelv1.Argument)(nil),  // 69: banyan.model.v1.Argument
+	(modelv1.Right)(0),        // 70: banyan.model.v1.Right
 }
 var file_banyan_link_v1_link_proto_depIdxs = []int32{
 	7,   // 0: banyan.link.v1.ConsumerFrame.hello:type_name -> banyan.link.v1.Hello
@@ -5362,70 +5373,71 @@ var file_banyan_link_v1_link_proto_depIdxs = []int32{
 	39,  // 50: banyan.link.v1.ExecuteRequest.remove:type_name -> banyan.link.v1.RemoveOperation
 	40,  // 51: banyan.link.v1.ExecuteRequest.apply:type_name -> banyan.link.v1.ApplyOperation
 	67,  // 52: banyan.link.v1.ExecuteRequest.owner:type_name -> banyan.model.v1.Position
-	65,  // 53: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
-	67,  // 54: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
-	68,  // 55: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
-	68,  // 56: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
-	67,  // 57: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
-	41,  // 58: banyan.link.v1.ApplyOperation.edits:type_name -> banyan.link.v1.Edit
-	38,  // 59: banyan.link.v1.Edit.create:type_name -> banyan.link.v1.CreateOperation
-	42,  // 60: banyan.link.v1.Edit.change:type_name -> banyan.link.v1.ChangeOperation
-	39,  // 61: banyan.link.v1.Edit.remove:type_name -> banyan.link.v1.RemoveOperation
-	68,  // 62: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
-	67,  // 63: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
-	64,  // 64: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
-	67,  // 65: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
-	68,  // 66: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
-	2,   // 67: banyan.link.v1.ExecuteResponse.fate:type_name -> banyan.link.v1.Fate
-	67,  // 68: banyan.link.v1.ExecuteResponse.owner:type_name -> banyan.model.v1.Position
-	45,  // 69: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
-	69,  // 70: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
-	64,  // 71: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
-	45,  // 72: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
-	64,  // 73: banyan.link.v1.MeetRequest.refused:type_name -> banyan.model.v1.Error
-	63,  // 74: banyan.link.v1.MeetRequest.chain:type_name -> banyan.model.v1.Chain
-	64,  // 75: banyan.link.v1.MeetResponse.error:type_name -> banyan.model.v1.Error
-	63,  // 76: banyan.link.v1.MeetResponse.chain:type_name -> banyan.model.v1.Chain
-	50,  // 77: banyan.link.v1.KeepRequest.keeping:type_name -> banyan.link.v1.Keeping
-	51,  // 78: banyan.link.v1.KeepRequest.answer:type_name -> banyan.link.v1.KeepAnswer
-	64,  // 79: banyan.link.v1.KeepAnswer.refused:type_name -> banyan.model.v1.Error
-	53,  // 80: banyan.link.v1.KeepResponse.offer:type_name -> banyan.link.v1.KeepOffer
-	53,  // 81: banyan.link.v1.RecoverResponse.backup:type_name -> banyan.link.v1.KeepOffer
-	64,  // 82: banyan.link.v1.RecoverResponse.error:type_name -> banyan.model.v1.Error
-	35,  // 83: banyan.link.v1.ExplainRequest.principal:type_name -> banyan.link.v1.Principal
-	69,  // 84: banyan.link.v1.ExplainRequest.right:type_name -> banyan.model.v1.Right
-	64,  // 85: banyan.link.v1.ExplainResponse.error:type_name -> banyan.model.v1.Error
-	58,  // 86: banyan.link.v1.ExplainResponse.hops:type_name -> banyan.link.v1.ExplainedHop
-	69,  // 87: banyan.link.v1.ExplainedHop.has:type_name -> banyan.model.v1.Right
-	69,  // 88: banyan.link.v1.ExplainedHop.need:type_name -> banyan.model.v1.Right
-	60,  // 89: banyan.link.v1.InspectRequest.consumer:type_name -> banyan.link.v1.InspectResponse
-	61,  // 90: banyan.link.v1.InspectResponse.exports:type_name -> banyan.link.v1.InspectedExport
-	69,  // 91: banyan.link.v1.InspectedExport.right:type_name -> banyan.model.v1.Right
-	3,   // 92: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
-	3,   // 93: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
-	34,  // 94: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
-	34,  // 95: banyan.link.v1.LinkService.Look:input_type -> banyan.link.v1.ExecuteRequest
-	47,  // 96: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
-	56,  // 97: banyan.link.v1.LinkService.Explain:input_type -> banyan.link.v1.ExplainRequest
-	59,  // 98: banyan.link.v1.LinkService.Inspect:input_type -> banyan.link.v1.InspectRequest
-	49,  // 99: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
-	44,  // 100: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
-	54,  // 101: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
-	4,   // 102: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
-	4,   // 103: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
-	43,  // 104: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
-	43,  // 105: banyan.link.v1.LinkService.Look:output_type -> banyan.link.v1.ExecuteResponse
-	48,  // 106: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
-	57,  // 107: banyan.link.v1.LinkService.Explain:output_type -> banyan.link.v1.ExplainResponse
-	60,  // 108: banyan.link.v1.LinkService.Inspect:output_type -> banyan.link.v1.InspectResponse
-	52,  // 109: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
-	46,  // 110: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
-	55,  // 111: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
-	102, // [102:112] is the sub-list for method output_type
-	92,  // [92:102] is the sub-list for method input_type
-	92,  // [92:92] is the sub-list for extension type_name
-	92,  // [92:92] is the sub-list for extension extendee
-	0,   // [0:92] is the sub-list for field type_name
+	68,  // 53: banyan.link.v1.ExecuteRequest.target:type_name -> banyan.model.v1.ContextId
+	65,  // 54: banyan.link.v1.SetOperation.value:type_name -> banyan.model.v1.Value
+	67,  // 55: banyan.link.v1.SetOperation.expected:type_name -> banyan.model.v1.Position
+	69,  // 56: banyan.link.v1.CallOperation.arguments:type_name -> banyan.model.v1.Argument
+	69,  // 57: banyan.link.v1.CreateOperation.settings:type_name -> banyan.model.v1.Argument
+	67,  // 58: banyan.link.v1.RemoveOperation.expected:type_name -> banyan.model.v1.Position
+	41,  // 59: banyan.link.v1.ApplyOperation.edits:type_name -> banyan.link.v1.Edit
+	38,  // 60: banyan.link.v1.Edit.create:type_name -> banyan.link.v1.CreateOperation
+	42,  // 61: banyan.link.v1.Edit.change:type_name -> banyan.link.v1.ChangeOperation
+	39,  // 62: banyan.link.v1.Edit.remove:type_name -> banyan.link.v1.RemoveOperation
+	69,  // 63: banyan.link.v1.ChangeOperation.settings:type_name -> banyan.model.v1.Argument
+	67,  // 64: banyan.link.v1.ChangeOperation.expected:type_name -> banyan.model.v1.Position
+	64,  // 65: banyan.link.v1.ExecuteResponse.error:type_name -> banyan.model.v1.Error
+	67,  // 66: banyan.link.v1.ExecuteResponse.revision:type_name -> banyan.model.v1.Position
+	69,  // 67: banyan.link.v1.ExecuteResponse.results:type_name -> banyan.model.v1.Argument
+	2,   // 68: banyan.link.v1.ExecuteResponse.fate:type_name -> banyan.link.v1.Fate
+	67,  // 69: banyan.link.v1.ExecuteResponse.owner:type_name -> banyan.model.v1.Position
+	45,  // 70: banyan.link.v1.RedeemRequest.terms:type_name -> banyan.link.v1.ExportTerms
+	70,  // 71: banyan.link.v1.ExportTerms.right:type_name -> banyan.model.v1.Right
+	64,  // 72: banyan.link.v1.RedeemResponse.error:type_name -> banyan.model.v1.Error
+	45,  // 73: banyan.link.v1.RedeemResponse.terms:type_name -> banyan.link.v1.ExportTerms
+	64,  // 74: banyan.link.v1.MeetRequest.refused:type_name -> banyan.model.v1.Error
+	63,  // 75: banyan.link.v1.MeetRequest.chain:type_name -> banyan.model.v1.Chain
+	64,  // 76: banyan.link.v1.MeetResponse.error:type_name -> banyan.model.v1.Error
+	63,  // 77: banyan.link.v1.MeetResponse.chain:type_name -> banyan.model.v1.Chain
+	50,  // 78: banyan.link.v1.KeepRequest.keeping:type_name -> banyan.link.v1.Keeping
+	51,  // 79: banyan.link.v1.KeepRequest.answer:type_name -> banyan.link.v1.KeepAnswer
+	64,  // 80: banyan.link.v1.KeepAnswer.refused:type_name -> banyan.model.v1.Error
+	53,  // 81: banyan.link.v1.KeepResponse.offer:type_name -> banyan.link.v1.KeepOffer
+	53,  // 82: banyan.link.v1.RecoverResponse.backup:type_name -> banyan.link.v1.KeepOffer
+	64,  // 83: banyan.link.v1.RecoverResponse.error:type_name -> banyan.model.v1.Error
+	35,  // 84: banyan.link.v1.ExplainRequest.principal:type_name -> banyan.link.v1.Principal
+	70,  // 85: banyan.link.v1.ExplainRequest.right:type_name -> banyan.model.v1.Right
+	64,  // 86: banyan.link.v1.ExplainResponse.error:type_name -> banyan.model.v1.Error
+	58,  // 87: banyan.link.v1.ExplainResponse.hops:type_name -> banyan.link.v1.ExplainedHop
+	70,  // 88: banyan.link.v1.ExplainedHop.has:type_name -> banyan.model.v1.Right
+	70,  // 89: banyan.link.v1.ExplainedHop.need:type_name -> banyan.model.v1.Right
+	60,  // 90: banyan.link.v1.InspectRequest.consumer:type_name -> banyan.link.v1.InspectResponse
+	61,  // 91: banyan.link.v1.InspectResponse.exports:type_name -> banyan.link.v1.InspectedExport
+	70,  // 92: banyan.link.v1.InspectedExport.right:type_name -> banyan.model.v1.Right
+	3,   // 93: banyan.link.v1.LinkService.Follow:input_type -> banyan.link.v1.ConsumerFrame
+	3,   // 94: banyan.link.v1.LinkService.Bulk:input_type -> banyan.link.v1.ConsumerFrame
+	34,  // 95: banyan.link.v1.LinkService.Execute:input_type -> banyan.link.v1.ExecuteRequest
+	34,  // 96: banyan.link.v1.LinkService.Look:input_type -> banyan.link.v1.ExecuteRequest
+	47,  // 97: banyan.link.v1.LinkService.Meet:input_type -> banyan.link.v1.MeetRequest
+	56,  // 98: banyan.link.v1.LinkService.Explain:input_type -> banyan.link.v1.ExplainRequest
+	59,  // 99: banyan.link.v1.LinkService.Inspect:input_type -> banyan.link.v1.InspectRequest
+	49,  // 100: banyan.link.v1.LinkService.Keep:input_type -> banyan.link.v1.KeepRequest
+	44,  // 101: banyan.link.v1.JoinService.Redeem:input_type -> banyan.link.v1.RedeemRequest
+	54,  // 102: banyan.link.v1.JoinService.Recover:input_type -> banyan.link.v1.RecoverRequest
+	4,   // 103: banyan.link.v1.LinkService.Follow:output_type -> banyan.link.v1.ProviderFrame
+	4,   // 104: banyan.link.v1.LinkService.Bulk:output_type -> banyan.link.v1.ProviderFrame
+	43,  // 105: banyan.link.v1.LinkService.Execute:output_type -> banyan.link.v1.ExecuteResponse
+	43,  // 106: banyan.link.v1.LinkService.Look:output_type -> banyan.link.v1.ExecuteResponse
+	48,  // 107: banyan.link.v1.LinkService.Meet:output_type -> banyan.link.v1.MeetResponse
+	57,  // 108: banyan.link.v1.LinkService.Explain:output_type -> banyan.link.v1.ExplainResponse
+	60,  // 109: banyan.link.v1.LinkService.Inspect:output_type -> banyan.link.v1.InspectResponse
+	52,  // 110: banyan.link.v1.LinkService.Keep:output_type -> banyan.link.v1.KeepResponse
+	46,  // 111: banyan.link.v1.JoinService.Redeem:output_type -> banyan.link.v1.RedeemResponse
+	55,  // 112: banyan.link.v1.JoinService.Recover:output_type -> banyan.link.v1.RecoverResponse
+	103, // [103:113] is the sub-list for method output_type
+	93,  // [93:103] is the sub-list for method input_type
+	93,  // [93:93] is the sub-list for extension type_name
+	93,  // [93:93] is the sub-list for extension extendee
+	0,   // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_banyan_link_v1_link_proto_init() }
