@@ -74,7 +74,6 @@ type presence struct {
 	plain     *model.Schema
 	other     *model.Schema
 	frames    []string
-	kept      []string
 }
 
 func (p *presence) hear(hop string) func(pb.Message) {

@@ -362,7 +362,9 @@ func TestOutsiderDoesEveryTask(t *testing.T) {
 	o.twoWhoEdit(local)
 	o.watches(local)
 	o.administers(local)
-	berlin.stop()
+	if err := berlin.stop(); err != nil {
+		t.Fatal(err)
+	}
 	o.keeps()
 
 	if gone := o.good("closeSession", nil); gone["ended"] != 1.0 {
