@@ -70,10 +70,15 @@ func TestSiteThatIsSilentIsStale(t *testing.T) {
 func (t *trial) cutAt(address string, began time.Time) {
 	t.Helper()
 	path, _, _ := strings.Cut(address, ":")
-	info, err := t.at("hq").Tree.Describe(t.Context(), &apiv1.DescribeRequest{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var info *apiv1.ContextInfo
+	t.until("HQ is told that the hop from berlin is cut", 3*time.Second, func() (told bool) { // how a hop is, is told once a beat at most
+		var err error
+		if info, err = t.at("hq").Tree.Describe(t.Context(), &apiv1.DescribeRequest{Path: path}); err != nil {
+			t.Fatal(err)
+		}
+		hops := info.GetFreshness().GetHops()
+		return len(hops) == 2 && hops[1].GetState() != "up"
+	})
 	hops := info.GetFreshness().GetHops()
 	if len(hops) != 2 || hops[0].GetFrom() != "north" || hops[0].GetState() != "up" || hops[1].GetFrom() != "berlin" || hops[1].GetTo() != "north" || hops[1].GetState() == "up" {
 		t.Fatalf("with berlin away HQ says %v", info.GetFreshness())
