@@ -2,8 +2,6 @@ package devices
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +18,6 @@ type family struct {
 // member is what a family knows of one device.
 type member struct {
 	life   *life
-	name   string // the last segment of its path: what readers at other nodes may see of it
 	parent *member
 	state  string
 	since  model.Time
@@ -42,7 +39,7 @@ func kinship(wanted []Spec) (parents map[model.ContextID]model.ContextID, errs m
 		}
 		parent := byPath[path]
 		if parent == nil {
-			errs[spec.ID] = BadSetting(SettingParent, "there is no device %s", path.Base())
+			errs[spec.ID] = BadSetting(SettingParent, "the device that it names is not there")
 			continue
 		}
 		up[spec], parents[spec.ID] = parent, parent.ID
@@ -56,18 +53,20 @@ func kinship(wanted []Spec) (parents map[model.ContextID]model.ContextID, errs m
 	return parents, errs
 }
 
-// circleOf says which devices are above each other, spec among them; empty where it is in no circle.
+// circleOf says that a device is above itself; empty where it is in no circle. Whoever reads it may be shown none of the others.
 func circleOf(spec *Spec, up map[*Spec]*Spec) string {
-	names := []string{spec.Path.Base()}
-	for at := up[spec]; at != nil && len(names) <= len(up); at = up[at] {
-		if at == spec {
-			if len(names) == 1 {
+	at := up[spec]
+	for range up {
+		switch at {
+		case nil:
+			return ""
+		case spec:
+			if up[spec] == spec {
 				return "the device is its own parent"
 			}
-			slices.Sort(names)
-			return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " are parents of each other in a circle"
+			return "the device is its own parent, by way of others"
 		}
-		names = append(names, at.Path.Base())
+		at = up[at]
 	}
 	return ""
 }
@@ -95,7 +94,7 @@ func (f *family) arrange(lives map[model.ContextID]*life, parents map[model.Cont
 		if m == nil {
 			m = &member{}
 		}
-		m.life, m.name = l, l.path.Load().Base()
+		m.life = l
 		members[id] = m
 	}
 	f.members, f.children = members, map[model.ContextID][]*member{}
@@ -145,6 +144,6 @@ func (f *family) above(id model.ContextID) fault {
 		return fault{}
 	}
 	since := m.parent.since.Std().UTC().Format(time.RFC3339)
-	text := fmt.Sprintf("parent %s is %s since %s", m.parent.name, m.parent.state, since)
+	text := fmt.Sprintf("its parent is %s since %s", m.parent.state, since) // not which one: the text goes where that may be hidden
 	return fault{class: faultSuspended, text: text, since: m.parent.since}
 }

@@ -51,10 +51,10 @@ func TestChildrenRestWhileTheirParentIsSilent(t *testing.T) {
 		if n.state(1) != devices.StateNoResponse || n.state(2) != devices.StateSuspended || n.state(10) != devices.StateSuspended {
 			t.Fatalf("after the gateway fell silent: %s, %s, %s", n.state(1), n.state(2), n.state(10))
 		}
-		if got, want := n.why(2), "parent gw is no-response since "+silent.Std().UTC().Format(time.RFC3339); got != want {
+		if got, want := n.why(2), "its parent is no-response since "+silent.Std().UTC().Format(time.RFC3339); got != want {
 			t.Errorf("the switch says %q, expected %q", got, want)
 		}
-		if got, want := n.why(10), "parent switch is suspended since "; !strings.HasPrefix(got, want) || rest < silent {
+		if got, want := n.why(10), "its parent is suspended since "; !strings.HasPrefix(got, want) || rest < silent {
 			t.Errorf("what is behind the switch says %q, expected %q", got, want)
 		}
 		after := n.records[10].Named("reading")
@@ -70,7 +70,7 @@ func TestChildrenRestWhileTheirParentIsSilent(t *testing.T) {
 			t.Errorf("suspended since %s, before it was %s", n.since(10), rest)
 		}
 		_, err := n.PollNow(t.Context(), id(10))
-		wantKind(t, "poll_now while suspended", err, model.KindUnavailable, "/devices/pc0:poll_now: the device is suspended: parent switch is suspended since")
+		wantKind(t, "poll_now while suspended", err, model.KindUnavailable, "/devices/pc0:poll_now: the device is suspended: its parent is suspended since")
 		if stats := n.Stats(); stats.States[devices.StateSuspended] != 21 {
 			t.Errorf("%+v", stats)
 		}
@@ -131,7 +131,7 @@ func TestPollThatRunsIsBrokenOff(t *testing.T) {
 		if n.state(1) != devices.StateNoResponse || n.state(2) != devices.StateSuspended {
 			t.Errorf("%s, %s", n.state(1), n.state(2))
 		}
-		wantKind(t, "poll_now", <-asked, model.KindUnavailable, "parent gw is no-response")
+		wantKind(t, "poll_now", <-asked, model.KindUnavailable, "its parent is no-response")
 		if err := n.stop(); err != nil {
 			t.Error(err)
 		}
@@ -171,6 +171,27 @@ func TestStreamsRest(t *testing.T) {
 	})
 }
 
+// TestNoErrorTextNamesAParent: what a device says of itself is read where its parent may be hidden.
+func TestNoErrorTextNamesAParent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := run(t, devices.Config{Random: devicesRandom()})
+		n.driver.device("tk-gateway").does(obey)
+		n.want(
+			spec(1, "tk-gateway", time.Second), under(2, "behind", "tk-gateway", time.Second), under(3, "orphan", "tk-absent", time.Second),
+			under(4, "one", "tk-two", time.Second), under(5, "tk-two", "tk-three", time.Second), under(6, "tk-three", "one", time.Second),
+		)
+		pass(25 * time.Second)
+		for id, state := range map[uint64]string{2: devices.StateSuspended, 3: devices.StateMisconfigured, 4: devices.StateMisconfigured} {
+			if why := n.why(id); n.state(id) != state || why == "" || strings.Contains(why, "tk-") {
+				t.Errorf("device %d is %s: %q", id, n.state(id), why)
+			}
+		}
+		if err := n.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestParentsThatCannotBe are misconfigurations of those who name them, and of nobody else; they end when the cause does.
 func TestParentsThatCannotBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -180,8 +201,8 @@ func TestParentsThatCannotBe(t *testing.T) {
 			under(4, "self", "self", time.Second), under(5, "orphan", "nobody", time.Second), under(6, "below", "a", time.Second), spec(7, "free", time.Second),
 		)
 		pass(5 * time.Second)
-		circle := "parent: a, b and c are parents of each other in a circle"
-		for id, want := range map[uint64]string{1: circle, 2: circle, 3: circle, 4: "parent: the device is its own parent", 5: "parent: there is no device nobody"} {
+		circle := "parent: the device is its own parent, by way of others"
+		for id, want := range map[uint64]string{1: circle, 2: circle, 3: circle, 4: "parent: the device is its own parent", 5: "parent: the device that it names is not there"} {
 			if n.state(id) != devices.StateMisconfigured || n.why(id) != want {
 				t.Errorf("device %d is %s: %q, expected %q", id, n.state(id), n.why(id), want)
 			}

@@ -305,7 +305,7 @@ func TestParentsAreOwnDevices(t *testing.T) {
 		}
 	}
 	createPLC(n, "/devices/b", model.Argument{Name: devices.SettingParent, Value: parent("/devices/later")})
-	n.waits("/devices/b:last_error", is("parent: there is no device later good"))
+	n.waits("/devices/b:last_error", is("parent: the device that it names is not there good"))
 	createPLC(n, "/devices/later")
 	n.waits("/devices/b:state", is("ok good"))
 }
