@@ -26,6 +26,8 @@ const (
 	ReferenceTellsPath Name = "reference-tells-path"
 	// HiddenStalenessTold: what is stale is told with its path and its nodes where nothing of it is shown, too.
 	HiddenStalenessTold Name = "hidden-staleness-told"
+	// HiddenHopNamed: what is stale is told with the nodes between which it arises, though nothing is shown that came over them.
+	HiddenHopNamed Name = "hidden-hop-named"
 	// LoopComesBack: what comes back by a loop is mounted as if it were somebody else's.
 	LoopComesBack Name = "loop-comes-back"
 	// AnswerBeforeCommit: a write is confirmed before it is durable, so that kill -9 right after the answer loses it.
@@ -50,7 +52,7 @@ const (
 func Names() []Name {
 	return []Name{
 		RuleOrderReversed, ResumeFromZero, ResumeSkipsOne, RemovalLost, ResumeAcrossViews, HiddenRemovalTold, ReboundShowsAll, SecretTold,
-		ReferenceTellsPath, HiddenStalenessTold, LoopComesBack, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
+		ReferenceTellsPath, HiddenStalenessTold, HiddenHopNamed, LoopComesBack, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
 		InvitationTwice, RevokedStaysOpen, LeafNotRenewed, BackupWithoutLog,
 	}
 }

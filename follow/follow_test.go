@@ -373,7 +373,7 @@ func TestComparisonGoesOnWhereItWasCut(t *testing.T) {
 	v := NewView(f.tree, model.MustPath("/site"), part{})
 	known := make(map[model.Path]Known)
 	learn := func(e Entry) {
-		known[e.Path] = Known{e.Context.ID, e.Context.Version, Content(e.Context.Label, e.Schema.Hash, e.Setting, e.Context.Route, e.Extra)}
+		known[e.Path] = Known{e.Context.ID, e.Context.Version, Content(e.Context.Label, e.Schema.Hash, e.Setting, e.Context.Route, e.Extra), e.Context.Change}
 	}
 	for i := range 50 {
 		f.put(fmt.Sprintf("/site/d%02d", i))
@@ -441,7 +441,7 @@ func TestSamplesWaitForTheEndOfAComparison(t *testing.T) {
 	v := NewView(f.tree, model.Root, part{})
 	c, _ := f.tree.Lookup(model.MustPath("/a"))
 	shown, _ := part{}.Schema(f.schema)
-	follower := v.NewFollower(Start{Conflate: true, Known: map[model.Path]Known{c.Path: {c.ID, c.Version, Content("", shown.Hash, nil, nil, "")}}})
+	follower := v.NewFollower(Start{Conflate: true, Known: map[model.Path]Known{c.Path: {c.ID, c.Version, Content("", shown.Hash, nil, nil, ""), c.Change}}})
 	defer follower.Close()
 	f.publish("/a", "load", 3)
 	if b, _ := follower.Samples(); b.Samples != 0 {

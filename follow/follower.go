@@ -37,7 +37,7 @@ type Follower struct {
 	laid     []model.Path // where those lie that were told
 	stale    []Stale      // and what they are
 	anew     uint64       // of the view: how much was withdrawn when schemas began to be told anew
-	omitted  []model.Path // overlays that were not told, since nothing below them was shown
+	omitted  []model.Path // overlays that were not told, or without their hop, since nothing below them was shown that came over it
 	retell   bool         // something is shown there now
 	stops    []uint64     // positions at which a batch must end
 
@@ -66,6 +66,7 @@ type Known struct {
 	ID      model.ContextID
 	Version model.Version
 	Content uint64 // see Content
+	Change  uint64 // with which it was told of it, 0 where that says nothing
 }
 
 // Start says from where a follower follows. The zero one has nothing, and is told the latest of everything.
@@ -214,7 +215,9 @@ func (f *Follower) tell(changes *Changes, c *tree.Context) {
 	}
 	if k, compared := f.known[entry.Path]; compared {
 		delete(f.known, entry.Path)
-		if k.ID == c.ID && k.Version == c.Version && k.Content == Content(c.Label, entry.Schema.Hash, entry.Setting, c.Route, entry.Extra) {
+		// One that was gone meanwhile and is back as it was is told: of the values that the follower has none need be true any more.
+		same := k.Change == 0 || k.Change == c.Change
+		if same && k.ID == c.ID && k.Version == c.Version && k.Content == Content(c.Label, entry.Schema.Hash, entry.Setting, c.Route, entry.Extra) {
 			return
 		}
 		if k.ID != c.ID {
@@ -294,7 +297,8 @@ func (f *Follower) Settled() uint64 {
 type Stale struct {
 	Path   model.Path // below the view's root
 	Since  model.Time
-	Hop    string
+	Hop    string // empty where nothing is shown that came over it
+	Nodes  tree.Ends
 	Before uint64
 }
 
@@ -318,14 +322,20 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 			at = f.view.Root
 		}
 		below, inside := f.view.Root.Below(at)
-		switch {
-		case !inside:
-			continue
-		case !f.view.MayShow(at) && !fault.Planted(fault.HiddenStalenessTold):
-			f.omitted = append(f.omitted, o.Path)
+		if !inside {
 			continue
 		}
-		stale = append(stale, Stale{below, o.Since, o.Hop, o.Before})
+		told := Stale{below, o.Since, o.Hop, o.Nodes, o.Before}
+		switch some, over := f.view.MayShow(at, o.Nodes); {
+		case fault.Planted(fault.HiddenStalenessTold):
+		case !some:
+			f.omitted = append(f.omitted, o.Path)
+			continue
+		case !over && !fault.Planted(fault.HiddenHopNamed):
+			f.omitted = append(f.omitted, o.Path)
+			told.Hop, told.Nodes = "", tree.Ends{}
+		}
+		stale = append(stale, told)
 		f.laid = append(f.laid, o.Path)
 		if o.Before > f.at {
 			f.stops = append(f.stops, o.Before)
@@ -339,14 +349,21 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 	return stale, changes, samples, true
 }
 
-// MayShow reports whether the view shows anything at or below path: the staleness of what is hidden is hidden too.
-func (v *View) MayShow(path model.Path) bool {
-	found := false
+// mostLookedAt bounds how many contexts that are shown are looked at for one that came over a hop. Nearly always it is the first.
+const mostLookedAt = 1000
+
+// MayShow reports whether the view shows anything at or below path, and whether any of that came over a hop: the staleness of what is hidden is hidden too,
+// and so is where it arises.
+func (v *View) MayShow(path model.Path, hop tree.Ends) (some, over bool) {
+	left := mostLookedAt
 	v.tree.Walk(path, nil, func(c *tree.Context) bool {
-		found = v.shows(c)
-		return !found
+		if v.shows(c) {
+			some, over = true, hop.On(c.Route)
+			left--
+		}
+		return !over && left > 0
 	})
-	return found
+	return some, over
 }
 
 // SamplesThrough is the position up to which samples were told.

@@ -248,7 +248,7 @@ func (c *Consumer) begin(w *linkv1.Welcome) error {
 	same := epoch == m.place.Epoch
 	if !same {
 		if m.count > 0 && !m.place.Epoch.IsZero() {
-			m.stale.restarted(m.place.Heard, w.GetName()+" was restarted")
+			m.stale.restarted(m.place.Heard, m.cfg.Peer)
 		}
 		m.place.Samples, m.exact = 0, false
 	} else if w.GetResume() == linkv1.Resume_RESUME_COMPARE || w.GetView() != m.place.View {
@@ -294,10 +294,14 @@ func (c *Consumer) nextKnown() *linkv1.ConsumerFrame {
 	known := &linkv1.Known{Last: len(c.known) == 0}
 	for _, k := range chunk {
 		version := k.context.version
-		known.Contexts = append(known.Contexts, &linkv1.KnownContext{
+		wire := &linkv1.KnownContext{
 			Origin: b.origin(k.id.Node, k.id.Epoch), Number: k.id.Number,
 			VersionEpoch: b.origin(k.id.Node, version.Epoch), Version: version.Number, Path: k.context.path.String(), Content: k.context.content,
-		})
+		}
+		if c.version >= 2 {
+			wire.Change = k.context.change
+		}
+		known.Contexts = append(known.Contexts, wire)
 	}
 	known.Origins = b.delta.Origins
 	if known.Last {
@@ -368,7 +372,7 @@ func (c *Consumer) Tick(now model.Time) {
 	}
 	if _, stalled := c.beats.stalled(now); stalled {
 		c.stalled = true
-		c.mirror.stale.cut(c.mirror.place.Heard, c.mirror.hop())
+		c.mirror.stale.cut(c.mirror.place.Heard, c.mirror.hop(), c.mirror.ends())
 	}
 }
 
@@ -376,4 +380,4 @@ func (c *Consumer) Tick(now model.Time) {
 func (c *Consumer) DownAt() (model.Time, bool) { return c.beats.downAt(), c.beats.echoed != 0 }
 
 // Cut says that the link is down: everything mirrored is stale since the provider was last proved to be there.
-func (c *Consumer) Cut() { c.mirror.stale.cut(c.mirror.place.Heard, c.mirror.hop()) }
+func (c *Consumer) Cut() { c.mirror.stale.cut(c.mirror.place.Heard, c.mirror.hop(), c.mirror.ends()) }

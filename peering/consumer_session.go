@@ -158,4 +158,4 @@ func (s *consumerSession) send(ctx context.Context, stream linkv1.LinkService_Fo
 }
 
 // cutNow says that there is no session any more.
-func (m *Mirror) cutNow() { m.stale.cut(m.place.Heard, m.hop()) }
+func (m *Mirror) cutNow() { m.stale.cut(m.place.Heard, m.hop(), m.ends()) }

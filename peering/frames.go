@@ -176,6 +176,29 @@ const MaxHops = 16
 // maxText bounds labels and other words that a peer tells and people read.
 const maxText = 1024
 
+// writeEnds are the nodes of a hop as they are told, those of which there is something.
+func writeEnds(ends tree.Ends) (nodes [][]byte) {
+	for i := range ends {
+		if ends[i] != (model.NodeID{}) {
+			nodes = append(nodes, ends[i][:])
+		}
+	}
+	return nodes
+}
+
+// readEnds is the counterpart of writeEnds.
+func readEnds(nodes [][]byte) (ends tree.Ends, err error) {
+	if len(nodes) > len(ends) {
+		return ends, model.Errorf(model.KindCorrupt, "received a hop of more than two nodes")
+	}
+	for i, raw := range nodes {
+		if ends[i+len(ends)-len(nodes)], err = proto.ToNodeID(raw); err != nil {
+			return ends, err
+		}
+	}
+	return ends, nil
+}
+
 // cleanText is text that does nothing to a terminal and is not very long.
 func cleanText(text string) string {
 	if len(text) > maxText {

@@ -48,8 +48,9 @@ func freshNodes(t *testing.T) (n *node, hops []HopFreshness, view *follow.View) 
 	n = newNode("north")
 	berlin, secret, deep := tree.Hop{Node: model.NodeID{1}, Name: "berlin"}, tree.Hop{Node: model.NodeID{2}, Name: canary}, tree.Hop{Node: model.NodeID{3}, Name: "deep"}
 	for i, path := range []string{"/sites/berlin/x", "/sites/canary-site/x"} {
+		route := tree.Route{berlin, deep}
 		n.tree.Apply([]tree.Put{{
-			ID: model.ContextID{Node: berlin.Node, Number: uint64(i + 1)}, Path: model.MustPath(path), Schema: probeSchema, Route: tree.Route{berlin},
+			ID: model.ContextID{Node: berlin.Node, Number: uint64(i + 1)}, Path: model.MustPath(path), Schema: probeSchema, Route: route[:2-i],
 			Version: model.Version{Number: 1}, Settings: []model.Value{model.Duration(1)},
 		}}, nil)
 	}

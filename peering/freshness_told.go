@@ -7,6 +7,7 @@ import (
 	"banyan/follow"
 	"banyan/model"
 	"banyan/proto/linkv1"
+	"banyan/tree"
 )
 
 // freshTeller tells a consumer how fresh what lies behind this node is: what is new in it, at most once in a beat, and only hops of which the view shows
@@ -14,10 +15,16 @@ import (
 type freshTeller struct {
 	told  []HopFreshness // paths are as the consumer sees them
 	at    model.Time     // when, by this node's clock
-	shown map[model.Path]showing
+	shown map[shownAt]showing
 }
 
-// showing is whether the view shows anything at a path, as it was looked up last.
+// shownAt is a hop, and where.
+type shownAt struct {
+	path model.Path
+	hop  tree.Ends
+}
+
+// showing is whether the view shows anything at a path that came over a hop, as it was looked up last.
 type showing struct {
 	shows bool
 	until model.Time
@@ -43,7 +50,7 @@ func (f *freshTeller) next(all []HopFreshness, view *follow.View, beat time.Dura
 
 // visible are the hops of which a view shows something, with paths as they are seen there.
 func (f *freshTeller) visible(all []HopFreshness, view *follow.View, now model.Time) (hops []HopFreshness) {
-	shown := make(map[model.Path]showing, len(all))
+	shown := make(map[shownAt]showing, len(all))
 	for _, h := range all {
 		at, below := h.Path, model.Root
 		if inside, is := view.Root.Below(h.Path); is {
@@ -53,12 +60,14 @@ func (f *freshTeller) visible(all []HopFreshness, view *follow.View, now model.T
 		} else {
 			continue
 		}
-		s, known := shown[at]
+		key := shownAt{at, tree.Ends{h.To.Node, h.From.Node}}
+		s, known := shown[key]
 		if !known {
-			if s, known = f.shown[at]; !known || now >= s.until {
-				s = showing{view.MayShow(at), now + model.Time(lookAgain)}
+			if s, known = f.shown[key]; !known || now >= s.until {
+				_, over := view.MayShow(at, key.hop)
+				s = showing{over, now + model.Time(lookAgain)}
 			}
-			shown[at] = s
+			shown[key] = s
 		}
 		if s.shows && len(hops) < mostHopsTold {
 			h.Path = below

@@ -1,6 +1,8 @@
 package peering
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -8,6 +10,8 @@ import (
 	"banyan/model"
 	"banyan/proto"
 	"banyan/tree"
+
+	pb "google.golang.org/protobuf/proto"
 )
 
 // What walks through random graphs found (see folder graphs), each as small as it can be.
@@ -117,7 +121,7 @@ func TestNewViewForgetsWhatWasStale(t *testing.T) {
 	berlin.tree.SetOverlay(tree.Overlay{Path: model.MustPath("/sites"), Since: 5, Hop: "berlin > secret"})
 	m := mirrorOf(hq, berlin, "/berlin")
 	w := join(t, m, berlin, 100*second)
-	if o, _ := hq.tree.Staleness(model.MustPath("/berlin/sites/a")); o.Hop != "berlin > secret" {
+	if o, _ := hq.tree.Staleness(model.MustPath("/berlin/sites/a")); o.Hop != "behind berlin" {
 		t.Fatalf("the path is stale by %q", o.Hop)
 	}
 	w.consumer.Cut()
@@ -137,4 +141,79 @@ func TestNewViewForgetsWhatWasStale(t *testing.T) {
 	if len(stale) != 1 || stale[0].Hop != "hq > berlin" {
 		t.Errorf("when everything is compared, what is stale is %+v", stale)
 	}
+}
+
+// What was withdrawn from a tier and granted again is the same as before, but for its values: where they are compared, those of before do not go on being good.
+func TestWhatCameBackIsConfirmedAnew(t *testing.T) {
+	hq, north, berlin := newNode("hq"), newNode("north"), newNode("berlin")
+	berlin.put("/slow")
+	berlin.put("/other")
+	berlin.publish("/slow", 1, "one", 5)
+	below, above := mirrorOf(north, berlin, "/berlin"), mirrorOf(hq, north, "/north")
+	lower, upper := join(t, below, berlin, 100*second), join(t, above, north, 100*second)
+	want(t, hq, "/north/berlin/slow:load", "1 good")
+	upper.consumer.Cut()
+	lower.consumer.Cut()
+	below.Purge()
+	berlin.restarted() // it has published nothing yet
+	join(t, below, berlin, 200*second)
+	want(t, north, "/berlin/slow:load", "- uncertain/not-yet-read")
+	north.tree.Bury(nil, north.tree.ChangeHead()) // so much was removed that what hq has must be compared
+	join(t, above, north, 300*second)
+	want(t, hq, "/north/berlin/slow:load", "- uncertain/not-yet-read")
+}
+
+// shownKind selects what is of one kind.
+type shownKind struct {
+	everything
+	kind string
+}
+
+func (s shownKind) Key() string                            { return "kind " + s.kind }
+func (s shownKind) Selects(_ model.Path, kind string) bool { return kind == s.kind }
+
+// What is stale is told with the nodes between which it arises only where something is shown that came over them: while a mirror is compared after a change
+// of view, it can lie over what came by another way.
+func TestHopOfWhatIsHiddenIsNotNamed(t *testing.T) {
+	hq, north := newNode("hq"), newNode("north")
+	berlin, shown, secret := newNode("berlin").hop, newNode("shown").hop, newNode(canary).hop
+	north.put("/unused")
+	put := func(path, kind string, by tree.Hop) {
+		schema, err := proto.NewSchema(model.Schema{Kind: kind, Variables: probeSchema.Variables})
+		if err != nil {
+			t.Fatal(err)
+		}
+		north.next++
+		north.tree.Apply([]tree.Put{{
+			ID: model.ContextID{Node: by.Node, Number: north.next}, Path: model.MustPath(path), Schema: schema, Route: tree.Route{berlin, by},
+			Version: model.Version{Number: north.next},
+		}}, nil)
+	}
+	var heard []string
+	stale := func(by tree.Hop) {
+		o := tree.Overlay{Path: model.MustPath("/m"), Since: 5, Hop: "berlin > " + by.Name, Nodes: tree.Ends{berlin.Node, by.Node}}
+		north.tree.ReplaceOverlays(func(tree.Overlay) bool { return true }, []tree.Overlay{o})
+	}
+	put("/m/a", "open", shown)
+	put("/m/b", "closed", secret)
+	stale(secret) // as a new view has it, before what it is of has come
+	north.view = follow.NewView(north.tree, model.Root, shownKind{kind: "open"})
+	w := joinHeard(t, mirrorOf(hq, north, "/north"), north, 100*second, func(frame pb.Message) { heard = append(heard, fmt.Sprint(frame)) })
+	hop := func(want string) {
+		t.Helper()
+		w.settle()
+		if o, _ := hq.tree.Staleness(model.MustPath("/north/m/a")); o.Hop != want {
+			t.Errorf("at hq it is stale by %q, want %q", o.Hop, want)
+		}
+	}
+	hop("behind north")
+	put("/m/c", "closed", secret) // nothing of it is told
+	hop("behind north")
+	if all := strings.Join(heard, "\n"); strings.Contains(all, canary) {
+		t.Errorf("hq is told %s", all)
+	}
+	put("/m/d", "open", secret) // now it is
+	hop("berlin > " + canary)
+	stale(shown)
+	hop("berlin > shown")
 }

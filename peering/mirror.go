@@ -109,6 +109,7 @@ type mirrored struct {
 	key     uint32
 	defined uint64    // change number of the definition that keys are for, 0 where an earlier session told it
 	content uint64    // follow.Content of it as it was told
+	change  uint64    // provider's number with which it was told
 	next    *mirrored // same context at another path
 }
 
@@ -137,11 +138,11 @@ func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
 			m.schemaBytes += len(r.Schema.Raw)
 		}
 		m.newest = max(m.newest, r.Change)
-		m.add(r.ID, &mirrored{path: r.Path, version: r.Version, schema: r.Schema, slots: c.Slots, content: m.content(r)})
+		m.add(r.ID, &mirrored{path: r.Path, version: r.Version, schema: r.Schema, slots: c.Slots, content: m.content(r), change: r.Change})
 	}
 	m.stale = staleness{tree: cfg.Tree, mount: cfg.Mount}
 	since := at.Heard
-	m.stale.cut(since, m.hop())
+	m.stale.cut(since, m.hop(), m.ends())
 	return m
 }
 
@@ -201,6 +202,8 @@ func (m *Mirror) all(visit func(model.ContextID, *mirrored)) {
 }
 
 func (m *Mirror) hop() string { return m.cfg.Self.Name + " > " + m.cfg.Peer.Name }
+
+func (m *Mirror) ends() tree.Ends { return tree.Ends{m.cfg.Self.Node, m.cfg.Peer.Node} }
 
 // Place is how far the mirror has come.
 func (m *Mirror) Place() Place { return m.place }

@@ -356,7 +356,7 @@ func (m *Mirror) take(r *reading, row *Row, defined uint64) {
 		anew = m.redefined(c, defined)
 	}
 	m.newest = max(m.newest, row.Change)
-	c.path, c.version, c.schema, c.defined, c.content = row.Path, row.Version, row.Schema, defined, m.content(row)
+	c.path, c.version, c.schema, c.defined, c.content, c.change = row.Path, row.Version, row.Schema, defined, m.content(row), row.Change
 	r.puts = append(r.puts, tree.Put{
 		ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route, Extra: row.Extra,
 		Anew: anew,

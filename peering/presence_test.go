@@ -20,7 +20,7 @@ import (
 var counted = map[protoreflect.FullName]bool{
 	"banyan.link.v1.Delta.through": true, "banyan.link.v1.Delta.head": true, "banyan.link.v1.Definition.number": true, "banyan.link.v1.Definition.version": true,
 	"banyan.link.v1.Definition.change": true, "banyan.link.v1.Definition.defined": true, "banyan.link.v1.Removal.number": true,
-	"banyan.link.v1.Removal.change": true, "banyan.link.v1.Bindings.number_steps": true, "banyan.link.v1.Bindings.defined": true,
+	"banyan.link.v1.Removal.change": true, "banyan.link.v1.Bindings.number_steps": true, "banyan.link.v1.Bindings.defined": true, "banyan.link.v1.KnownContext.change": true,
 	"banyan.link.v1.Overlays.changes": true, "banyan.link.v1.Ack.changes": true, "banyan.link.v1.Hello.changes": true, "banyan.link.v1.Hello.newest": true,
 	"banyan.link.v1.Welcome.from": true, "banyan.link.v1.Ack.bytes": true, // the bytes follow from the lengths of these numbers
 }

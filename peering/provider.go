@@ -270,6 +270,7 @@ func (p *Provider) compare(known *linkv1.Known, now model.Time) error {
 	if err != nil {
 		return err
 	}
+	same := proto.ToEpoch(p.hello.GetEpoch()) == p.cfg.Epoch
 	for _, c := range known.GetContexts() {
 		id, err := origins.id(c.GetOrigin(), c.GetNumber())
 		if err != nil {
@@ -283,7 +284,11 @@ func (p *Provider) compare(known *linkv1.Known, now model.Time) error {
 		if err != nil {
 			return err
 		}
-		p.known[path] = follow.Known{ID: id, Version: version, Content: c.GetContent()}
+		k := follow.Known{ID: id, Version: version, Content: c.GetContent()}
+		if same { // numbers of an epoch that has ended may have been given to others, and its values are stale anyway
+			k.Change = c.GetChange()
+		}
+		p.known[path] = k
 	}
 	if len(p.known) > mostKnown {
 		return model.Errorf(model.KindExhausted, "the consumer has more than %d contexts to be compared", mostKnown)
@@ -380,7 +385,7 @@ func (p *Provider) nextOverlays() (Out, bool) {
 	p.pass = max(p.pass, passed)
 	p.urged, p.reach = samples, p.cfg.Marks.ahead(samples)
 	// What is not shown does not move the head: it would never be reached.
-	return Out{Frame: overlaysFrame(stale, min(changes, p.cfg.View.Head()), p.reach)}, true
+	return Out{Frame: p.overlaysFrame(stale, min(changes, p.cfg.View.Head()), p.reach)}, true
 }
 
 // passed tells that everything before a position was told, and nothing else.
@@ -405,10 +410,18 @@ func (p *Provider) nextSettled() (Out, bool) {
 	}}}}, true
 }
 
-func overlaysFrame(stale []follow.Stale, changes, samples uint64) *linkv1.ProviderFrame {
+// overlaysFrame tells what is stale. Of a hop over which nothing came that is shown it says only that it lies behind this node.
+func (p *Provider) overlaysFrame(stale []follow.Stale, changes, samples uint64) *linkv1.ProviderFrame {
 	o := &linkv1.Overlays{Changes: changes, Samples: samples}
 	for _, s := range stale {
-		o.Stale = append(o.Stale, &linkv1.Stale{Path: s.Path.String(), Since: int64(s.Since), Hop: s.Hop, Before: s.Before})
+		if s.Hop == "" {
+			s.Hop, s.Nodes = "behind "+p.cfg.Name, tree.Ends{1: p.cfg.Node}
+		}
+		wire := &linkv1.Stale{Path: s.Path.String(), Since: int64(s.Since), Hop: s.Hop, Before: s.Before}
+		if p.version >= 2 {
+			wire.Nodes = writeEnds(s.Nodes)
+		}
+		o.Stale = append(o.Stale, wire)
 	}
 	return &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Overlays{Overlays: o}}
 }

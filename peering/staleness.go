@@ -42,12 +42,12 @@ type toldSet struct {
 func (s *staleness) has(h heads) bool { return s.changes >= h.changes && s.samples >= h.samples }
 
 // cut makes everything stale since a moment. A cut that lasts keeps the moment it began with.
-func (s *staleness) cut(since model.Time, hop string) {
+func (s *staleness) cut(since model.Time, hop string, nodes tree.Ends) {
 	s.catchUp = nil
 	if s.link != nil || fault.Planted(fault.StaleNeverSet) {
 		return
 	}
-	s.link = &tree.Overlay{Path: s.mount, Since: since, Hop: hop}
+	s.link = &tree.Overlay{Path: s.mount, Since: since, Hop: hop, Nodes: nodes}
 	s.lay()
 }
 
@@ -79,12 +79,14 @@ func (s *staleness) compared() {
 }
 
 // restarted says that the provider has a new epoch: what it publishes from now on is fresh, the rest has not been confirmed since a moment.
-func (s *staleness) restarted(since model.Time, hop string) {
+func (s *staleness) restarted(since model.Time, peer tree.Hop) {
 	if s.restart != nil {
 		since = min(since, s.restart.Since)
 	}
 	s.again()
-	s.restart = &tree.Overlay{Path: s.mount, Since: since, Hop: hop, Before: s.tree.Head()}
+	s.restart = &tree.Overlay{
+		Path: s.mount, Since: since, Hop: peer.Name + " was restarted", Nodes: tree.Ends{1: peer.Node}, Before: s.tree.Head(),
+	}
 	s.lay()
 }
 
@@ -106,7 +108,11 @@ func (s *staleness) tell(wire *linkv1.Overlays) error {
 		if err != nil {
 			return err
 		}
-		t := toldStale{overlay: tree.Overlay{Path: path, Since: model.Time(w.GetSince()), Hop: cleanText(w.GetHop())}, before: w.GetBefore()}
+		nodes, err := readEnds(w.GetNodes())
+		if err != nil {
+			return err
+		}
+		t := toldStale{overlay: tree.Overlay{Path: path, Since: model.Time(w.GetSince()), Hop: cleanText(w.GetHop()), Nodes: nodes}, before: w.GetBefore()}
 		if t.before != 0 {
 			t.overlay.Before = s.tree.Head()
 			t.reached = s.samples >= t.before
@@ -188,7 +194,7 @@ func (s *staleness) lay() {
 		if other, there := laid[k]; there {
 			o.Before = max(o.Before, other.Before)
 			if other.Since < o.Since {
-				o.Since, o.Hop = other.Since, other.Hop
+				o.Since, o.Hop, o.Nodes = other.Since, other.Hop, other.Nodes
 			}
 		}
 		laid[k] = o

@@ -68,7 +68,10 @@ func (a *api) Describe(ctx context.Context, q *apiv1.DescribeRequest) (*apiv1.Co
 		Description: c.Schema.Description, Via: c.Route.Names(),
 	}
 	if o, stale := a.node.tree.Staleness(path); stale {
-		info.Stale, info.Hop = o.Since.String(), o.Hop
+		info.Stale = o.Since.String()
+		if o.Nodes.On(c.Route) { // it can lie over what came by another way, while a view changes
+			info.Hop = o.Hop
+		}
 	}
 	info.Freshness = a.freshnessOf(&c)
 	for i := range c.Schema.Settings {

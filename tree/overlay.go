@@ -15,10 +15,25 @@ type Overlay struct {
 	Path  model.Path
 	Since model.Time // the last moment at which what is below was known to be true
 	Hop   string     // where the way to the owner is cut: "region-north > berlin"
+	Nodes Ends       // that Hop names
 
 	// Before limits the overlay to samples whose position in the ring is less; 0 is no limit. It stands for an owner that was
 	// restarted: what it has published since is fresh, what it had published before may have changed.
 	Before uint64
+}
+
+// Ends are the two nodes of a hop, the nearer first. Where one node alone is meant it stands second.
+type Ends [2]model.NodeID
+
+// On reports whether what came by a route came over the hop. Whoever is shown nothing that did is not to be told the names of its nodes: an overlay can lie
+// where something else hangs now, or still.
+func (e Ends) On(route Route) bool {
+	for i, hop := range route {
+		if hop.Node == e[1] {
+			return i == 0 || e[0] == model.NodeID{} || e[0] == route[i-1].Node // before the first of a route is this node
+		}
+	}
+	return false
 }
 
 // overlayKey lets a cut and a restart lie over the same path.

@@ -11,9 +11,8 @@ import (
 
 // inspect holds a frame of the provider against what may go over the link in this moment.
 func (l *link) inspect(raw []byte) {
-	hops := l.hopsOf(raw)
 	for _, token := range tokensIn(raw) {
-		if !l.mayCarry(token) && !hops[token] {
+		if !l.mayCarry(token) {
 			l.leaks(raw, "the bytes %s", token)
 		}
 	}
@@ -166,22 +165,6 @@ func (l *link) inspectStale(raw []byte, path string) {
 		}
 	}
 	l.leaks(raw, "that %s is stale", path)
-}
-
-// hopsOf are the nodes that may be named as hops of what is stale: the grant shows something at the path, and the provider has something there by that
-// node. It need not be the same, while what is stale was told and what it is of is on its way.
-func (l *link) hopsOf(raw []byte) map[string]bool {
-	hops := make(map[string]bool)
-	for _, s := range readable(raw).GetOverlays().GetStale() {
-		at := under(l.edge.grant.root, s.GetPath())
-		for _, token := range tokensIn([]byte(s.GetHop())) {
-			for _, f := range l.world.net.may[l.edge.provider].by[token] {
-				_, inside := below(at, f.path)
-				hops[token] = hops[token] || inside
-			}
-		}
-	}
-	return hops
 }
 
 // inspectUp holds a frame of the consumer against what its provider can know: a consumer tells only what it was told.

@@ -1035,6 +1035,7 @@ type KnownContext struct {
 	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
 	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
 	Content       uint64                 `protobuf:"fixed64,6,opt,name=content,proto3" json:"content,omitempty"` // hash of the definition as it was told
+	Change        uint64                 `protobuf:"varint,7,opt,name=change,proto3" json:"change,omitempty"`    // provider's number with which it was told; 0 where that is not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1107,6 +1108,13 @@ func (x *KnownContext) GetPath() string {
 func (x *KnownContext) GetContent() uint64 {
 	if x != nil {
 		return x.Content
+	}
+	return 0
+}
+
+func (x *KnownContext) GetChange() uint64 {
+	if x != nil {
+		return x.Change
 	}
 	return 0
 }
@@ -2549,11 +2557,13 @@ func (x *Overlays) GetSamples() uint64 {
 }
 
 type Stale struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	Since         int64                  `protobuf:"fixed64,2,opt,name=since,proto3" json:"since,omitempty"`
-	Hop           string                 `protobuf:"bytes,3,opt,name=hop,proto3" json:"hop,omitempty"`
-	Before        uint64                 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"` // only samples before this position are; 0: all
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Path   string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Since  int64                  `protobuf:"fixed64,2,opt,name=since,proto3" json:"since,omitempty"`
+	Hop    string                 `protobuf:"bytes,3,opt,name=hop,proto3" json:"hop,omitempty"`
+	Before uint64                 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"` // only samples before this position are; 0: all
+	// IDs of the nodes that hop names, the nearer first, two at most. Whoever passes this on names them only together with something that came by them.
+	Nodes         [][]byte `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2614,6 +2624,13 @@ func (x *Stale) GetBefore() uint64 {
 		return x.Before
 	}
 	return 0
+}
+
+func (x *Stale) GetNodes() [][]byte {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
 }
 
 // Someone asks for something. The owner decides by what it granted the neighbour that handed it over, and by its rules for
@@ -4922,14 +4939,15 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\x05Known\x120\n" +
 	"\aorigins\x18\x01 \x03(\v2\x16.banyan.link.v1.OriginR\aorigins\x128\n" +
 	"\bcontexts\x18\x02 \x03(\v2\x1c.banyan.link.v1.KnownContextR\bcontexts\x12\x12\n" +
-	"\x04last\x18\x03 \x01(\bR\x04last\"\xab\x01\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\"\xc3\x01\n" +
 	"\fKnownContext\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\rR\x06origin\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12#\n" +
 	"\rversion_epoch\x18\x03 \x01(\rR\fversionEpoch\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\x12\x12\n" +
 	"\x04path\x18\x05 \x01(\tR\x04path\x12\x18\n" +
-	"\acontent\x18\x06 \x01(\x06R\acontent\"O\n" +
+	"\acontent\x18\x06 \x01(\x06R\acontent\x12\x16\n" +
+	"\x06change\x18\a \x01(\x04R\x06change\"O\n" +
 	"\x03Ack\x12\x18\n" +
 	"\achanges\x18\x01 \x01(\x04R\achanges\x12\x18\n" +
 	"\asamples\x18\x02 \x01(\x04R\asamples\x12\x14\n" +
@@ -5034,12 +5052,13 @@ const file_banyan_link_v1_link_proto_rawDesc = "" +
 	"\bOverlays\x12+\n" +
 	"\x05stale\x18\x01 \x03(\v2\x15.banyan.link.v1.StaleR\x05stale\x12\x18\n" +
 	"\achanges\x18\x02 \x01(\x04R\achanges\x12\x18\n" +
-	"\asamples\x18\x03 \x01(\x04R\asamples\"[\n" +
+	"\asamples\x18\x03 \x01(\x04R\asamples\"q\n" +
 	"\x05Stale\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
 	"\x05since\x18\x02 \x01(\x10R\x05since\x12\x10\n" +
 	"\x03hop\x18\x03 \x01(\tR\x03hop\x12\x16\n" +
-	"\x06before\x18\x04 \x01(\x04R\x06before\"\xbc\x04\n" +
+	"\x06before\x18\x04 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05nodes\x18\x05 \x03(\fR\x05nodes\"\xbc\x04\n" +
 	"\x0eExecuteRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x127\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x19.banyan.link.v1.PrincipalR\tprincipal\x12\x12\n" +
