@@ -178,7 +178,7 @@ func TestLogStaysShort(t *testing.T) {
 		}
 	}
 	write(200) // 100 MB
-	if size := logSize(t, n); size > softLog+2_000_000 {
+	if size := logSize(t, n); size > n.cfg.LongLog+2_000_000 {
 		t.Errorf("after 100 MB the log has %d bytes", size)
 	}
 	tx, err := n.reader.Begin()
@@ -194,8 +194,29 @@ func TestLogStaysShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(80)
-	if size := logSize(t, n); size > hardLog {
+	if size := logSize(t, n); size > hardLog*n.cfg.LongLog {
 		t.Errorf("after the reader had left the log has %d bytes", size)
+	}
+}
+
+// TestLogIsMovedForItsLengthOnly: a log that was long once keeps its file, and is not moved again with every commit for that.
+func TestLogIsMovedForItsLengthOnly(t *testing.T) {
+	moves := 0
+	n := openNode(t, Config{Dir: t.TempDir(), LongLog: 1 << 20, Fault: func(step string) error {
+		if step == "checkpoint" {
+			moves++
+		}
+		return nil
+	}})
+	id := n.create("/a", deviceSchema(t))
+	for i := range int64(1500) { // some 6 pages each
+		n.do(Set{Target: ByID(id), Settings: points(i)})
+		if err := n.KeepLogShort(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if size := logSize(t, n); moves < 2 || moves > 60 || size < 1<<20 || size > 2<<20 {
+		t.Errorf("the log of %d bytes was moved %d times in 1,500 commits", size, moves)
 	}
 }
 

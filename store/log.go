@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// Limits of node.db's write-ahead log, bytes. Beyond the first what can be moved into the file is moved beside readers, which takes some
-// milliseconds; where readers have held that up until the second, the writer waits for them.
 const (
-	softLog = 16 << 20
-	hardLog = 64 << 20
+	// hardLog is how many times as long as Config.LongLog the write-ahead log gets: where readers have held up until then that it is moved beside
+	// them, which takes some milliseconds, the writer waits for them.
+	hardLog = 4
 	// logPause is how long writing is refused without asking the disk after it had no room for the log.
 	logPause = 100 * time.Millisecond
 	// roomPause is how long a full disk is left alone before something that is not urgent is tried on it again.
@@ -25,13 +24,20 @@ const (
 // before it was moved (see Begin): else the log would take the room that the file needs to take the log.
 func (s *Store) KeepLogShort() error {
 	info, err := os.Stat(s.logFile())
-	if err != nil || info.Size() < softLog {
+	if err != nil || info.Size() < s.cfg.LongLog {
 		return nil //nolint:nilerr // no log, nothing to move
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	// The file keeps its length when what was in it has been moved and it is written from its beginning again: its length says no more than that it is
+	// worth asking.
+	length, left, err := s.writer.logLength()
+	tooLong := left > 0 && length >= hardLog*s.cfg.LongLog
+	if err != nil || left < s.cfg.LongLog && !tooLong {
+		return failure("asking for the length of the log", err)
+	}
 	// A copy is a reader that takes as long as the disk does. Nobody waits for it: what is written beside it moves when it has ended.
-	if err := s.moveLog(info.Size() >= hardLog && s.copying.Load() == 0); !IsFull(err) {
+	if err := s.moveLog(tooLong && s.copying.Load() == 0); !IsFull(err) {
 		return err
 	}
 	return nil

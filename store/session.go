@@ -104,6 +104,16 @@ func (s *session) shorten(all bool) error {
 	return s.conn.QueryRowContext(context.Background(), pragma).Scan(&busy, &frames, &moved)
 }
 
+// logLength is how many bytes the write-ahead log has, and how many of them are not in the file yet.
+func (s *session) logLength() (length, left int64, err error) {
+	var busy, frames, moved int64
+	err = s.query(func(rows *sql.Rows) error { return rows.Scan(&busy, &frames, &moved) }, "PRAGMA wal_checkpoint(NOOP)")
+	return frames * frameBytes, (frames - moved) * frameBytes, err
+}
+
+// frameBytes is what a page takes in the log.
+const frameBytes = 24 + 4096
+
 func (s *session) close() error {
 	var problems []error
 	for _, statement := range s.statements {

@@ -37,6 +37,9 @@ type Config struct {
 	Now func() model.Time
 	// Fault is asked before each step that writes to node.db, and an error from it is taken for the disk's. Nil outside of tests.
 	Fault func(step string) error
+	// LongLog is how long node.db's write-ahead log gets before it is moved into the file beside readers, bytes, default 16 MiB; at four times that
+	// the writer waits for readers. Less moves each page more often, more makes a start after a crash take longer.
+	LongLog int64
 	// ReaderConnections is how many readers may read at once, default 4; each takes about 4 MiB when busy.
 	ReaderConnections int
 }
@@ -60,6 +63,9 @@ func (c *Config) validate() error {
 	}
 	if c.Fault == nil {
 		c.Fault = func(string) error { return nil }
+	}
+	if c.LongLog == 0 {
+		c.LongLog = 16 << 20
 	}
 	if c.ReaderConnections == 0 {
 		c.ReaderConnections = 4
