@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"banyan/durable"
 	"banyan/model"
 )
 
@@ -29,7 +30,7 @@ func PutFile(name string, write func(*os.File) error) error {
 		err = write(f)
 	}
 	if err == nil {
-		err = f.Sync()
+		err = durable.Sync(f)
 	}
 	if err == nil {
 		err = os.Rename(temporary, name) // while it is locked
@@ -37,16 +38,7 @@ func PutFile(name string, write func(*os.File) error) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(temporary), f.Close())
 	}
-	return errors.Join(f.Close(), syncDirectory(filepath.Dir(name)))
-}
-
-// syncDirectory makes names in a directory durable.
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(f.Close(), durable.SyncDir(filepath.Dir(name)))
 }
 
 // RoomError says of an error that there was no room on the disk, where that was the cause.

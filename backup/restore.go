@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"banyan/durable"
 	"banyan/model"
 	"banyan/store"
 )
@@ -49,7 +50,7 @@ func Restore(ctx context.Context, file string, r Restoring) (Restored, error) {
 		return Restored{}, err
 	}
 	work := workDir(dir, there)
-	if err := os.MkdirAll(filepath.Dir(work), 0o755); err != nil {
+	if err := durable.MakeDirs(filepath.Dir(work), 0o755); err != nil {
 		return Restored{}, cannotWrite(dir, err)
 	}
 	if err := os.Mkdir(work, 0o700); err != nil {
@@ -167,7 +168,7 @@ func place(work, dir string, there bool) error {
 		if err := os.Rename(work, dir); err != nil {
 			return err
 		}
-		return syncDirectory(filepath.Dir(dir))
+		return durable.SyncDir(filepath.Dir(dir))
 	}
 	entries, err := os.ReadDir(work)
 	if err != nil {
@@ -181,13 +182,13 @@ func place(work, dir string, there bool) error {
 			}
 		}
 	}
-	if err := syncDirectory(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return err
 	}
 	if err := errors.Join(move(partRoot), os.Chmod(dir, 0o700), os.Remove(work)); err != nil {
 		return err
 	}
-	return syncDirectory(dir)
+	return durable.SyncDir(dir)
 }
 
 // syncTree makes the names in a directory durable, and in those below it.
@@ -196,6 +197,6 @@ func syncTree(dir string) error {
 		if err != nil || !entry.IsDir() {
 			return err
 		}
-		return syncDirectory(path)
+		return durable.SyncDir(path)
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 
+	"banyan/durable"
 	"banyan/model"
 )
 
@@ -147,7 +148,7 @@ const reserve = 32 << 20
 
 // hasRoom refuses a backup that would take the room that the node needs for itself.
 func (s *Shelf) hasRoom(size int64) error {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := durable.MakeDirs(s.dir, 0o700); err != nil {
 		return RoomError(&model.Error{Kind: model.KindInternal, Err: err}, "keep a backup", err)
 	}
 	var disk syscall.Statfs_t
@@ -165,7 +166,7 @@ func (s *Shelf) hasRoom(size int64) error {
 // begin opens the file, with what is in it of an earlier try, and removes what was begun of other backups.
 func (i *Incoming) begin() error {
 	dir := filepath.Join(i.shelf.dir, i.node.String())
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDirs(dir, 0o700); err != nil {
 		return err
 	}
 	name := filepath.Join(dir, i.offer.Sum.String()+partSuffix)
@@ -231,7 +232,7 @@ func (i *Incoming) finish() (Kept, error) {
 	if i.offset != i.offer.Size || Sum(i.sum.Sum(nil)) != i.offer.Sum {
 		return Kept{}, model.Errorf(model.KindCorrupt, "what came of the backup is not what was offered")
 	}
-	if err := i.file.Sync(); err != nil {
+	if err := durable.Sync(i.file); err != nil {
 		return Kept{}, err
 	}
 	header, err := ReadHeader(i.file.Name())
@@ -252,7 +253,7 @@ func (i *Incoming) finish() (Kept, error) {
 	if err := os.Rename(i.file.Name(), kept.file); err != nil {
 		return Kept{}, err
 	}
-	if err := syncDirectory(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return Kept{}, err
 	}
 	if info, err := os.Stat(kept.file); err == nil {

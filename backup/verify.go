@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"banyan/durable"
 	"banyan/model"
 	"banyan/pki"
 	"banyan/store"
@@ -67,7 +68,7 @@ func extract(ctx context.Context, file string, key Key, dir, doing string, tell 
 		}
 		_, err = io.Copy(f, from)
 		if err == nil {
-			err = f.Sync()
+			err = durable.Sync(f)
 		}
 		if closed := f.Close(); err == nil {
 			err = closed

@@ -181,7 +181,7 @@ func (s *Solo) work(group []*pending) error {
 	if err == nil {
 		s.noteFull(nil)
 	}
-	if errors.As(err, &failure) && failure.Full {
+	if errors.As(err, &failure) && (failure.Full || fault.Planted(fault.FailedWriteGoesOn)) {
 		s.noteFull(err)
 		full := &model.Error{
 			Kind: model.KindExhausted, Detail: "the disk of the node is full: nothing was written", Err: err, Remedy: "make room on it and try again",

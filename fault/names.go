@@ -46,6 +46,16 @@ const (
 	// BackupWithoutLog: a backup takes the file of the database as it lies there and not what stands in its write-ahead log, so that the newest
 	// confirmed commits are missing in it.
 	BackupWithoutLog Name = "backup-without-log"
+	// SynchronousNormal: the database is written with synchronous=NORMAL, so that a commit is confirmed before it is fsynced.
+	SynchronousNormal Name = "synchronous-normal"
+	// NamesNotKept: directories are not fsynced, so that a power cut takes files that were fsynced, by their names.
+	NamesNotKept Name = "names-not-kept"
+	// RenameWithoutFsync: a file gets its name before its content is on the disk, so that a power cut leaves it empty or torn.
+	RenameWithoutFsync Name = "rename-without-fsync"
+	// FsyncTriedAgain: an fsync that failed is tried again, which succeeds and keeps nothing of what the first one was for.
+	FsyncTriedAgain Name = "fsync-tried-again"
+	// FailedWriteGoesOn: a write that failed is an error of its commit only, and the node goes on writing.
+	FailedWriteGoesOn Name = "failed-write-goes-on"
 )
 
 // Names are all faults, for whoever tries each of them.
@@ -53,6 +63,7 @@ func Names() []Name {
 	return []Name{
 		RuleOrderReversed, ResumeFromZero, ResumeSkipsOne, RemovalLost, ResumeAcrossViews, HiddenRemovalTold, ReboundShowsAll, SecretTold,
 		ReferenceTellsPath, HiddenStalenessTold, HiddenHopNamed, LoopComesBack, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
-		InvitationTwice, RevokedStaysOpen, LeafNotRenewed, BackupWithoutLog,
+		InvitationTwice, RevokedStaysOpen, LeafNotRenewed, BackupWithoutLog, SynchronousNormal, NamesNotKept, RenameWithoutFsync,
+		FsyncTriedAgain, FailedWriteGoesOn,
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
+	"banyan/durable"
 	"banyan/model"
 )
 
@@ -26,38 +26,12 @@ const (
 
 // replaceFile puts data at path so that after a crash there is the old content or the new one, never a part.
 func replaceFile(path string, data []byte, mode fs.FileMode) error {
-	return putFile(path, data, mode, os.Rename)
+	return writeFailed(path, durable.Replace(path, data, mode))
 }
 
 // createFile is replaceFile for a file that must not be there yet, also when two processes try at once.
 func createFile(path string, data []byte, mode fs.FileMode) error {
-	return putFile(path, data, mode, func(temporary, path string) error {
-		if err := os.Link(temporary, path); err != nil {
-			return err
-		}
-		return os.Remove(temporary)
-	})
-}
-
-func putFile(path string, data []byte, mode fs.FileMode, place func(temporary, path string) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // made with 0600
-	if err != nil {
-		return writeFailed(path, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = place(f.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	return writeFailed(path, err)
+	return writeFailed(path, durable.Create(path, data, mode))
 }
 
 func writeFailed(path string, err error) error {
@@ -69,15 +43,6 @@ func writeFailed(path string, err error) error {
 			Remedy: "a node's keys are made once; choose another directory, or start the node that lives in this one"}
 	}
 	return model.Errorf(model.KindInternal, "cannot write %s: %w", path, err)
-}
-
-// syncDir makes a rename or a link durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // readFile reads at most maxPEMBytes of a regular file. Where forbidden has permission bits that the file has, it is refused: a key

@@ -8,11 +8,11 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"banyan/durable"
 	"banyan/model"
 )
 
@@ -62,7 +62,7 @@ func Create(dir, name string, now time.Time) (*Authority, error) {
 	if len(name) > 48 { // a common name has 64 characters at most
 		name = name[:48]
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDirs(dir, 0o700); err != nil {
 		return nil, model.Errorf(model.KindInternal, "cannot make the directory: %w", err)
 	}
 	key, err := newKey()

@@ -7,9 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"os"
 	"path/filepath"
 
+	"banyan/durable"
 	"banyan/model"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -25,7 +25,7 @@ type Sealer struct {
 // CreateSealer makes the key in dir. It fails with model.KindExists where there is one already: a new key would make everything sealed
 // unreadable.
 func CreateSealer(dir string) (*Sealer, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDirs(dir, 0o700); err != nil {
 		return nil, model.Errorf(model.KindInternal, "cannot make the directory: %w", err)
 	}
 	key := make([]byte, chacha20poly1305.KeySize)

@@ -8,6 +8,7 @@ import (
 
 	"banyan/access"
 	"banyan/backup"
+	"banyan/durable"
 	"banyan/model"
 	"banyan/pki"
 	"banyan/proto"
@@ -87,7 +88,7 @@ func InitNode(ctx context.Context, cfg InitConfig) (InitResult, error) {
 
 // private makes a directory into which nobody else looks, also where it was there before.
 func private(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeDirs(dir, 0o700); err != nil {
 		return model.Errorf(model.KindInvalid, "the node's directory cannot be made: %w", err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {

@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path"
 	"strconv"
 
+	"banyan/fault"
 	"banyan/model"
 
 	"github.com/mattn/go-sqlite3"
@@ -32,9 +32,16 @@ type durability struct {
 }
 
 var (
-	truth = durability{"FULL", 64 << 10}
+	truth = durability{fullUnlessPlanted(), 64 << 10}
 	cache = durability{"NORMAL", 2 << 10}
 )
+
+func fullUnlessPlanted() string {
+	if fault.Planted(fault.SynchronousNormal) {
+		return "NORMAL"
+	}
+	return "FULL"
+}
 
 // connector opens connections to one file.
 type connector struct {
@@ -155,14 +162,4 @@ func newestLayout(kind string) (int, error) {
 func isDamaged(err error) bool {
 	var e sqlite3.Error
 	return errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB || e.Code == sqlite3.ErrFormat || e.Code == sqlite3.ErrError)
-}
-
-// syncDirectory makes the names in a directory durable.
-func syncDirectory(dir string) error {
-	file, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return file.Sync()
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"banyan/durable"
 	"banyan/model"
 
 	"github.com/hashicorp/go-hclog"
@@ -139,7 +140,7 @@ func cannotOpen(dir string, err error) error {
 }
 
 func (s *Store) open(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Join(s.cfg.Dir, "mirrors"), 0o700); err != nil {
+	if err := durable.MakeDirs(filepath.Join(s.cfg.Dir, "mirrors"), 0o700); err != nil {
 		return err
 	}
 	lock, err := lockDirectory(s.cfg.Dir)
@@ -152,10 +153,8 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	s.reader = truth.open(file, s.cfg.ReaderConnections, true)
-	for _, dir := range []string{s.cfg.Dir, filepath.Dir(s.cfg.Dir)} {
-		if err := syncDirectory(dir); err != nil {
-			return err
-		}
+	if err := durable.SyncDir(s.cfg.Dir); err != nil {
+		return err
 	}
 	if err := s.checkOwner(ctx); err != nil {
 		return err

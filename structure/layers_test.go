@@ -22,12 +22,16 @@ type folder struct {
 // of one layer need of each other they declare as a small interface of their
 // own, and server hands it in.
 var folders = []folder{
-	{name: "model", layer: 1,
-		above:  "nothing is below model",
-		beside: "faults are switched on by name, before there is any state to describe"},
-	{name: "fault", layer: 1,
+	{name: "fault", layer: 0,
 		above:  "nothing is below fault",
-		beside: "words do nothing, so that there is nothing in them to plant a fault in"},
+		beside: "fault is alone on its layer"},
+
+	{name: "model", layer: 1,
+		above:  "faults are switched on by name, before there is any state to describe",
+		beside: "files are written whole whatever stands in them"},
+	{name: "durable", layer: 1,
+		above:  "a fault is planted where a file is written; nothing is written to plant one",
+		beside: "words do nothing, least of all write files"},
 
 	{name: "logging", layer: 2,
 		above:  "words are not logged by themselves",

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"banyan/devices"
+	"banyan/durable"
 	"banyan/model"
 	"banyan/server"
 	"banyan/yamlfile"
@@ -290,7 +291,7 @@ func (n *Network) client(ctx context.Context, node string, at *nodeState, user s
 	}
 	token, err := c.login(ctx, user, strings.TrimSpace(string(password)))
 	if err == nil {
-		err = replaceFile(session, []byte(token+"\n"))
+		err = durable.Replace(session, []byte(token+"\n"), 0o600)
 	}
 	if err != nil {
 		c.Close()

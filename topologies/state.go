@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"banyan/durable"
 	"banyan/model"
 )
 
@@ -81,21 +82,7 @@ func (s *state) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(dir, stateFile), append(raw, '\n'))
-}
-
-// replaceFile writes a file that only its owner can read, whole or not at all.
-func replaceFile(name string, content []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(name), ".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name()) // is not there any more when all went well
-	_, err = file.Write(content)
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), name)
+	return durable.Replace(filepath.Join(dir, stateFile), append(raw, '\n'), 0o600)
 }
 
 // lock keeps other programs from changing the network. One that is changing it is waited for, but not for ever. The lock is held on the

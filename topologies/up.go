@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"banyan/durable"
 	"banyan/model"
 	"banyan/server"
 )
@@ -75,7 +76,7 @@ func claim(cfg *Config, topology *Topology) error {
 			return err
 		}
 	}
-	if err := replaceFile(filepath.Join(dir, topologyFile), topology.Source); err != nil {
+	if err := durable.Replace(filepath.Join(dir, topologyFile), topology.Source, 0o600); err != nil {
 		return err
 	}
 	return s.write(dir)
@@ -137,7 +138,7 @@ func (n *Network) ready(ctx context.Context, s *state, node *Node) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(n.secret(node.Name, made.AdminName), []byte(made.Password+"\n")); err != nil {
+	if err := durable.Replace(n.secret(node.Name, made.AdminName), []byte(made.Password+"\n"), 0o600); err != nil {
 		return err
 	}
 	at.Ready = true
@@ -206,7 +207,7 @@ func (n *Network) startNode(ctx context.Context, node *Node, at *nodeState) erro
 func (n *Network) startOnce(ctx context.Context, name string, at *nodeState) error {
 	dir := n.nodeDir(name)
 	config := filepath.Join(dir, "node.yaml")
-	if err := replaceFile(config, nodeConfig(name, at)); err != nil {
+	if err := durable.Replace(config, nodeConfig(name, at), 0o600); err != nil {
 		return err
 	}
 	before := fileSize(n.logFile(name))
@@ -346,7 +347,7 @@ func (n *Network) password(node, user string) (string, bool, error) {
 		return "", false, err
 	}
 	drawn := rand.Text()
-	return drawn, true, replaceFile(n.secret(node, user), []byte(drawn+"\n"))
+	return drawn, true, durable.Replace(n.secret(node, user), []byte(drawn+"\n"), 0o600)
 }
 
 // readdress tells the nodes that dial where those are now that were started. A node that does not run is told when it is started.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"banyan/backup"
+	"banyan/durable"
 	"banyan/model"
 	"banyan/pki"
 	"banyan/server"
@@ -82,7 +83,7 @@ func (c *cli) init(cmd *cobra.Command, cfg server.InitConfig, keyFile string, co
 		return err
 	}
 	file := filepath.Join(cfg.Dir, configName)
-	if err := writeNew(file, content); err != nil {
+	if err := durable.Create(file, content, 0o600); err != nil && !errors.Is(err, fs.ErrExist) { // one that is there stays as it is
 		return model.Errorf(model.KindInternal, "the node is made, but %s could not be written: %w", file, err)
 	}
 	if keyFile != "" {
@@ -158,18 +159,15 @@ func everywhere(host string) bool {
 	return host == "" || err == nil && at.IsUnspecified()
 }
 
-// writeNew writes a file that is not there yet; one that is there stays as it is.
+// writeNew writes a file that is not there yet. It may lie on a stick, whose file system knows no links.
 func writeNew(name string, content []byte) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(content)
-	if closed := file.Close(); err == nil {
-		err = closed
+	if err = errors.Join(err, durable.Sync(file), file.Close()); err != nil {
+		return err
 	}
-	return err
+	return durable.SyncDir(filepath.Dir(name))
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"banyan/durable"
 	"banyan/model"
 )
 
@@ -111,7 +112,7 @@ func (l *networkLogins) renew(ctx context.Context, at *client) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := writeSecret(l.sessionFile(), []byte(session.GetToken()+"\n")); err != nil {
+	if err := durable.Replace(l.sessionFile(), []byte(session.GetToken()+"\n"), 0o600); err != nil {
 		return "", model.Errorf(model.KindInternal, "the session cannot be kept: %w", err)
 	}
 	return session.GetToken(), nil
@@ -131,7 +132,7 @@ func (l *networkLogins) replace(user, password string) error {
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return writeSecret(file, []byte(password+"\n"))
+	return durable.Replace(file, []byte(password+"\n"), 0o600)
 }
 
 func (l *networkLogins) password() (string, error) {
@@ -146,21 +147,4 @@ func (l *networkLogins) password() (string, error) {
 		return "", model.Errorf(model.KindUnauthenticated, "the password of user %s for node %s: %w", l.user, l.node, err)
 	}
 	return strings.TrimSpace(string(raw)), nil
-}
-
-// writeSecret replaces a file that only its owner can read, whole or not at all.
-func writeSecret(name string, content []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(name), ".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(content)
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), name)
 }

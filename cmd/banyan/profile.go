@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"banyan/durable"
 	"banyan/model"
 )
 
@@ -168,5 +169,5 @@ func (p *profile) write(name string) error {
 	if err != nil {
 		return err
 	}
-	return writeSecret(file, append(encoded, '\n'))
+	return durable.Replace(file, append(encoded, '\n'), 0o600)
 }
