@@ -14,12 +14,15 @@ import (
 	"time"
 
 	"banyan/failover/failovertest"
+	"banyan/store"
 )
 
 // Environment of the process that is killed.
 const (
 	killDir  = "BANYAN_KILL_DIR"
 	killNext = "BANYAN_KILL_NEXT" // each writer's next operation
+	killLog  = "BANYAN_KILL_LOG"  // how long the write-ahead log gets, bytes; nothing for as long as it is by itself
+	killOps  = "BANYAN_KILL_OPS"  // how many operations each writer does before the process ends by itself; nothing for no end
 )
 
 const killWriters = 8
@@ -29,20 +32,8 @@ const killWriters = 8
 //
 //	BANYAN_FAULT=answer-before-commit go test -tags sqlite_fts5,faults -run TestKillLoop ./failover
 func TestKillLoop(t *testing.T) {
-	kills := 20
-	if text := os.Getenv("KILLS"); text != "" {
-		var err error
-		if kills, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	seed := rand.Uint64()
-	if text := os.Getenv("BANYAN_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	kills := int(number(t, "KILLS", 20))
+	seed := number(t, "BANYAN_SEED", rand.Uint64())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	dir, ledger := t.TempDir(), failovertest.NewLedger(killWriters)
@@ -120,6 +111,10 @@ func checkAfterKill(t *testing.T, dir string, ledger *failovertest.Ledger) {
 	if err := n.Store.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
+	report, err := n.Store.VerifyAudit(t.Context(), store.AuditHead{})
+	if err != nil || report.Broken != 0 || report.Last < uint64(ledger.Count()) {
+		t.Errorf("the audit log is %+v, %v, with %d operations confirmed", report, err, ledger.Count())
+	}
 	for name, chain := range map[string]interface{ Validate() error }{"revisions": n.Store.RevisionChain(), "changes": n.Store.ChangeChain()} {
 		if err := chain.Validate(); err != nil {
 			t.Errorf("the chain of %s: %v", name, err)
@@ -134,10 +129,11 @@ func checkAfterKill(t *testing.T, dir string, ledger *failovertest.Ledger) {
 func TestKilledProcess(t *testing.T) {
 	dir := os.Getenv(killDir)
 	if dir == "" {
-		t.Skip("TestKillLoop runs this in a process of its own")
+		t.Skip("TestKillLoop and others run this in a process of its own")
 	}
 	confirmed := os.NewFile(3, "confirmed")
-	n, schema := openSolo(t, dir, nil), failovertest.Schema(t)
+	n, schema := openSoloWith(t, store.Config{Dir: dir, LongLog: int64(number(t, killLog, 0))}), failovertest.Schema(t)
+	most := number(t, killOps, 1<<62)
 	var group sync.WaitGroup
 	for writer, text := range strings.Fields(os.Getenv(killNext)) {
 		next, err := strconv.ParseUint(text, 10, 64)
@@ -145,8 +141,10 @@ func TestKilledProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		group.Go(func() {
-			for number := next; ; number++ {
-				result, err := n.Committer.Submit(context.Background(), n.Commit(failovertest.Script(writer, number), schema, writer, number))
+			for number := next; number < next+most; number++ {
+				commit := n.Commit(failovertest.Script(writer, number), schema, writer, number)
+				commit.Changes = append(commit.Changes, store.Audit{Who: fmt.Sprint("writer ", writer), Operation: "script", What: fmt.Sprint(number)})
+				result, err := n.Committer.Submit(context.Background(), commit)
 				if err != nil {
 					t.Errorf("writer %d, operation %d: %v", writer, number, err)
 					return
@@ -160,4 +158,21 @@ func TestKilledProcess(t *testing.T) {
 		})
 	}
 	group.Wait()
+	if err := n.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// number is a number in the environment.
+func number(t *testing.T, variable string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -21,7 +21,13 @@ var nodeID = model.NodeID(sha256.Sum256([]byte("solo")))
 // openSolo is a life of a node with a Solo that runs.
 func openSolo(t testing.TB, dir string, fault func(string) error) *failovertest.Node {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{Dir: dir, Node: nodeID, Fault: fault})
+	return openSoloWith(t, store.Config{Dir: dir, Fault: fault})
+}
+
+func openSoloWith(t testing.TB, cfg store.Config) *failovertest.Node {
+	t.Helper()
+	cfg.Node = nodeID
+	s, err := store.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
