@@ -28,13 +28,15 @@ const maxBatch = 4096
 func (f *Follower) Samples() (Batch, bool) {
 	f.reading = true
 	for len(f.ready) == 0 {
-		if len(f.fresh) > 0 {
+		// In the middle of a walk nobody knows whether what is later than the follower was told: what is to be told out of turn waits for its end.
+		if len(f.fresh) > 0 && !f.reader.Walking() {
 			f.takeFresh()
 			continue
 		}
-		if f.held != nil && f.takeDue() {
+		if f.held != nil && !f.reader.Walking() && f.takeDue() {
 			continue
 		}
+		f.reader.StopAt(f.nextStop())
 		run, some := f.reader.Next()
 		if !some {
 			return Batch{}, false
@@ -57,11 +59,21 @@ func (f *Follower) Samples() (Batch, bool) {
 	return b, true
 }
 
+// nextStop is the next position at which a batch must end, 0 where there is none.
+func (f *Follower) nextStop() uint64 {
+	for _, stop := range f.stops {
+		if stop > f.reader.Position() {
+			return stop
+		}
+	}
+	return 0
+}
+
 // take makes batches of a run.
 func (f *Follower) take(run *tree.Run) {
 	oldest := run.First
 	if run.Lapped {
-		oldest = run.Next
+		oldest = run.Head
 	}
 	if f.held != nil {
 		f.takeHeld(run, oldest)

@@ -7,11 +7,12 @@ import (
 )
 
 // Run is consecutive samples of the ring, by column. Its slices are shared and must not be changed. Boxed is nil where every
-// value is a scalar. Lapped says that the reader had fallen out of the ring: the run is then each slot that changed since its position,
-// once, in no particular order, and Skipped how many samples were conflated away.
+// value is a scalar. Lapped says that the reader had fallen out of the ring: the run is then a part of what it is told instead, which is each slot that
+// changed since its position, once, in no particular order. Only the last part moves it on, and says by Skipped how many samples were conflated away.
 type Run struct {
 	First   uint64 // position of the first sample; of a lapped run, where the reader had stood
-	Next    uint64 // position after the last sample
+	Next    uint64 // position after the last sample; of a lapped run where it stands then
+	Head    uint64 // of a lapped run: the ring's when it was collected
 	Slots   []Slot
 	Bits    []uint64
 	Source  []model.Time
@@ -23,15 +24,32 @@ type Run struct {
 
 	// Versions are the positions + 1 of a lapped run's samples, and of Latest's, where 0 is never published; those of others follow from First.
 	Versions []uint64
-	forced   bool // lapped by ConflateFrom
+	walk     walk // as it was before a lapped run
 }
+
+// walk is a reader's way through all slots after it has fallen out of the ring. It is made in parts, since all slots may be ten million. Of each slot the
+// latest sample is told if its position lies between where the reader stood and until; a later one comes afterwards, from the ring or by another walk, so that
+// nothing goes backwards and nothing comes twice.
+type walk struct {
+	until uint64 // 0 for none
+	slot  Slot   // from which it goes on
+	told  uint64 // how many samples
+}
+
+// walkSamples is how many samples one part has at most, and walkPages how many pages of slots are looked at for it: publishers wait meanwhile.
+const (
+	walkSamples = 4 * chunkSamples
+	walkPages   = 256
+)
 
 // Reader follows all samples and learns of every change of the tree. It is woken and then reads from its own position; an
 // absent or slow one costs nothing but its memory. It is for one goroutine.
 type Reader struct {
 	tree     *Tree
 	position uint64
-	conflate bool // the next run is the latest of each slot, though the ring may hold all
+	conflate uint64 // up to this position it is told the latest of each slot, though the ring may hold all
+	stop     uint64 // a walk that would go beyond it ends there
+	walk     walk
 	wake     chan struct{}
 	idle     atomic.Bool
 	seen     uint64 // of Tree.happened
@@ -93,13 +111,9 @@ func (r *Reader) Next() (Run, bool) {
 	}
 	t.samples.Lock()
 	c := t.ring.at(r.position)
-	if c == nil || r.conflate {
-		run := t.changedSince(r.position)
+	if c == nil || r.position < r.conflate || r.Walking() {
+		run := r.step()
 		t.samples.Unlock()
-		if r.conflate {
-			run.Skipped, run.forced, r.conflate = 0, true, false // it may have seen them
-		}
-		r.position = run.Next
 		return run, true
 	}
 	t.samples.Unlock()
@@ -115,20 +129,47 @@ func (r *Reader) Next() (Run, bool) {
 	return run, true
 }
 
-// changedSince collects each slot whose latest sample has at least the given position. Tree.samples is held.
-func (t *Tree) changedSince(position uint64) Run {
-	run := Run{First: position, Next: t.ring.head.Load(), Lapped: true}
-	for i, p := range t.slots.pages {
-		if p.newest <= position {
+// Walking reports whether the reader is in the middle of what it is told instead of samples that have left the ring: what has a position above its own may have
+// been told already.
+func (r *Reader) Walking() bool { return r.walk.until != 0 }
+
+// StopAt lets what the reader is told instead of samples that have left the ring end at a position, if it lies on the way, so that everything before
+// it is told before anything after it. 0 is none.
+func (r *Reader) StopAt(position uint64) { r.stop = position }
+
+// step is the next part of a walk, which begins where there is none. Tree.samples is held.
+func (r *Reader) step() Run {
+	t := r.tree
+	run := Run{First: r.position, Next: r.position, Head: t.ring.head.Load(), Lapped: true, walk: r.walk}
+	if !r.Walking() {
+		r.walk = walk{until: run.Head}
+		if r.stop > r.position {
+			r.walk.until = min(r.stop, run.Head)
+		}
+	}
+	w := &r.walk
+	for pages := 0; w.slot < t.slots.next && pages < walkPages && len(run.Slots) < walkSamples; {
+		p := t.slots.pages[w.slot>>pageBits]
+		end := min(t.slots.next, (w.slot>>pageBits+1)<<pageBits)
+		if p.newest <= r.position {
+			w.slot = end
 			continue
 		}
-		for s := range pageSlots {
-			if p.version[s] > position {
-				t.appendLatest(&run, p, Slot(i<<pageBits+s))
+		for pages++; w.slot < end; w.slot++ {
+			if at := p.version[w.slot&pageMask]; at > r.position && at <= w.until {
+				t.appendLatest(&run, p, w.slot)
 			}
 		}
 	}
-	run.Skipped = run.Next - run.First - uint64(len(run.Slots))
+	w.told += uint64(len(run.Slots))
+	if w.slot < t.slots.next {
+		return run
+	}
+	run.Next = w.until
+	if run.First >= r.conflate { // else it may have seen them
+		run.Skipped = run.Next - run.First - w.told
+	}
+	r.position, r.walk = run.Next, walk{}
 	return run
 }
 
@@ -150,6 +191,47 @@ func (t *Tree) appendLatest(run *Run, p *page, slot Slot) {
 		}
 		run.Boxed = append(run.Boxed, value)
 	}
+}
+
+// LatestSince looks at contexts from index from on and collects those that were published at a position of at least since, at most most of them, with
+// their latest samples as LatestIn tells them. It returns the index to go on from, 0 at the end.
+func (t *Tree) LatestSince(from Index, since uint64, most int) (contexts []Context, latest Run, next Index) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	t.samples.Lock()
+	defer t.samples.Unlock()
+	latest = Run{Next: t.ring.head.Load()}
+	records := t.contexts.records
+	last := min(len(records), int(from)+mostLookedAt)
+	for i := max(int(from), int(root)); i < last; i++ {
+		r := &records[i]
+		if r.schema == nil || !t.publishedSince(r.slots, since) {
+			continue
+		}
+		if len(contexts) == most || len(latest.Slots) >= mostLookedAt {
+			return contexts, latest, Index(i)
+		}
+		contexts = append(contexts, t.contexts.context(Index(i)))
+		t.appendRun(&latest, r.slots, t.overlays.before(r.path))
+	}
+	if last < len(records) {
+		next = Index(last)
+	}
+	return contexts, latest, next
+}
+
+// mostLookedAt bounds how many contexts are looked at, and about how many samples are taken, while publishers wait.
+const mostLookedAt = 65_536
+
+func (t *Tree) publishedSince(slots SlotRun, since uint64) bool {
+	for slot := slots.First; slot < slots.First+Slot(slots.Count); slot++ {
+		if p, s := t.slots.page(slot); p.newest <= since {
+			slot |= pageMask // nothing in all of the page
+		} else if p.version[s] > since {
+			return true
+		}
+	}
+	return false
 }
 
 // Latest collects the current samples of runs of slots, those without any left out, and the ring's head they are true at. What was
@@ -197,18 +279,18 @@ func (t *Tree) appendRun(run *Run, slots SlotRun, before uint64) {
 
 // ReadFrom sets the reader to a position of this process, so that it is told what came since.
 func (r *Reader) ReadFrom(position uint64) {
-	r.position = min(max(position, firstPosition), r.tree.ring.head.Load())
+	r.position, r.walk = min(max(position, firstPosition), r.tree.ring.head.Load()), walk{}
 }
 
 // ConflateFrom is ReadFrom for whoever may have seen some of the samples after position: it is told the latest of each slot first, so that
 // nothing it is told is older than what it has.
 func (r *Reader) ConflateFrom(position uint64) {
 	r.ReadFrom(position)
-	r.conflate = r.position != r.tree.ring.head.Load()
+	r.conflate = r.tree.ring.head.Load()
 }
 
 // Unread puts the reader back before a run.
-func (r *Reader) Unread(run *Run) { r.position, r.conflate = run.First, run.forced }
+func (r *Reader) Unread(run *Run) { r.position, r.walk = run.First, run.walk }
 
 // UnreadFrom puts the reader back to a position within a run.
 func (r *Reader) UnreadFrom(position uint64) { r.position = position }

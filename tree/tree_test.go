@@ -236,6 +236,73 @@ func TestLappedReaderGetsEachChangedSlotOnce(t *testing.T) {
 	}
 }
 
+// TestWalkIsMadeInParts: a reader that has fallen out of the ring is told of every slot what it was last, once, in parts that are bounded. What is published
+// meanwhile comes after it; nothing goes backwards; what is before a stop comes before what is after it.
+func TestWalkIsMadeInParts(t *testing.T) {
+	tr := New(Config{RingFor: time.Nanosecond})
+	s := schemaOf("p", model.TypeFloat64, model.TypeFloat64, model.TypeFloat64, model.TypeFloat64)
+	const slots = (keepChunks + 8) * chunkSamples
+	var puts []Put
+	for n := range slots / 4 {
+		puts = append(puts, put(uint64(n+1), fmt.Sprintf("/d%d", n), s))
+	}
+	tr.Apply(puts, nil)
+	reader := tr.NewReader()
+	defer reader.Close()
+	publish := func(from, to int, value float64) {
+		var b Batch
+		for i := from; i < to; i++ {
+			b.Add(Slot(i), good(value, model.Time(value)))
+		}
+		tr.Publish(&b)
+	}
+	first := puts[0].Slots.First
+	publish(int(first), int(first)+slots, 1)
+	stop := tr.Head()
+	publish(int(first), int(first)+slots/2, 2)
+	reader.StopAt(stop)
+	told := make(map[Slot]model.Time)
+	samples, parts, unread := 0, 0, false
+	for run, ok := reader.Next(); ok; run, ok = reader.Next() {
+		parts++
+		if len(run.Slots) > walkSamples+pageSlots {
+			t.Fatalf("a part has %d samples", len(run.Slots))
+		}
+		if parts == 3 && !unread {
+			unread = true
+			reader.Unread(&run) // as who has to stop before it
+			continue
+		}
+		for i, slot := range run.Slots {
+			if told[slot] >= run.Source[i] {
+				t.Fatalf("slot %d is told %d after %d", slot, run.Source[i], told[slot])
+			}
+			told[slot] = run.Source[i]
+			samples++
+			if run.First < stop && run.Source[i] != 1 {
+				t.Fatalf("%d was told before what stands before the stop", run.Source[i])
+			}
+		}
+		if parts == 4 {
+			publish(int(first), int(first)+100, 3)
+		}
+	}
+	for i := range slots {
+		want := model.Time(1)
+		if i < 100 {
+			want = 3
+		} else if i < slots/2 {
+			want = 2
+		}
+		if told[first+Slot(i)] != want {
+			t.Fatalf("slot %d was told %d last, want %d", i, told[first+Slot(i)], want)
+		}
+	}
+	if samples > slots+slots/2+100 {
+		t.Errorf("%d samples were told", samples)
+	}
+}
+
 func TestWatcher(t *testing.T) {
 	tr := New(Config{})
 	tr.Apply([]Put{put(1, "/d", schemaOf("p", model.TypeFloat64, model.TypeFloat64))}, nil)
