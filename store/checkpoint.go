@@ -21,10 +21,8 @@ type CheckpointConfig struct {
 // Checkpoint saves the last values of variables, own ones in values.db and mirrored ones in their mount's file, and brings them back after a
 // restart: uncertain and stale, with their old source time. It is a cache and no record: a crash loses what changed since the last time.
 type Checkpoint struct {
-	cfg     CheckpointConfig
-	reader  *tree.Reader
-	changed []uint64 // a bit for each slot
-	full    bool     // the disk had no room for all of them
+	cfg   CheckpointConfig
+	since uint64 // everything that was published before this position is saved, or need not be
 }
 
 // NewCheckpoint makes a Checkpoint. Restore comes next, once, then Run.
@@ -56,7 +54,7 @@ func (c *Checkpoint) Restore() (samples int) {
 		}
 	}
 	// What comes from now on is to be saved, and what has just come back need not be.
-	c.reader = c.cfg.Tree.NewReader()
+	c.since = c.cfg.Tree.Head()
 	return samples
 }
 
@@ -128,10 +126,6 @@ func addStale(batch *tree.Batch, packed *wire.Samples, at *tree.Context) {
 
 // Run saves what changed, every so often and once more when ctx ends.
 func (c *Checkpoint) Run(ctx context.Context) error {
-	if c.reader == nil {
-		c.reader = c.cfg.Tree.NewReader()
-	}
-	defer c.reader.Close()
 	ticker := time.NewTicker(c.cfg.Every)
 	defer ticker.Stop()
 	for {
@@ -145,81 +139,35 @@ func (c *Checkpoint) Run(ctx context.Context) error {
 	}
 }
 
-// save writes the contexts of which a sample came since the last time, and those for which there was no room then.
+// save writes the contexts of which a sample came since the last time; where there was no room for all of them, since the time before.
 func (c *Checkpoint) save() {
-	if !c.collect() && !c.full {
+	head, full := c.cfg.Tree.Head(), false
+	if head == c.since {
 		return
 	}
-	c.full = false
-	rows := map[*Mirror][]sampleRow{} // nil: own
-	var contexts []tree.Context
-	flush := func() {
-		c.pack(contexts, rows)
-		contexts = contexts[:0]
-		for m, saved := range rows {
+	for at := tree.Index(0); ; {
+		var contexts []tree.Context
+		var latest tree.Run // what a restart of its owner has left unconfirmed is kept as stale
+		contexts, latest, at = c.cfg.Tree.LatestSince(at, c.since, loadChunk)
+		for m, saved := range c.pack(contexts, &latest) {
 			if m == nil {
-				c.full = c.cfg.Store.values.write(saved) || c.full
+				full = c.cfg.Store.values.write(saved) || full
 			} else {
-				c.full = m.saveSamples(saved) || c.full
+				full = m.saveSamples(saved) || full
 			}
 		}
-		clear(rows)
-	}
-	for _, at := range c.touched() {
-		if contexts = append(contexts, at); len(contexts) == loadChunk {
-			flush()
-		}
-	}
-	flush()
-	if !c.full {
-		clear(c.changed)
-	}
-}
-
-// collect marks the slots that got a sample, up to the ring's head of now. Where the ring has passed the reader, as it mostly has, each
-// slot is told once.
-func (c *Checkpoint) collect() (any bool) {
-	for head := c.cfg.Tree.Head(); c.reader.Position() < head; {
-		run, more := c.reader.Next()
-		if !more {
+		if at == 0 {
 			break
 		}
-		for _, slot := range run.Slots {
-			if slot == tree.NoSlot {
-				continue
-			}
-			for int(slot/64) >= len(c.changed) {
-				c.changed = append(c.changed, make([]uint64, 1024)...)
-			}
-			c.changed[slot/64] |= 1 << (slot % 64)
-			any = true
-		}
 	}
-	return any
-}
-
-// touched are the contexts that have a marked slot.
-func (c *Checkpoint) touched() []tree.Context {
-	var found []tree.Context
-	c.cfg.Tree.Walk(model.Root, nil, func(at *tree.Context) bool {
-		for slot := at.Slots.First; slot < at.Slots.First+tree.Slot(at.Slots.Count); slot++ {
-			if int(slot/64) < len(c.changed) && c.changed[slot/64]&(1<<(slot%64)) != 0 {
-				found = append(found, *at)
-				break
-			}
-		}
-		return true
-	})
-	return found
+	if !full {
+		c.since = head
+	}
 }
 
 // pack encodes the latest samples of contexts, by the file that they belong to.
-func (c *Checkpoint) pack(contexts []tree.Context, to map[*Mirror][]sampleRow) {
-	indexes := make([]tree.Index, len(contexts))
-	for i := range contexts {
-		indexes[i] = contexts[i].Index
-	}
-	latest := c.cfg.Tree.LatestIn(indexes) // what a restart of its owner has left unconfirmed is kept as stale
+func (c *Checkpoint) pack(contexts []tree.Context, latest *tree.Run) map[*Mirror][]sampleRow {
+	to := map[*Mirror][]sampleRow{} // nil: own
 	mounts := c.cfg.Store.mirrors.byPath()
 	var packed wire.Samples
 	next := 0 // in latest, whose slots come in the order of contexts
@@ -227,7 +175,7 @@ func (c *Checkpoint) pack(contexts []tree.Context, to map[*Mirror][]sampleRow) {
 		at := &contexts[i]
 		packed.Reset()
 		for next < len(latest.Slots) && latest.Slots[next]-at.Slots.First < tree.Slot(at.Slots.Count) {
-			addLatest(&packed, &latest, next, uint32(latest.Slots[next]-at.Slots.First))
+			addLatest(&packed, latest, next, uint32(latest.Slots[next]-at.Slots.First))
 			next++
 		}
 		m, path, known := fileOf(at, mounts)
@@ -236,6 +184,7 @@ func (c *Checkpoint) pack(contexts []tree.Context, to map[*Mirror][]sampleRow) {
 		}
 		to[m] = append(to[m], sampleRow{path, at.ID, at.Schema.Hash, packed.Append(nil)})
 	}
+	return to
 }
 
 func addLatest(packed *wire.Samples, latest *tree.Run, i int, index uint32) {

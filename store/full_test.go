@@ -294,12 +294,12 @@ func TestValuesWaitForRoom(t *testing.T) {
 	n.tree.Publish(&batch)
 	d.fill(0)
 	c.save()
-	if !c.full {
+	if c.since == n.tree.Head() {
 		t.Fatal("there was room")
 	}
 	d.free()
 	c.save()
-	if c.full {
+	if c.since != n.tree.Head() {
 		t.Error("there was no room")
 	}
 	n = n.reopen()
