@@ -92,7 +92,7 @@ func (f *pacedFixture) take(batch *Batch) {
 		f.Fatal(err)
 	}
 	names := make(map[uint32]string)
-	for _, b := range f.follower.View().Bindings(0) {
+	for _, b := range f.follower.View().Bindings(0, 1<<20) {
 		for i, v := range []string{"count", "ratio", "text"} {
 			if b.Key == 0 {
 				continue // gone

@@ -283,15 +283,16 @@ type Binding struct {
 	Several bool       // the context is at several paths of the tree: its ID does not say which one is meant
 }
 
-// Bindings are the bindings after the first ones, in the order of keys. A context that is gone since has no ID.
-func (v *View) Bindings(after int) []Binding {
+// Bindings are the bindings after the first ones, in the order of keys, at most most. A context that is gone since has no ID.
+func (v *View) Bindings(after, most int) []Binding {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if after >= len(v.bindings) {
 		return nil
 	}
-	list := make([]Binding, 0, len(v.bindings)-after)
-	for _, index := range v.bindings[after:] {
+	most = min(most, len(v.bindings)-after)
+	list := make([]Binding, 0, most)
+	for _, index := range v.bindings[after : after+most] {
 		m := &v.members[index]
 		list = append(list, Binding{m.id, m.key, m.definedAt, m.path, m.schema != nil && len(v.tree.ByID(m.id)) > 1})
 	}

@@ -99,11 +99,20 @@ func (b *deltaBuilder) remove(g *follow.Gone) {
 }
 
 // bindingsFrame tells bindings; first is how many were told before.
-func bindingsFrame(first int, list []follow.Binding) *linkv1.Bindings {
-	b := &linkv1.Bindings{First: uint32(first)}
+// chunkBindings bounds how many bindings are looked at for one frame.
+const chunkBindings = 8192
+
+// bindingsFrame tells the first ones of a list, as many as fit into a frame, and says how many these are. A listing whose samples come all at once needs
+// more than one frame can hold.
+func bindingsFrame(first int, list []follow.Binding) (b *linkv1.Bindings, told int) {
+	b = &linkv1.Bindings{First: uint32(first)}
 	origins := make(map[originKey]uint32)
-	last := uint64(0)
+	last, size := uint64(0), 0
 	for at, binding := range list {
+		if size >= maxChunkBytes {
+			break
+		}
+		told, size = told+1, size+bindingBytes
 		key := originKey{binding.ID.Node, binding.ID.Epoch}
 		i, known := origins[key]
 		if !known {
@@ -118,10 +127,14 @@ func bindingsFrame(first int, list []follow.Binding) *linkv1.Bindings {
 		b.Defined = append(b.Defined, binding.Defined)
 		if binding.Several {
 			b.Paths = append(b.Paths, &linkv1.BindingPath{Index: uint32(at), Path: binding.Path.String()})
+			size += len(binding.Path.String())
 		}
 	}
-	return b
+	return b, told
 }
+
+// bindingBytes is about how much a binding takes in a frame, without a path.
+const bindingBytes = 32
 
 // originTable is the receiver's form of a frame's origins.
 type originTable []originKey

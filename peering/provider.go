@@ -546,9 +546,9 @@ func (p *Provider) nextSamples() (Out, bool) {
 			p.batch = &p.told
 		}
 	}
-	if list := p.cfg.View.Bindings(p.bindings); len(list) > 0 {
-		frame := bindingsFrame(p.bindings, list)
-		p.bindings += len(list)
+	if list := p.cfg.View.Bindings(p.bindings, chunkBindings); len(list) > 0 {
+		frame, told := bindingsFrame(p.bindings, list)
+		p.bindings += told
 		return Out{Frame: &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Bindings{Bindings: frame}}}, true
 	}
 	batch := p.told

@@ -258,6 +258,43 @@ func TestListingThenLive(t *testing.T) {
 	}
 }
 
+// TestHandlesFitIntoFrames: when all samples of many contexts come at once, as after an interrupted listing, all handles are needed at once. In one frame they
+// were more than a frame may have, and the session could never begin.
+func TestHandlesFitIntoFrames(t *testing.T) {
+	hq, berlin := newNode("hq"), newNode("berlin")
+	berlin.tree = tree.New(tree.Config{RingFor: 1}) // it keeps 16 chunks, however young
+	berlin.view = followView(berlin, everything{})
+	const contexts = 20_000
+	var b tree.Batch
+	var puts []tree.Put
+	for i := range contexts {
+		puts = append(puts, tree.Put{
+			ID:   model.ContextID{Node: berlin.hop.Node, Epoch: model.Epoch{Ordinal: 1}, Number: uint64(i + 1)},
+			Path: model.MustPath(fmt.Sprintf("/d%d", i)), Schema: probeSchema, Version: model.Version{Epoch: berlin.epoch, Number: uint64(i + 1)},
+		})
+	}
+	berlin.tree.Apply(puts, nil)
+	most := 0
+	w := joinHeard(t, mirrorOf(hq, berlin, "/b"), berlin, 100*second, func(frame pb.Message) {
+		if told, is := frame.(*linkv1.ProviderFrame); is && told.GetBindings() != nil {
+			most = max(most, pb.Size(frame))
+		}
+	})
+	for round := range 4 {
+		b.Reset()
+		for i := range puts {
+			b.Add(puts[i].Slots.First, model.Sample{Value: model.Float64(float64(i)), Source: model.Time(round + 1)})
+		}
+		berlin.tree.Publish(&b)
+	}
+	w.settle()
+	want(t, hq, fmt.Sprintf("/b/d%d:load", contexts-1), fmt.Sprint(contexts-1, " good"))
+	want(t, hq, "/b/d0:load", "0 good")
+	if most == 0 || most > maxChunkBytes {
+		t.Errorf("a frame with handles has %d bytes", most)
+	}
+}
+
 func TestResumeTellsExactlyWhatChanged(t *testing.T) {
 	hq, berlin := newNode("hq"), newNode("berlin")
 	const count = 10_000
