@@ -21,55 +21,72 @@ func main() {
 	}
 }
 
+// options are what the program is told: by people what to measure, by itself what a process does for the one that measures.
+type options struct {
+	only      string
+	lasts     time.Duration
+	profile   string
+	variables int
+
+	dir, name, path string
+	address, links  string
+	leaf, remote    string
+	rate            float64
+	latency         bool
+	consumers       int
+	contexts        int
+}
+
+// roles are what a process does for the one that measures.
+var roles = map[string]func(*options) error{
+	"node":            runNode,
+	"watcher":         runWatcher,
+	"reader":          func(o *options) error { return runReader(o.address, o.dir, o.path) },
+	"sharer":          func(o *options) error { return runSharer(o.dir, o.consumers, o.lasts, o.profile) },
+	"drain":           func(o *options) error { return runDrain(o.dir, o.address, o.consumers) },
+	"prober":          func(o *options) error { return runProber(o.address, o.dir, o.path, o.lasts) },
+	"probes":          runProbes,
+	"nats-server":     func(o *options) error { return runNATSServer(o.dir, o.address, o.leaf, o.remote) },
+	"nats-publisher":  func(o *options) error { return runNATSPublisher(o.address, o.rate, o.lasts) },
+	"nats-subscriber": func(o *options) error { return runNATSSubscriber(o.address, o.latency, o.lasts) },
+}
+
 func run() error {
-	only := flag.String("only", "", "bars to measure, separated by commas, like P1,P3; all when empty")
-	lasts := flag.Duration("for", 3*time.Second, "how long each rate is held")
+	var o options
+	flag.StringVar(&o.only, "only", "", "bars to measure, separated by commas, like P1,P3; all when empty")
+	flag.DurationVar(&o.lasts, "for", 3*time.Second, "how long each rate is held")
+	flag.StringVar(&o.profile, "profile", "", "directory for a processor profile of each node")
+	flag.IntVar(&o.variables, "variables", 100_000, "how many variables there are")
+	flag.StringVar(&o.dir, "dir", "", "directory, of a role")
+	flag.StringVar(&o.name, "name", "", "name of the node, of a role")
+	flag.StringVar(&o.path, "path", "", "what to follow, of a role")
+	flag.StringVar(&o.address, "address", "127.0.0.1:0", "where to listen or to connect, of a role")
+	flag.StringVar(&o.links, "links", "127.0.0.1:0", "where to listen for links, of a role")
+	flag.StringVar(&o.leaf, "leaf", "", "where the NATS server takes leaf nodes, of a role")
+	flag.StringVar(&o.remote, "remote", "", "where the NATS leaf node connects, of a role")
+	flag.Float64Var(&o.rate, "rate", 0, "updates a second, of a role; 0 is as fast as it can")
+	flag.BoolVar(&o.latency, "latency", false, "measure latency, of a role")
+	flag.IntVar(&o.consumers, "consumers", 1, "how many there are, of a role")
+	flag.IntVar(&o.contexts, "contexts", 0, "how many contexts each has, of a role")
 	role := flag.String("role", "", "what this process does for the one that measures")
-	dir := flag.String("dir", "", "directory, of a role")
-	name := flag.String("name", "", "name of the node, of a role")
-	address := flag.String("address", "", "where to listen or to connect, of a role")
-	leaf := flag.String("leaf", "", "where the NATS server takes leaf nodes, of a role")
-	remote := flag.String("remote", "", "where the NATS leaf node connects, of a role")
-	path := flag.String("path", "", "what to follow, of a role")
-	rate := flag.Float64("rate", 0, "updates a second, of a role; 0 is as fast as it can")
-	latency := flag.Bool("latency", false, "measure latency, of a role")
-	profile := flag.String("profile", "", "directory for a processor profile of each node")
 	cpu := flag.Int("cpu", -1, "processor to run on, of a role")
 	real := flag.Bool("real", false, "real-time priority, of a role")
-	consumers := flag.Int("consumers", 1, "how many consumers there are, of a role")
-	variables := flag.Int("variables", 100_000, "how many variables there are")
 	flag.Parse()
 	if err := (place{*cpu, *real}).take(); err != nil {
 		return err
 	}
-	switch *role {
-	case "":
-		return measure(context.Background(), wanted(*only), *lasts, *variables, *profile)
-	case "node":
-		return runNode(*dir, *name, *profile)
-	case "watcher":
-		return runWatcher(*address, *dir+"/ca.pem", *dir+"/token", *path, *latency, *lasts)
-	case "reader":
-		return runReader(*address, *dir, *path)
-	case "sharer":
-		return runSharer(*dir, *consumers, *lasts, *profile)
-	case "drain":
-		return runDrain(*dir, *address, *consumers)
-	case "prober":
-		return runProber(*address, *dir, *path, *lasts)
-	case "nats-server":
-		return runNATSServer(*dir, *address, *leaf, *remote)
-	case "nats-publisher":
-		return runNATSPublisher(*address, *rate, *lasts)
-	case "nats-subscriber":
-		return runNATSSubscriber(*address, *latency, *lasts)
-	default:
+	if *role == "" {
+		return measure(context.Background(), wanted(o.only), &o)
+	}
+	do := roles[*role]
+	if do == nil {
 		return errors.New("no such role: " + *role)
 	}
+	return do(&o)
 }
 
 // bars are what is measured, by their IDs.
-var bars = []string{"P1", "P2", "P3", "R8", "X50"}
+var bars = []string{"P1", "P2", "P3", "P5", "P7", "R8", "X50"}
 
 func wanted(only string) map[string]bool {
 	want := make(map[string]bool)
@@ -88,9 +105,34 @@ type result struct {
 	p50, p99 float64       // microseconds at 1,000 a second
 }
 
-func measure(ctx context.Context, want map[string]bool, lasts time.Duration, variables int, profile string) error {
+func measure(ctx context.Context, want map[string]bool, o *options) error {
+	lasts, variables, profile := o.lasts, o.variables, o.profile
 	if len(want) == 0 {
 		return fmt.Errorf("none of these bars is measured yet; there are %s", strings.Join(bars, ", "))
+	}
+	if want["P5"] {
+		fmt.Fprintln(os.Stderr, "measuring a million contexts at one consumer ...")
+		contexts := o.contexts
+		if contexts == 0 {
+			contexts = millionContexts
+		}
+		million, err := measureMillion(ctx, contexts, profile)
+		if err != nil {
+			return fmt.Errorf("a million contexts: %w", err)
+		}
+		defer million.report()
+	}
+	if want["P7"] {
+		fmt.Fprintln(os.Stderr, "measuring a thousand linked probes ...")
+		probes := o.consumers
+		if probes <= 1 {
+			probes = linkedProbes
+		}
+		linked, err := measureLinked(ctx, probes, profile)
+		if err != nil {
+			return fmt.Errorf("linked probes: %w", err)
+		}
+		defer linked.report()
 	}
 	if want["R8"] {
 		fmt.Fprintln(os.Stderr, "measuring a monitoring server behind a reporting one ...")

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -25,20 +26,15 @@ import (
 type listening struct{ API, Links string }
 
 // runNode runs the node in dir.
-func runNode(dir, name, profile string) error {
-	if profile != "" {
-		file, err := os.Create(filepath.Join(profile, name+".pprof"))
-		if err != nil {
-			return err
-		}
-		defer func() { _ = file.Close() }()
-		if err := pprof.StartCPUProfile(file); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+func runNode(o *options) error {
+	name := o.name
+	stopProfile, err := profileTo(o.profile, name)
+	if err != nil {
+		return err
 	}
-	file := server.File{Name: name, Data: dir}
-	file.Listeners.API, file.Listeners.Links = "127.0.0.1:0", "127.0.0.1:0"
+	defer stopProfile()
+	file := server.File{Name: name, Data: o.dir}
+	file.Listeners.API, file.Listeners.Links = o.address, o.links
 	node, err := server.New(context.Background(), server.Config{File: file, Logger: server.NewLogger(server.LogOptions{Level: "warn"}, name)})
 	if err != nil {
 		return err
@@ -51,13 +47,36 @@ func runNode(dir, name, profile string) error {
 	return node.Run(ctx)
 }
 
+// profileTo writes what the processor is used for into a directory, nothing where there is none, until it is stopped; and then what stands in memory.
+func profileTo(dir, name string) (stop func(), err error) {
+	if dir == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(filepath.Join(dir, name+".pprof"))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close()
+		if heap, err := os.Create(filepath.Join(dir, name+".heap")); err == nil {
+			_ = pprof.WriteHeapProfile(heap)
+			_ = heap.Close()
+		}
+	}, nil
+}
+
 // node is a node's process with a session of its administrator.
 type node struct {
 	*process
-	name  string
-	dir   string
-	at    listening
-	trees apiv1connect.TreeServiceClient
+	name           string
+	dir            string
+	user, password string
+	at             listening
+	trees          apiv1connect.TreeServiceClient
 }
 
 func startNode(ctx context.Context, parent, name, profile string) (*node, error) {
@@ -70,25 +89,70 @@ func startNodeAt(ctx context.Context, on place, parent, name, profile string) (*
 	if err != nil {
 		return nil, err
 	}
-	if n.process, err = start("node", append(on.arguments(), "-dir", n.dir, "-name", name, "-profile", profile)...); err != nil {
+	if err := n.begin(append(on.arguments(), "-profile", profile)...); err != nil {
 		return nil, err
 	}
-	if err := n.result(&n.at); err != nil {
+	if err := n.serving(); err != nil {
 		return nil, err
 	}
-	if err := reachable(n.at.API); err != nil {
-		return nil, err
-	}
+	n.user, n.password = made.AdminName, made.Password
+	return n, n.login(ctx)
+}
+
+// login begins a session of the administrator.
+func (n *node) login(ctx context.Context) error {
 	client, err := httpClient(filepath.Join(n.dir, "ca.pem"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	session, err := apiv1connect.NewSessionServiceClient(client, "https://"+n.at.API).Login(ctx, &apiv1.LoginRequest{Name: made.AdminName, Password: made.Password})
+	session, err := apiv1connect.NewSessionServiceClient(client, "https://"+n.at.API).Login(ctx, &apiv1.LoginRequest{Name: n.user, Password: n.password})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	n.trees = apiv1connect.NewTreeServiceClient(client, "https://"+n.at.API, bearerOf(session.GetToken()))
-	return n, os.WriteFile(filepath.Join(n.dir, "token"), []byte(session.GetToken()), 0o600)
+	return os.WriteFile(filepath.Join(n.dir, "token"), []byte(session.GetToken()), 0o600)
+}
+
+// begin starts the node's process.
+func (n *node) begin(arguments ...string) (err error) {
+	n.process, err = start("node", append(arguments, "-dir", n.dir, "-name", n.name)...)
+	return err
+}
+
+// serving waits until the node answers.
+func (n *node) serving() error {
+	if err := n.result(&n.at); err != nil {
+		n.stop()
+		return err
+	}
+	if err := reachable(n.at.API); err != nil {
+		n.stop()
+		return err
+	}
+	return nil
+}
+
+// restart kills the node and starts it again where it was, and says how long it is from there until it answers.
+func (n *node) restart(ctx context.Context, profile string) (time.Duration, error) {
+	if profile != "" {
+		n.stop() // else there is none
+		profile = filepath.Join(profile, "again")
+		if err := os.MkdirAll(profile, 0o700); err != nil {
+			return 0, err
+		}
+	} else {
+		_ = n.cmd.Process.Kill()
+		_ = n.cmd.Wait()
+	}
+	began := time.Now()
+	if err := n.begin("-address", n.at.API, "-links", n.at.Links, "-profile", profile); err != nil {
+		return 0, err
+	}
+	if err := n.serving(); err != nil {
+		return 0, err
+	}
+	took := time.Since(began)
+	return took, n.login(ctx)
 }
 
 // httpClient trusts one root.

@@ -20,7 +20,7 @@ import (
 type process struct {
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
-	pipe  io.ReadCloser
+	input io.WriteCloser
 }
 
 // start runs this program again in a role.
@@ -40,10 +40,20 @@ func startProgram(program string, arguments ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return &process{cmd: cmd, lines: bufio.NewScanner(pipe), pipe: pipe}, nil
+	return &process{cmd: cmd, lines: bufio.NewScanner(pipe), input: input}, nil
+}
+
+// tell writes a line to the process.
+func (p *process) tell(line string) error {
+	_, err := io.WriteString(p.input, line+"\n")
+	return err
 }
 
 // line is the next line that the process prints.

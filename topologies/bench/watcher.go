@@ -9,8 +9,8 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
-	"time"
 
 	"banyan/proto"
 	"banyan/proto/apiv1"
@@ -23,18 +23,18 @@ import (
 
 // runWatcher follows everything below a path of a node over its public interface, and counts samples: each variable is a counter that
 // grows by one, so that a missing one shows.
-func runWatcher(address, caFile, tokenFile, path string, measureLatency bool, lasts time.Duration) error {
-	ca, err := os.ReadFile(caFile)
+func runWatcher(o *options) error {
+	ca, err := os.ReadFile(filepath.Join(o.dir, "ca.pem"))
 	if err != nil {
 		return err
 	}
-	token, err := os.ReadFile(tokenFile)
+	token, err := os.ReadFile(filepath.Join(o.dir, "token"))
 	if err != nil {
 		return err
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	conn, err := grpc.NewClient(address,
+	conn, err := grpc.NewClient(o.address,
 		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13})),
 		grpc.WithInitialWindowSize(8<<20), grpc.WithInitialConnWindowSize(8<<20),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec{}), grpc.MaxCallRecvMsgSize(8<<20)))
@@ -47,20 +47,20 @@ func runWatcher(address, caFile, tokenFile, path string, measureLatency bool, la
 	if err != nil {
 		return err
 	}
-	if err := stream.SendMsg(&apiv1.FollowRequest{Path: path}); err != nil {
+	if err := stream.SendMsg(&apiv1.FollowRequest{Path: o.path}); err != nil {
 		return err
 	}
 	if err := stream.CloseSend(); err != nil {
 		return err
 	}
-	w := &watcher{tally: newTally(measureLatency)}
+	w := &watcher{tally: newTally(o.latency)}
 	go func() {
 		if err := w.receive(stream); err != nil {
 			fmt.Fprintln(os.Stderr, "watcher:", err)
 			os.Exit(1)
 		}
 	}()
-	return w.tally.report(context.Background(), lasts)
+	return w.tally.report(context.Background(), o.lasts)
 }
 
 // watcher checks counters.
