@@ -137,6 +137,7 @@ const withdrawnTime = 20 * time.Second
 func (l *links) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
+	l.reconcile(ctx) // before anybody is heard: nobody is to be told that a link is not known
 	var work sync.WaitGroup
 	work.Go(func() { _ = l.leaf.Run(inner) })
 	work.Go(func() { _ = l.hub.Run(inner, l.node.linksListener) })
