@@ -262,6 +262,25 @@ func (l *links) Roots(node model.NodeID) ([]*x509.Certificate, error) {
 }
 
 // revoke ends a link for good.
+// mayForget refuses to remove the link of a consumer that is away and was not revoked: what it has is withdrawn by telling it, and a node that has
+// forgotten the link can tell it nothing but that it is a stranger. A link that was revoked goes at any time, told or not: that takes a word more.
+func (l *links) mayForget(c *tree.Context) error {
+	if roleOf(c) == pki.RoleConsumer || c.SettingNamed(settingRevoked).Bool() || c.SettingNamed(settingPeer).Text() == "" {
+		return nil
+	}
+	r, _ := l.tree.Read(model.Address{Path: c.Path, Name: variableState})
+	switch peering.State(r.Sample.Value.Text()) {
+	case peering.StateUp, peering.StatePartial, peering.StateIdle, peering.StateStalled:
+		if r.Sample.Quality.Level == model.Good {
+			return nil // it is told
+		}
+	}
+	return &model.Error{
+		Kind: model.KindConflict, Detail: "the other node is not there to hear of it, and would keep what it was shown, as stale",
+		Remedy: "`banyan call " + c.Path.String() + ":revoke` is told at its next contact, and what it has goes then; after that the link can be removed",
+	}
+}
+
 func (l *links) revoke(ctx context.Context, at *tree.Context) error {
 	_, err := l.commits.Do(ctx, store.Commit{Changes: []store.Change{store.Set{
 		Target: store.ByID(at.ID), Settings: []store.Setting{{Name: settingRevoked, Value: model.Bool(true)}},

@@ -2,10 +2,12 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"banyan/model"
@@ -87,6 +89,36 @@ func TestWithdrawnMirrorIsDeleted(t *testing.T) {
 	hq.until("all is gone from the tree", func() bool { return !hq.has("/berlin/system") })
 	hq.waits("/mounts/berlin:state", is("withdrawn good"))
 	hq.until("all is gone from the disk", func() bool { return len(hq.holds("/system")) == 0 && len(hq.holds(canary)) == 0 })
+}
+
+// TestLinkIsNotForgottenUntold: the link of a consumer that is away is not removed before it was revoked, since nobody else may tell the consumer to purge.
+func TestLinkIsNotForgottenUntold(t *testing.T) {
+	hq, berlin := makeNode(t, "hq"), makeNode(t, "berlin")
+	linkUp(berlin, hq, "berlin", "/berlin", "view")
+	hq.waits("/berlin/system:name", is("berlin good"))
+	hq.stop()
+	berlin.waits("/links/hq:state", func(v string) bool { return v != "up good" })
+	remove := Request{Op: OpRemove, Path: model.MustPath("/links/hq")}
+	_, err := berlin.execute(remove)
+	var refused *model.Error
+	if !errors.As(err, &refused) || refused.Kind != model.KindConflict || !strings.Contains(refused.Remedy, "banyan call /links/hq:revoke") {
+		t.Fatalf("the link of a consumer that is away is removed: %v", err)
+	}
+	berlin.call("/links/hq", functionRevoke)
+	hq.start("hq")
+	berlin.must(Request{Op: OpSet, Path: model.MustPath("/links/hq"), Name: settingAddresses, Value: model.String(hq.LinksAddress())})
+	hq.until("all is gone from the tree", func() bool { return !hq.has("/berlin/system") })
+	berlin.must(remove)
+
+	// Who is there is told by the removal itself.
+	hq.must(Request{Op: OpRemove, Path: model.MustPath("/mounts/berlin")})
+	hq.must(Request{Op: OpRemove, Path: model.MustPath("/links/berlin")})
+	berlin.must(Request{Op: OpRemove, Path: model.MustPath("/exports/hq")})
+	linkUp(berlin, hq, "berlin", "/again", "view")
+	hq.waits("/again/system:name", is("berlin good"))
+	berlin.waits("/links/hq:state", is("up good"))
+	berlin.must(remove)
+	hq.until("all is gone from the tree", func() bool { return !hq.has("/again/system") })
 }
 
 // TestExportsOfAnEarlierVersion name one link in another setting: they go on to be shown there.

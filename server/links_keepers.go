@@ -52,9 +52,12 @@ func (m linkMaker) Call(ctx context.Context, at *tree.Context, function string, 
 type linkKeeper struct{ *links }
 
 // Check lets invitations and joins make links, and people switch and remove them.
-func (linkKeeper) Check(_ context.Context, p *Proposal) error {
+func (k linkKeeper) Check(_ context.Context, p *Proposal) error {
 	if p.Op == OpCreate {
 		return &model.Error{Kind: model.KindUnsupported, Detail: "a link is made by inviting another node or by joining it", Remedy: "call /links:invite or /links:join"}
+	}
+	if p.Op == OpRemove {
+		return k.mayForget(p.At)
 	}
 	if p.Op == OpSet {
 		for _, fixed := range []string{settingPeer, settingRole, settingRoots, settingInvitation, settingInvitedTill, settingInvitedBy, settingAttempt} {

@@ -143,7 +143,11 @@ func (c *configurer) removeLink(ctx context.Context, at *configured, name string
 	if err := c.removeSides(ctx, at, name); err != nil {
 		return err
 	}
-	return at.client.remove(ctx, child(linksPath, name))
+	link := child(linksPath, name)
+	if _, err := at.client.call(ctx, link, "revoke", nil); err != nil && model.KindOf(err) != model.KindNotFound {
+		return err // it goes also where the other end is away, or was removed already
+	}
+	return at.client.remove(ctx, link)
 }
 
 func (c *configurer) removeSides(ctx context.Context, at *configured, name string) error {
