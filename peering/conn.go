@@ -36,18 +36,29 @@ type provenConn struct {
 	client   *grpc.ClientConn
 
 	traffic *traffic
+	step    Doorstep     // nil where it was dialled
 	heard   atomic.Int64 // when a call came over it, as model.Time
 	refused atomic.Bool  // the life of the consumer at the other end is not taken
 }
 
+// newProvenConn paces what a node sends, over all connections with it together.
 func (h *Hub) newProvenConn(conn *tls.Conn, peer pki.Peer) *provenConn {
-	return &provenConn{Conn: conn, peer: peer, done: make(chan struct{}), traffic: &h.traffic}
+	client := peer.Role() == pki.RoleProvider || peer.Protocol == pki.ProtocolJoin && !peer.Dialler
+	done := make(chan struct{})
+	return &provenConn{Conn: h.cfg.Frames.Wrap(conn, peer.Node.String(), client, done), peer: peer, done: done, traffic: &h.traffic}
+}
+
+// letIn says that the other end may stay.
+func (c *provenConn) letIn() {
+	if c.step != nil {
+		c.step.LetIn()
+	}
 }
 
 // Close closes the connection at once and without TLS's farewell, which would wait for a peer that does not read, for 5 s.
 func (c *provenConn) Close() error {
 	c.once.Do(func() { close(c.done) })
-	if secured, ok := c.Conn.(*tls.Conn); ok {
+	if secured, ok := c.Conn.(interface{ NetConn() net.Conn }); ok {
 		return secured.NetConn().Close()
 	}
 	return c.Conn.Close()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"banyan/doorstep"
 	"banyan/model"
 	"banyan/pki"
 	"banyan/proto"
@@ -26,7 +27,9 @@ type HubConfig struct {
 	Tree        *tree.Tree
 	Certificate func() *tls.Certificate
 	Pins        pki.Pins
-	Logger      hclog.Logger
+	// Frames paces what other nodes send; one for this hub alone when nil.
+	Frames *doorstep.Frames
+	Logger hclog.Logger
 	// Beat is the time between heartbeats, default 2 s. A link counts as cut after two of them; shorter ones notice earlier and mistake a busy
 	// machine for a cut.
 	Beat time.Duration
@@ -119,6 +122,9 @@ func NewHub(cfg HubConfig) *Hub {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Frames == nil {
+		cfg.Frames = doorstep.NewFrames()
 	}
 	if cfg.Lines == nil {
 		cfg.Lines = plainLines{}

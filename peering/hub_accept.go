@@ -9,13 +9,14 @@ import (
 	"sync"
 )
 
-// maxHandshakes bounds the connections that have not proved who they are.
-const maxHandshakes = 256
+// Doorstep is what a connection stands on that was accepted, until it is let in: without that it is closed after a time. A listener may hand out
+// connections without one.
+type Doorstep interface{ LetIn() bool }
 
+// accept takes connections. How many may be there that have not proved who they are is the listener's.
 func (h *Hub) accept(ctx context.Context, listener net.Listener) {
 	var work sync.WaitGroup
 	defer work.Wait()
-	room := make(chan struct{}, maxHandshakes)
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -26,16 +27,7 @@ func (h *Hub) accept(ctx context.Context, listener net.Listener) {
 			sleep(ctx, tickTime)
 			continue
 		}
-		select {
-		case room <- struct{}{}:
-		default:
-			_ = conn.Close()
-			continue
-		}
-		work.Go(func() {
-			defer func() { <-room }()
-			h.prove(ctx, conn)
-		})
+		work.Go(func() { h.prove(ctx, conn) })
 	}
 }
 
@@ -43,6 +35,7 @@ func (h *Hub) accept(ctx context.Context, listener net.Listener) {
 func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 	config := h.pkiConfig(pki.ProtocolConsumer, pki.ProtocolProvider, pki.ProtocolJoin)
 	config.Admit = h.admit
+	step, _ := conn.(Doorstep)
 	conn, join := h.cfg.Lines.Wrap(conn)
 	metered := &meteredConn{Conn: conn}
 	secured, who, err := pki.Accept(ctx, metered, config)
@@ -56,7 +49,8 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 		return
 	}
 	proven := h.newProvenConn(secured, who)
-	if who.Protocol == pki.ProtocolJoin {
+	proven.step = step
+	if who.Protocol == pki.ProtocolJoin { // whoever that is: it is let in when its token is good
 		h.inlet.hand(proven)
 		return
 	}
@@ -65,6 +59,7 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 		_ = proven.Close()
 		return
 	}
+	proven.letIn()
 	metered.belongs(h.meters.of(l.cfg.Name))
 	if join(l.cfg.Name) != nil {
 		return // an outage is rehearsed

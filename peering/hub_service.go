@@ -94,5 +94,8 @@ func (h *Hub) Redeem(ctx context.Context, request *linkv1.RedeemRequest) (*linkv
 		return nil, proto.Status(model.Errorf(model.KindUnauthenticated, "the connection is not one of a node that joins"))
 	}
 	response, err := h.cfg.Redeem(ctx, proven.conn.peer, request)
+	if err == nil {
+		proven.conn.letIn()
+	}
 	return response, proto.Status(err)
 }

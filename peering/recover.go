@@ -48,22 +48,23 @@ func (h *Hub) Recover(stream linkv1.JoinService_RecoverServer) error {
 	defer context.AfterFunc(ctx, func() { _ = proven.conn.Close() })()
 	early := time.AfterFunc(proveKeyTime, func() { _ = proven.conn.Close() })
 	defer early.Stop()
-	err := h.recover(ctx, stream, proven.conn.peer, early)
+	err := h.recover(ctx, stream, proven.conn, early)
 	if err != nil {
 		h.log.Warn("a kept backup was not handed out", "address", proven.conn.peer.Address, "error", err)
 	}
 	return proto.Status(err)
 }
 
-func (h *Hub) recover(ctx context.Context, stream linkv1.JoinService_RecoverServer, candidate pki.Peer, early *time.Timer) error {
+func (h *Hub) recover(ctx context.Context, stream linkv1.JoinService_RecoverServer, proven *provenConn, early *time.Timer) error {
 	request, err := stream.Recv()
 	if err != nil {
 		return err
 	}
-	try, err := h.cfg.Recover(ctx, candidate, request.GetSecret())
+	try, err := h.cfg.Recover(ctx, proven.peer, request.GetSecret())
 	if err != nil {
 		return err
 	}
+	proven.letIn()
 	if err := stream.Send(&linkv1.RecoverResponse{Body: &linkv1.RecoverResponse_Challenge{Challenge: try.Challenge()}}); err != nil {
 		return err
 	}

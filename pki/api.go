@@ -26,12 +26,15 @@ var (
 	_ Certifier = (*Files)(nil)
 )
 
+// APIProtocols are those of the listener for people.
+var APIProtocols = []string{"h2", "http/1.1"}
+
 // APIConfig is the TLS of the listener for people: HTTP/2 and HTTP/1.1, TLS 1.2 at least since browsers behind old middleboxes have
 // no more, no session tickets, no client certificates. No link or member certificate means anything there.
 func APIConfig(from Certifier) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true, ClientAuth: tls.NoClientCert,
-		NextProtos: []string{"h2", "http/1.1"}, GetCertificate: from.GetCertificate,
+		NextProtos: APIProtocols, GetCertificate: from.GetCertificate,
 	}
 }
 

@@ -36,6 +36,11 @@ func (a *api) gate(ctx context.Context, spec connect.Spec, peer connect.Peer, he
 // answers nobody.
 func (a *api) enter(ctx context.Context, requirement access.Requirement, header http.Header, address string) (context.Context, error) {
 	caller, err := a.authenticate(ctx, header, address)
+	if err == nil {
+		if full := a.node.letIn(ctx); full != nil {
+			return ctx, full
+		}
+	}
 	if tooMany := a.node.limits.admit(&caller, address); tooMany != nil {
 		return ctx, tooMany
 	}

@@ -17,6 +17,9 @@ func (a *api) Login(ctx context.Context, q *apiv1.LoginRequest) (*apiv1.LoginRes
 	if err != nil {
 		return nil, err
 	}
+	if err := a.node.letIn(ctx); err != nil {
+		return nil, err
+	}
 	return &apiv1.LoginResponse{Token: token, Expires: expires.String()}, nil
 }
 

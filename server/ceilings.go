@@ -21,7 +21,8 @@ type Ceilings struct {
 	Contexts int
 	// Devices is how many devices there may be; default 10,000.
 	Devices int
-	// Connections is how many connections to the API may be open; others wait until one is closed. Default 4096; each takes a file and about 50 KiB.
+	// Connections is how many connections to the API may be open on which somebody proved who they are; others are refused until one is closed. Default 4096;
+	// each takes a file and about 50 KiB.
 	Connections int
 }
 
@@ -122,7 +123,7 @@ func (n *Node) ceilingsFound() []doctor.Finding {
 		have, most int
 	}{
 		{"contexts", contexts, n.cfg.Ceilings.Contexts}, {"devices", n.devices.manager.Stats().Devices, n.cfg.Ceilings.Devices},
-		{"connections", int(n.connections.Load()), n.cfg.Ceilings.Connections},
+		{"connections", n.doors[DoorAPI].Stats().Inside, n.cfg.Ceilings.Connections},
 	} {
 		switch {
 		case of.have >= of.most:
@@ -132,7 +133,7 @@ func (n *Node) ceilingsFound() []doctor.Finding {
 		}
 	}
 	if len(found) == 0 {
-		found = append(found, doctor.Good("limits", "%d of %d contexts, %d connections of %d", contexts, n.cfg.Ceilings.Contexts, n.connections.Load(), n.cfg.Ceilings.Connections))
+		found = append(found, doctor.Good("limits", "%d of %d contexts, %d connections of %d", contexts, n.cfg.Ceilings.Contexts, n.doors[DoorAPI].Stats().Inside, n.cfg.Ceilings.Connections))
 	}
 	return found
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,8 @@ func TestCeilings(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreCounted: those above the ceiling wait until one is closed, and are served then.
+// TestConnectionsAreCounted: only those on which somebody proved who they are; one more of these is refused and told what to do, and is served when
+// another was closed.
 func TestConnectionsAreCounted(t *testing.T) {
 	dir := t.TempDir()
 	made, err := Init(t.Context(), dir, "berlin", nil)
@@ -66,31 +68,35 @@ func TestConnectionsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := runNodeWith(t, dir, made.Password, func(c *Config) { c.Ceilings = Ceilings{Connections: 10} })
+	ask := func(client *http.Client) (status int, said string) {
+		status, raw := n.postBy(client, "/banyan.api.v1.SessionService/Who", n.token, "{}")
+		return status, string(raw)
+	}
 	n.client.CloseIdleConnections()
-	var open []net.Conn
+	waitUntil(t, "nobody is inside", func() bool { return n.doors[DoorAPI].Stats().Inside == 0 })
 	for range 12 {
 		conn, err := net.Dial("tcp", n.APIAddress())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		open = append(open, conn)
 	}
-	for began := time.Now(); n.connections.Load() < 10; {
-		if time.Since(began) > 10*time.Second {
-			t.Fatalf("%d connections", n.connections.Load())
+	var all []*http.Client
+	for range 10 {
+		client := n.anotherClient()
+		all = append(all, client)
+		if status, said := ask(client); status != http.StatusOK {
+			t.Fatal(status, said)
 		}
-		<-time.After(5 * time.Millisecond)
 	}
 	if f := worst(t, n.ceilingsFound(), "limits"); f.State != doctor.Failed || !strings.Contains(f.Detail, "10 connections") {
 		t.Errorf("%+v", f)
 	}
-	for _, conn := range open {
-		_ = conn.Close()
+	if status, said := ask(n.client); status != http.StatusTooManyRequests || !strings.Contains(said, "10 connections are open") || n.doors[DoorAPI].Stats().Full == 0 {
+		t.Errorf("one more than there may be: %d, %s", status, said)
 	}
-	if status, _ := n.post("/banyan.api.v1.SessionService/Who", n.token, "{}"); status != 200 {
-		t.Errorf("after others left: %d", status)
-	}
+	all[0].CloseIdleConnections()
+	waitUntil(t, "there is room", func() bool { status, _ := ask(n.client); return status == http.StatusOK })
 }
 
 func TestParseCeilings(t *testing.T) {
@@ -104,6 +110,16 @@ func TestParseCeilings(t *testing.T) {
 	} {
 		if _, err := ParseFile("node.yaml", []byte("name: a\ndata: d\nlimits: "+text+"\n")); model.KindOf(err) != model.KindInvalid || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// waitUntil waits ten seconds at most.
+func waitUntil(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for began := time.Now(); !holds(); <-time.After(5 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("not within 10 s: %s", what)
 		}
 	}
 }

@@ -169,7 +169,7 @@ func (c *Config) validate() error {
 		c.Now = fault.Now
 	}
 	if c.Listen == nil {
-		c.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+		c.Listen = listenTCP
 	}
 	if c.Reached == nil {
 		c.Reached = func(string) {}

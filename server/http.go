@@ -11,8 +11,6 @@ import (
 
 	"banyan/pki"
 
-	"crypto/tls"
-
 	"github.com/hashicorp/go-hclog"
 )
 
@@ -37,7 +35,7 @@ func (n *Node) serveAPI(ctx context.Context) error {
 	n.certifier.Store(&certificate)
 	parts, partsCtx := newTasks(ctx)
 	server := n.httpServer(partsCtx)
-	listener := tls.NewListener(newBounded(n.apiListener, n.cfg.Ceilings.Connections, &n.connections), pki.APIConfig(certificate))
+	listener := n.doors[DoorAPI].Secure(pki.APIConfig(certificate), n.frames)
 	parts.start(partsCtx, "certificate", certificate.Run)
 	parts.start(partsCtx, "requests", func(context.Context) error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -70,14 +68,15 @@ func (n *Node) apiCertificate() (pki.Certifier, error) {
 func (n *Node) httpServer(ctx context.Context) *http.Server {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true) // TLS is below, on the doorstep
 	return &http.Server{
-		Handler: limitBody(n.counts.counted(n.routes())), Protocols: protocols, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: headerWithin, IdleTimeout: idleConnection,
+		Handler: forStrangers(limitBody(n.counts.counted(n.routes()))), Protocols: protocols, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: headerWithin, IdleTimeout: idleConnection,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: streamsOfOne, SendPingTimeout: pingIdle, PingTimeout: pingTimeout, WriteByteTimeout: writeStallLimit,
 			MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 256 << 10,
 		},
 		BaseContext: func(net.Listener) context.Context { return ctx },
+		ConnContext: withStep,
 		ErrorLog:    log.New(quietLog{n.log.Named("http")}, "", 0),
 	}
 }

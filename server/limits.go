@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"banyan/doorstep"
 	"banyan/model"
 	"banyan/tree"
 
@@ -126,7 +127,7 @@ func (t tooMany) RetryAfter() time.Duration { return t.after }
 func (l *limits) admit(c *Caller, address string) error {
 	now := l.now()
 	if c.allowance == nil {
-		return l.admitStranger(sourceNet(address), now)
+		return l.admitStranger(doorstep.SourceOf(address), now)
 	}
 	a := c.allowance
 	a.mu.Lock()

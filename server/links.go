@@ -91,7 +91,8 @@ func (n *Node) newPeers() (Peers, error) {
 	}
 	l.rehearsals = &rehearsals{links: l, lease: rehearsalLease, running: make(map[string]*rehearsing)}
 	l.hub = peering.NewHub(peering.HubConfig{
-		Self: l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
+		Frames: l.node.frames,
+		Self:   l.self, Epoch: n.store.Epoch(), Chain: n.store.ChangeChain(), Tree: n.tree, Certificate: leaf.Current, Pins: l,
 		Logger: n.log, Beat: n.cfg.Beat, Reconnect: n.cfg.Reconnect, Now: n.cfg.Now, Dial: n.dialer(), Lines: &l.rehearsals.lines, Software: n.cfg.Version, Inspect: l.inspect, Execute: l.serve, Look: l.look, Explain: l.explainTo, Redeem: l.redeem, Joining: l.joining, Changed: l.publish,
 		Wished:  func() { signal(l.interests.wake) },
 		Recover: l.handOut, Meet: l.meet, Succeed: l.succeed, Twins: l.twins, Permitted: l.permitted, Restores: restores, Shelf: l.shelf, Backups: l.sent,
@@ -140,7 +141,7 @@ func (l *links) Run(ctx context.Context) error {
 	l.reconcile(ctx) // before anybody is heard: nobody is to be told that a link is not known
 	var work sync.WaitGroup
 	work.Go(func() { _ = l.leaf.Run(inner) })
-	work.Go(func() { _ = l.hub.Run(inner, l.node.linksListener) })
+	work.Go(func() { _ = l.hub.Run(inner, l.node.doors[DoorLinks]) })
 	work.Go(func() { _ = l.sent.run(inner) })
 	work.Go(func() { l.interests.run(inner) })
 	ticker := time.NewTicker(refreshTime)

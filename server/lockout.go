@@ -1,16 +1,16 @@
 package server
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"banyan/doorstep"
 	"banyan/model"
 )
 
-// Limits of tries at a password. A source is an address, of IPv6 its /64: one household or one server.
+// Limits of tries at a password. A source is what package doorstep takes for one.
 const (
 	mostTries         = 5
 	mostTriesOfSource = 50
@@ -33,7 +33,7 @@ type tries map[string][]time.Time
 
 // begin counts a try, or refuses it. It says the same of names that are there and of names that are not, and of a name and of a source.
 func (l *lockout) begin(name, source string) error {
-	name, source = triedName(name), sourceNet(source)
+	name, source = triedName(name), doorstep.SourceOf(source)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
@@ -65,26 +65,12 @@ func locked(wait time.Duration) error {
 	}
 }
 
-// sourceNet is the part of an address, HOST:PORT, that counts as one source.
-func sourceNet(address string) string {
-	if at, err := netip.ParseAddrPort(address); err == nil {
-		addr := at.Addr().Unmap().WithZone("")
-		if addr.Is6() {
-			if prefix, err := addr.Prefix(64); err == nil {
-				return prefix.String()
-			}
-		}
-		return addr.String()
-	}
-	return ""
-}
-
 // succeeded forgets what was tried under a name, and this try of the source: whoever tried knows the password.
 func (l *lockout) succeeded(name, source string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.names, name)
-	source = sourceNet(source)
+	source = doorstep.SourceOf(source)
 	if of := l.sources[source]; len(of) > 1 {
 		l.sources[source] = of[:len(of)-1]
 	} else {

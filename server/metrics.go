@@ -13,7 +13,7 @@ func (n *Node) metricsHandler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &nodeMetrics{n}, &deviceMetrics{n.devices},
-		&storageMetrics{n}, &linkMetrics{n.peers},
+		&storageMetrics{n}, &linkMetrics{n.peers}, &doorMetrics{n},
 	)
 	registry.MustRegister(n.counts.collectors()...)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})

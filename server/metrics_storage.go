@@ -48,7 +48,7 @@ func (m *storageMetrics) Collect(to chan<- prometheus.Metric) {
 		full = 1
 	}
 	gauge(metricDiskFull, full)
-	gauge(metricConnections, float64(m.node.connections.Load()))
+	gauge(metricConnections, float64(m.node.doors[DoorAPI].Stats().Inside))
 	most := &m.node.cfg.Ceilings
 	for of, limit := range map[string]int{"contexts": most.Contexts, "devices": most.Devices, "connections": most.Connections} {
 		gauge(metricCeilings, float64(limit), of)

@@ -3,13 +3,13 @@ package server
 import (
 	"context"
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"banyan/doctor"
+	"banyan/doorstep"
 	"banyan/failover"
 	"banyan/model"
 	"banyan/pki"
@@ -48,14 +48,13 @@ type Node struct {
 	ledger     *ledger
 	counts     *counts
 
-	connections   atomic.Int64                  // to the API, that are open
 	deviceSchemas map[model.SchemaHash]bool     // with which devices are created
 	jumps         doctor.Jumps                  // of the machine's clock
 	certifier     atomic.Pointer[pki.Certifier] // of the API, once it serves
 	measure       chan struct{}                 // capacity 1: the node's own figures are wanted now
-	apiListener   net.Listener
-	linksListener net.Listener
-	closing       sync.Once // closes the store
+	doors         doors
+	frames        *doorstep.Frames // paced at all doors
+	closing       sync.Once        // closes the store
 }
 
 // New opens a node's directory, begins its epoch, loads its tree, and listens; nothing is answered before Run, which must follow, or Close.
@@ -63,7 +62,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, started: cfg.Now(), kinds: Kinds{}, counts: newCounts(), measure: make(chan struct{}, 1)}
+	n := &Node{cfg: cfg, log: cfg.Logger, started: cfg.Now(), kinds: Kinds{}, counts: newCounts(), frames: doorstep.NewFrames(), measure: make(chan struct{}, 1)}
 	for _, step := range []func(context.Context) error{n.openStore, n.openProfiles, n.compose, n.load, n.listen} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
@@ -187,16 +186,7 @@ func (n *Node) load(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) listen(context.Context) error {
-	var err error
-	if n.apiListener, err = n.cfg.Listen(n.cfg.Listeners.API); err != nil {
-		return cannotListen("the API", "listeners.api", n.cfg.Listeners.API, err)
-	}
-	if n.linksListener, err = n.cfg.Listen(n.cfg.Listeners.Links); err != nil {
-		return cannotListen("links", "listeners.links", n.cfg.Listeners.Links, err)
-	}
-	return nil
-}
+func (n *Node) listen(context.Context) error { return n.openDoors() }
 
 func cannotListen(what, setting, address string, err error) error {
 	cannot := model.Error{Kind: model.KindUnavailable, Detail: "cannot listen for " + what + " on " + address, Err: err}
@@ -263,13 +253,7 @@ func (n *Node) serve(ctx, baseCtx context.Context) error {
 // Close closes files and listeners of a node that was not run.
 func (n *Node) Close() error {
 	var problems []error
-	for _, l := range []net.Listener{n.apiListener, n.linksListener} {
-		if l != nil {
-			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-				problems = append(problems, err)
-			}
-		}
-	}
+	problems = append(problems, n.doors.close())
 	if n.store != nil {
 		n.closing.Do(func() { problems = append(problems, n.store.Close()) })
 	}
@@ -280,10 +264,10 @@ func (n *Node) Close() error {
 func (n *Node) ID() model.NodeID { return n.authority.ID() }
 
 // APIAddress is where people and programs find the node, HOST:PORT.
-func (n *Node) APIAddress() string { return n.apiListener.Addr().String() }
+func (n *Node) APIAddress() string { return n.doors.address(DoorAPI) }
 
 // LinksAddress is where other nodes find it.
-func (n *Node) LinksAddress() string { return n.linksListener.Addr().String() }
+func (n *Node) LinksAddress() string { return n.doors.address(DoorLinks) }
 
 // Tree is the live tree, for tests that run a node in their process.
 func (n *Node) Tree() *tree.Tree { return n.tree }

@@ -95,11 +95,16 @@ func runNodeWith(t *testing.T, dir, password string, change func(*Config)) *runn
 	}
 	r.roots = x509.NewCertPool()
 	r.roots.AppendCertsFromPEM(pem)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: r.roots}, ForceAttemptHTTP2: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	r.client = &http.Client{Transport: transport}
+	r.client = r.anotherClient()
 	r.token = r.login(AdminName, password)
 	return r
+}
+
+// anotherClient has connections of its own.
+func (r *running) anotherClient() *http.Client {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: r.roots}, ForceAttemptHTTP2: true}
+	r.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
 }
 
 func (r *running) url() string { return "https://" + r.APIAddress() }
@@ -116,6 +121,11 @@ func (r *running) login(name, password string) string {
 // post is a request as curl would make it.
 func (r *running) post(procedure, token, body string) (int, []byte) {
 	r.t.Helper()
+	return r.postBy(r.client, procedure, token, body)
+}
+
+func (r *running) postBy(client *http.Client, procedure, token, body string) (int, []byte) {
+	r.t.Helper()
 	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url()+procedure, bytes.NewBufferString(body))
 	if err != nil {
 		r.t.Fatal(err)
@@ -124,7 +134,7 @@ func (r *running) post(procedure, token, body string) (int, []byte) {
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := r.client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		r.t.Fatal(err)
 	}
