@@ -557,13 +557,80 @@ func TestPartsOfChunksAreShared(t *testing.T) {
 			t.Fatalf("round %d: then %d samples and %d", round, third.Samples, fourth.Samples)
 		}
 	}
+	one.Overlays()
+	two.Overlays()
+	f.publish("/a", "load", 5)
+	one.Samples()
+	f.tree.SetOverlay(tree.Overlay{Path: model.MustPath("/a"), Since: 1})
+	if b, some := two.Samples(); some {
+		t.Fatalf("%d samples were told before the staleness that they may end", b.Samples)
+	}
+	one.Overlays()
+	two.Overlays()
+	if b, _ := two.Samples(); b.Samples != 5 {
+		t.Fatalf("%d samples after it, want 5", b.Samples)
+	}
 	f.publish("/b", "load", 5)
 	if b, _ := one.Samples(); b.Samples != 5 {
 		t.Fatalf("%d samples, want 5", b.Samples)
 	}
 	f.remove("/b")
+	if b, some := two.Samples(); some && b.Samples > 0 {
+		t.Errorf("%d samples were told of what was gone before anybody looked", b.Samples)
+	}
 	if got := f.drain(two); len(got.values) != 0 {
 		t.Errorf("%d samples were told of what is gone", len(got.values))
+	}
+}
+
+// What happened before a look is not signalled for again, what happens after it is, also where nobody waited yet. Followers may be woken by one channel.
+func TestLook(t *testing.T) {
+	f := newFixture(t)
+	f.put("/a")
+	wake := make(chan struct{}, 1)
+	v := NewView(f.tree, model.Root, part{})
+	one, two := v.NewFollower(Start{Wake: wake}), v.NewFollower(Start{Wake: wake})
+	defer one.Close()
+	defer two.Close()
+	woken := func() bool {
+		one.Wake()
+		two.Wake()
+		select {
+		case <-wake:
+			return true
+		default:
+			return false
+		}
+	}
+	all := func() {
+		for _, follower := range []*Follower{one, two} {
+			follower.Look()
+			f.drain(follower)
+			follower.Overlays()
+		}
+	}
+	all()
+	woken() // by what came before
+	f.publish("/a", "load", 1)
+	if !woken() {
+		t.Error("nobody is woken")
+	}
+	f.publish("/a", "load", 1)
+	all()
+	if woken(); woken() {
+		t.Error("they are woken for what they have seen")
+	}
+	all()
+	f.publish("/a", "load", 1)
+	if one.Through() {
+		t.Error("it says that it has all, and there is more")
+	}
+	if !woken() {
+		t.Error("what came after the look wakes nobody")
+	}
+	all()
+	if !one.Through() {
+		t.Error("it has all and says that there is more")
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"banyan/fault"
 	"banyan/model"
-	"banyan/proto"
 	"banyan/tree"
 )
 
@@ -49,8 +48,6 @@ type Follower struct {
 	now      model.Time
 	reading  bool   // Samples was called
 	withheld uint64 // by interests before this one
-	scratch  proto.Samples
-	encoded  []byte
 }
 
 type toldContext struct {
@@ -75,12 +72,16 @@ type Start struct {
 	Samples  uint64               // and every sample up to this position of this process; 0: of none
 	Conflate bool                 // it may have later samples, too: the latest of each variable is told first
 	Known    map[model.Path]Known // and these contexts, to be compared; may be nil
+	Wake     chan struct{}        // of capacity 1, is signalled when there may be something to tell; nil for one of the follower's own
 }
 
 // NewFollower makes a follower of the view. Close it when done.
 func (v *View) NewFollower(start Start) *Follower {
+	if start.Wake == nil {
+		start.Wake = make(chan struct{}, 1)
+	}
 	f := &Follower{
-		view: v, reader: v.tree.NewReader(), through: start.Changes, acked: start.Changes, settled: start.Changes, known: start.Known, shown: start.Changes,
+		view: v, reader: v.tree.NewReaderOn(start.Wake), through: start.Changes, acked: start.Changes, settled: start.Changes, known: start.Known, shown: start.Changes,
 		fresh: make(map[tree.Index]bool), skipped: make(map[tree.Index]bool), overlays: never,
 	}
 	f.ready = f.room[:0]
@@ -104,6 +105,9 @@ func (v *View) NewFollower(start Start) *Follower {
 
 // Close ends the following.
 func (f *Follower) Close() { f.reader.Close() }
+
+// Look says that all is asked for now that there is to tell: what has happened before is not signalled for any more.
+func (f *Follower) Look() { f.reader.Look() }
 
 // Wake is signalled when there may be something to tell.
 func (f *Follower) Wake() <-chan struct{} { return f.reader.Wake() }
@@ -188,7 +192,7 @@ func (f *Follower) forget() {
 	if f.drops == f.view.drops {
 		return
 	}
-	f.drops, f.scratch, f.encoded = f.view.drops, proto.Samples{}, nil
+	f.drops = f.view.drops
 	if len(f.ready) == 0 {
 		f.room[0] = Batch{}
 	}
@@ -256,6 +260,9 @@ func (f *Follower) Lost() bool { return f.lost }
 // Acknowledge says that everything told up to a change number has arrived.
 func (f *Follower) Acknowledge(changes uint64) {
 	changes = min(changes, f.through)
+	if changes <= f.acked && len(f.told) == 0 && len(f.skipped) == 0 {
+		return
+	}
 	f.acked = max(f.acked, changes)
 	kept := f.told[:0]
 	for _, t := range f.told {
@@ -349,6 +356,11 @@ func (f *Follower) Overlays() (stale []Stale, changes, samples uint64, changed b
 	return stale, changes, samples, true
 }
 
+// overlaysTurned reports whether other overlays lie than those that were told, where any were.
+func (f *Follower) overlaysTurned() bool {
+	return f.overlays != never && f.overlays != f.view.tree.OverlayGeneration()
+}
+
 // mostLookedAt bounds how many contexts that are shown are looked at for one that came over a hop. Nearly always it is the first.
 const mostLookedAt = 1000
 
@@ -364,6 +376,11 @@ func (v *View) MayShow(path model.Path, hop tree.Ends) (some, over bool) {
 		return !over && left > 0
 	})
 	return some, over
+}
+
+// Through reports whether all was asked for that there is, as of the last Look.
+func (f *Follower) Through() bool {
+	return len(f.ready) == 0 && len(f.fresh) == 0 && f.held == nil && f.reader.Through()
 }
 
 // SamplesThrough is the position up to which samples were told.

@@ -141,6 +141,9 @@ func (f *Follower) Due() (due model.Time, some bool) {
 	return due, some
 }
 
+// Paced reports whether some samples wait for their time: Advance is to be called all the time.
+func (f *Follower) Paced() bool { return f.held != nil }
+
 // Withheld is how many samples the interest left out, which is apart from those that a follower was too slow for.
 func (f *Follower) Withheld() uint64 {
 	if f.held == nil {

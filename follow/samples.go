@@ -33,6 +33,9 @@ func (f *Follower) Samples() (Batch, bool) {
 			f.takeFresh()
 			continue
 		}
+		if f.takeKept() {
+			break
+		}
 		if f.held != nil && !f.reader.Walking() && f.takeDue() {
 			continue
 		}
@@ -41,7 +44,7 @@ func (f *Follower) Samples() (Batch, bool) {
 		if !some {
 			return Batch{}, false
 		}
-		if f.overlays != never && f.view.tree.OverlayGeneration() != f.overlays {
+		if f.overlaysTurned() {
 			f.reader.Unread(&run) // what these samples confirm, or do not, is said by the overlays
 			return Batch{}, false
 		}
@@ -225,12 +228,14 @@ func ordered[T any](column []T, order []int) []T {
 func (f *Follower) encode(run *tree.Run, cuts []cut) (by viewState, all bool) {
 	v := f.view
 	v.refresh()
+	e := v.takeEncoder()
+	defer v.giveBack(e)
 	from := 0
 	for _, c := range cuts {
 		for {
-			f.scratch.Reset()
+			e.columns.Reset()
 			v.mu.RLock()
-			missing, inactive := f.translate(run, from, c.end)
+			missing, inactive := f.translate(run, from, c.end, &e.columns)
 			by = v.state()
 			all = len(inactive) == 0 && f.hasAll(by)
 			v.mu.RUnlock()
@@ -246,17 +251,17 @@ func (f *Follower) encode(run *tree.Run, cuts []cut) (by viewState, all bool) {
 			}
 			v.mu.Unlock()
 		}
-		f.encoded = f.scratch.Append(f.encoded[:0])
-		f.ready = append(f.ready, Batch{Encoded: bytes.Clone(f.encoded), Samples: len(f.scratch.Keys), Through: c.through, Stop: c.stop})
+		e.encoded = e.columns.Append(e.encoded[:0])
+		f.ready = append(f.ready, Batch{Encoded: bytes.Clone(e.encoded), Samples: len(e.columns.Keys), Through: c.through, Stop: c.stop})
 		from = c.end
 	}
 	return by, all
 }
 
-// translate puts a part of a run, as far as the follower may be told it, into its scratch columns, and says which shown contexts have no key yet and which
-// ones may not be told yet. View.mu is held for reading.
-func (f *Follower) translate(run *tree.Run, from, end int) (missing, inactive []tree.Index) {
-	v, to := f.view, &f.scratch
+// translate puts a part of a run, as far as the follower may be told it, into columns, and says which shown contexts have no key yet and which ones may
+// not be told yet. View.mu is held for reading.
+func (f *Follower) translate(run *tree.Run, from, end int, to *proto.Samples) (missing, inactive []tree.Index) {
+	v := f.view
 	all := v.newest <= f.acked && f.acked >= f.listed
 	for i := from; i < end; i++ {
 		slot := run.Slots[i]

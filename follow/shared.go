@@ -17,21 +17,35 @@ func (v *View) state() viewState { return viewState{v.newest, v.drops} }
 // hasAll reports whether the follower has every definition of the view, so that it may be told whatever others are told.
 func (f *Follower) hasAll(of viewState) bool { return of.newest <= f.acked && f.acked >= f.listed }
 
+// takeKept takes what another has encoded from the same position on, where the follower may be told whatever others are told. It looks at
+// nothing else: among many that are equally far all but one get what comes in this way.
+func (f *Follower) takeKept() bool {
+	v, at := f.view, f.reader.Position()
+	k := v.batches.at(at).kept.Load()
+	if k == nil || k.first != at || f.held != nil || f.reader.Conflates() || f.overlaysTurned() {
+		return false
+	}
+	if now := v.shape.Load(); k.state != now.viewState || now.seen < v.tree.ChangeHead() || !f.mayShare(k.state, at, k.batch.Through) {
+		return false
+	}
+	f.reader.UnreadFrom(k.batch.Through)
+	f.ready = append(f.ready, k.batch)
+	return true
+}
+
+// mayShare reports whether the follower may be told of a stretch of the ring whatever others are told: it has all definitions, and has not to stop on the way.
+func (f *Follower) mayShare(state viewState, from, through uint64) bool {
+	return f.hasAll(state) && !slices.ContainsFunc(f.stops, func(stop uint64) bool { return stop > from && stop <= through })
+}
+
 // takeShared makes a batch of the beginning of a run, or of all of it, where the follower may be told whatever others are told: what one of them has
 // encoded from the same position on, or what it encodes for them now. Whoever comes first decides where a batch ends, so that followers that
 // are equally far stay so. It reports false where the follower must see for itself.
 func (f *Follower) takeShared(run *tree.Run) bool {
 	v := f.view
-	v.mu.RLock()
-	state, current := v.state(), v.seen >= v.tree.ChangeHead()
-	v.mu.RUnlock()
-	if !current {
-		v.refresh()
-		v.mu.RLock()
-		state = v.state()
-		v.mu.RUnlock()
-	}
-	if !f.hasAll(state) || slices.ContainsFunc(f.stops, func(stop uint64) bool { return stop > run.First && stop <= run.Next }) {
+	v.refresh()
+	state := v.shape.Load().viewState
+	if !f.mayShare(state, run.First, run.Next) {
 		return false
 	}
 	s := v.batches.at(run.First)

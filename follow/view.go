@@ -3,6 +3,7 @@ package follow
 import (
 	"hash/fnv"
 	"sync"
+	"sync/atomic"
 
 	"banyan/fault"
 	"banyan/model"
@@ -50,7 +51,20 @@ type View struct {
 	drops     uint64                             // counts members that were taken out: what was made of them is to be forgotten
 	withdrawn uint64                             // counts what was withdrawn, whole contexts and what there was more of them
 	schemas   map[model.SchemaHash]*model.Schema // what is shown of each schema
+	idle      []*encoder                         // none of which is in use
+
+	shape atomic.Pointer[viewShape] // may be read without mu
 }
+
+// viewShape is what tells whether something that was made before is good still.
+type viewShape struct {
+	viewState
+	seen  uint64
+	bound int // how many bindings there are
+}
+
+// reshape says what is so now. View.mu is held for writing.
+func (v *View) reshape() { v.shape.Store(&viewShape{v.state(), v.seen, len(v.bindings)}) }
 
 // member is a context of the tree as the view sees it; its schema is nil where it does not.
 type member struct {
@@ -87,6 +101,7 @@ func NewView(t *tree.Tree, root model.Path, selection Selection) *View {
 		ID: viewID(root, selection), Root: root, tree: t, selection: selection, names: selection.Selects, nextKey: unbound + 1,
 		schemas: make(map[model.SchemaHash]*model.Schema),
 	}
+	v.reshape()
 	if wider, some := selection.(Naming); some {
 		v.names = wider.Names
 	}
@@ -128,11 +143,13 @@ func (v *View) advance() {
 	if v.drops != before {
 		v.forget()
 	}
+	v.reshape()
 }
 
 // forget lets nothing stay of members that were taken out: neither what was encoded of their samples nor the schemas that no context has any more.
 func (v *View) forget() {
 	v.batches.clear()
+	v.idle = nil
 	for hash := range v.schemas {
 		if _, there := v.tree.Schema(hash); !there {
 			delete(v.schemas, hash)
@@ -155,10 +172,7 @@ func (v *View) dropMissing(contexts []tree.Context) {
 
 // refresh advances the view where the tree has moved on.
 func (v *View) refresh() {
-	v.mu.RLock()
-	current := v.seen >= v.tree.ChangeHead()
-	v.mu.RUnlock()
-	if current {
+	if v.shape.Load().seen >= v.tree.ChangeHead() {
 		return
 	}
 	v.mu.Lock()
@@ -272,6 +286,7 @@ func (v *View) bind(index tree.Index) {
 			next++
 		}
 	}
+	v.reshape()
 }
 
 // Binding is a context and the key of its first variable.
@@ -285,11 +300,11 @@ type Binding struct {
 
 // Bindings are the bindings after the first ones, in the order of keys, at most most. A context that is gone since has no ID.
 func (v *View) Bindings(after, most int) []Binding {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	if after >= len(v.bindings) {
+	if after >= v.Bound() {
 		return nil
 	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
 	most = min(most, len(v.bindings)-after)
 	list := make([]Binding, 0, most)
 	for _, index := range v.bindings[after : after+most] {
@@ -300,11 +315,7 @@ func (v *View) Bindings(after, most int) []Binding {
 }
 
 // Bound is how many bindings there are.
-func (v *View) Bound() int {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return len(v.bindings)
-}
+func (v *View) Bound() int { return v.shape.Load().bound }
 
 // Keys gives keys to entries that were just told, for a follower whose reader learns definitions and keys in one. An entry that the view no longer
 // has as it was told gets 0, as one without variables does: what it is now is told next.

@@ -3,6 +3,7 @@ package tree
 import (
 	"slices"
 	"sort"
+	"sync/atomic"
 
 	"banyan/model"
 )
@@ -53,8 +54,9 @@ type logEntry struct {
 // changeLog orders what changed by number: the latest entry of each context counts, older ones are passed over and swept away when
 // they are the greater part. It is guarded by Tree.mu.
 type changeLog struct {
-	next           uint64 // number of the next change
-	reserved       uint64 // first number of an outstanding reservation, 0 for none
+	next           uint64        // number of the next change
+	reserved       uint64        // first number of an outstanding reservation, 0 for none
+	head           atomic.Uint64 // visible, as of the last change; may be read without
 	entries        []logEntry
 	live           int
 	tombstones     int
@@ -89,6 +91,7 @@ func (t *Tree) Reserve(count int) (first uint64) {
 func (t *Tree) Release() {
 	t.mu.Lock()
 	t.changes.reserved = 0
+	t.changes.head.Store(t.changes.visible())
 	t.mu.Unlock()
 	t.wakeReaders()
 }
@@ -113,6 +116,7 @@ func (t *Tree) Apply(puts []Put, removals []Removal) (first uint64) {
 	}
 	t.wipe(rebound)
 	t.sweep()
+	t.changes.head.Store(t.changes.visible())
 	t.mu.Unlock()
 	t.wakeReaders()
 	return first
@@ -319,11 +323,7 @@ func (t *Tree) ChangesSince(number uint64, most int, keep func(*Context) bool) D
 }
 
 // ChangeHead is the greatest change number up to which all changes are visible.
-func (t *Tree) ChangeHead() uint64 {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.changes.visible()
-}
+func (t *Tree) ChangeHead() uint64 { return t.changes.head.Load() }
 
 // Horizon is the least change number since which all removals are known: a reader that stopped before it compares everything.
 func (t *Tree) Horizon() uint64 {

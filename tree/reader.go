@@ -56,8 +56,11 @@ type Reader struct {
 }
 
 // NewReader makes a reader that will see what is published from now on. Close it when done.
-func (t *Tree) NewReader() *Reader {
-	r := &Reader{tree: t, position: t.ring.head.Load(), wake: make(chan struct{}, 1)}
+func (t *Tree) NewReader() *Reader { return t.NewReaderOn(make(chan struct{}, 1)) }
+
+// NewReaderOn is NewReader for whoever waits for other things by the same channel, of capacity 1.
+func (t *Tree) NewReaderOn(wake chan struct{}) *Reader {
+	r := &Reader{tree: t, position: t.ring.head.Load(), wake: wake}
 	r.idle.Store(true)
 	t.readersMu.Lock()
 	defer t.readersMu.Unlock()
@@ -79,6 +82,14 @@ func (r *Reader) Close() {
 		}
 	}
 	t.readers.Store(&kept)
+}
+
+// Look says that the reader looks now at all that it follows: what has happened before is not signalled for any more.
+func (r *Reader) Look() { r.seen = r.tree.happened.Load() }
+
+// Through reports whether the reader is at the ring's head, and nothing has happened since it looked.
+func (r *Reader) Through() bool {
+	return r.position == r.tree.ring.head.Load() && r.seen == r.tree.happened.Load()
 }
 
 // Wake is signalled after samples, contexts or overlays changed. A signal may be for what was read already.
@@ -289,10 +300,13 @@ func (r *Reader) ConflateFrom(position uint64) {
 	r.conflate = r.tree.ring.head.Load()
 }
 
+// Conflates reports whether the next run is the latest of each slot, though the ring may hold all.
+func (r *Reader) Conflates() bool { return r.position < r.conflate || r.Walking() }
+
 // Unread puts the reader back before a run.
 func (r *Reader) Unread(run *Run) { r.position, r.walk = run.First, run.walk }
 
-// UnreadFrom puts the reader back to a position within a run.
+// UnreadFrom puts the reader to a position within a run: back, or on where it knows from elsewhere what comes before.
 func (r *Reader) UnreadFrom(position uint64) { r.position = position }
 
 // Holds reports whether the ring still holds every sample from position on. As long as it does, no slot of theirs was given to another

@@ -76,6 +76,7 @@ func New(cfg Config) *Tree {
 		watchers: make(map[Slot][]*Watcher),
 	}
 	t.ring.head.Store(firstPosition)
+	t.changes.head.Store(t.changes.visible())
 	t.readers.Store(&[]*Reader{})
 	return t
 }
