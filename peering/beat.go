@@ -154,6 +154,17 @@ func (b *beats) behind(now model.Time) (lags []LaneLag) {
 	return lags
 }
 
+// rests is until when nothing is due and no lane can be stalled.
+func (b *beats) rests() model.Time {
+	until := b.due
+	for _, l := range b.lanes {
+		if l.applied < l.target {
+			until = min(until, l.since+model.Time(2*b.interval))
+		}
+	}
+	return until
+}
+
 // stalled names a lane that does not move although there is something to come. Samples wait for the definitions before them: as long as changes
 // move, samples need not.
 func (b *beats) stalled(now model.Time) (linkv1.LaneKind, bool) {

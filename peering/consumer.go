@@ -36,8 +36,9 @@ type Consumer struct {
 	anew     bool           // everything is to be compared in another session
 }
 
-// ackBytes is after how many bytes samples are acknowledged without waiting for a heartbeat.
-const ackBytes = 64 << 10
+// AckBytes is after how many bytes samples are acknowledged without waiting for a heartbeat: half of the least window of a provider, of any version, so
+// that it never waits for what nobody says.
+const AckBytes = 128 << 10
 
 // NewConsumer begins a session of a mirror with its provider. session is 16 random bytes; heartbeats are at least beat apart, more where the provider
 // wants that.
@@ -173,7 +174,7 @@ func (c *Consumer) ReceiveRaw(raw *proto.RawFrame, now model.Time) error {
 		return err
 	}
 	c.beats.moved(linkv1.LaneKind_LANE_KIND_SAMPLES, c.mirror.place.Samples, now)
-	c.ack = c.ack || c.bytes-c.acked >= ackBytes
+	c.ack = c.ack || c.bytes-c.acked >= AckBytes
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -27,6 +28,7 @@ type ProviderConfig struct {
 	Beat  time.Duration     // between heartbeats; the consumer is told
 	Marks *Marks            // by which the consumer is told positions; new ones where nil
 	Clock func() model.Time // what this node's clock shows, which can be set; nil where it is the time that is handed in
+	Wake  chan struct{}     // of capacity 1, for Provider.Wake; nil for one of its own
 	// Fresh is how fresh everything is that this node has mounted; nil for nothing.
 	Fresh func() []HopFreshness
 }
@@ -65,6 +67,7 @@ type Provider struct {
 	reached uint64 // and the greatest number by which that was said
 	pass    uint64 // number up to which they are told, to be said before any is; 0 for nothing
 	passAt  uint64 // and its position
+	heads   []byte // see head
 	window  window
 	wanted  []follow.InterestRule
 	asking  bool // the consumer said anew what it wants
@@ -80,6 +83,7 @@ type Out struct {
 	Raw   []byte
 	Batch []byte
 	Bulk  bool
+	Last  bool // there is nothing more now, without asking
 }
 
 // Encoded is the whole of a frame that is encoded already, nil for others.
@@ -130,14 +134,7 @@ func (p *Provider) Receive(frame *linkv1.ConsumerFrame, now model.Time) error {
 	case *linkv1.ConsumerFrame_Known:
 		return p.compare(body.Known, now)
 	case *linkv1.ConsumerFrame_Ack:
-		if p.follower != nil {
-			p.follower.Acknowledge(body.Ack.GetChanges())
-		}
-		if p.window.acknowledge(body.Ack.GetBytes(), now) {
-			p.bulkMoved = now
-		}
-		p.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, body.Ack.GetChanges(), now)
-		p.beats.moved(linkv1.LaneKind_LANE_KIND_SAMPLES, body.Ack.GetSamples(), now)
+		p.Acknowledge(proto.Ack{Changes: body.Ack.GetChanges(), Samples: body.Ack.GetSamples(), Bytes: body.Ack.GetBytes()}, now)
 	case *linkv1.ConsumerFrame_Beat:
 		if echo := p.beats.receive(body.Beat, now); echo != nil {
 			p.queue = append(p.queue, &linkv1.ProviderFrame{Body: &linkv1.ProviderFrame_Beat{Beat: echo}})
@@ -153,6 +150,29 @@ func (p *Provider) Receive(frame *linkv1.ConsumerFrame, now model.Time) error {
 	}
 	return nil
 }
+
+// Acknowledge takes how far the consumer says that it is. Each says all that those before it did: of several that wait the newest suffices.
+func (p *Provider) Acknowledge(ack proto.Ack, now model.Time) {
+	if p.follower != nil {
+		p.follower.Acknowledge(ack.Changes)
+	}
+	if p.window.acknowledge(ack.Bytes, now) {
+		p.bulkMoved = now
+	}
+	p.beats.moved(linkv1.LaneKind_LANE_KIND_CHANGES, ack.Changes, now)
+	p.beats.moved(linkv1.LaneKind_LANE_KIND_SAMPLES, ack.Samples, now)
+}
+
+// Rests is until when Tick has nothing to do, unless something comes or is published; 0 where it is to be called all the time.
+func (p *Provider) Rests() model.Time {
+	if p.follower == nil || p.held || p.onBulk() || p.follower.Paced() {
+		return 0
+	}
+	return p.beats.rests()
+}
+
+// Full reports whether there is no room for more until bytes are acknowledged.
+func (p *Provider) Full() bool { return !p.window.open() }
 
 // welcome decides from where to tell: on the same history a delta, beyond a fork a comparison of everything.
 func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
@@ -235,7 +255,7 @@ func (p *Provider) Wanted() (rules []follow.InterestRule, anew bool) {
 // published since. One that has contexts and does not know how far it has their samples is told the latest of each variable; one that has nothing is
 // told the latest of each context with its definition.
 func (p *Provider) begin(now model.Time) {
-	start := follow.Start{Changes: p.from, Known: p.known}
+	start := follow.Start{Changes: p.from, Known: p.known, Wake: p.cfg.Wake}
 	same := proto.ToEpoch(p.hello.GetEpoch()) == p.cfg.Epoch
 	switch {
 	case max(p.hello.GetChanges(), p.hello.GetNewest()) == 0:
@@ -346,6 +366,7 @@ func (p *Provider) next(now model.Time) (Out, bool) {
 	if p.follower == nil || p.failed != nil {
 		return Out{}, false
 	}
+	p.follower.Look()
 	p.follower.Advance(now)
 	if out, some := p.nextOverlays(); some {
 		return out, true
@@ -353,7 +374,7 @@ func (p *Provider) next(now model.Time) (Out, bool) {
 	if out, some := p.nextSettled(); some {
 		return out, true
 	}
-	if !p.window.open(now) {
+	if p.Full() {
 		return Out{}, false
 	}
 	if !p.bulk || !p.held {
@@ -562,11 +583,23 @@ func (p *Provider) nextSamples() (Out, bool) {
 	if batch.Conflated > 0 { // how many samples were left out is known only of all that is published, also of what is hidden
 		conflated = uint64(batch.Samples)
 	}
-	return Out{Raw: proto.AppendLiveHead(make([]byte, 0, liveHead), len(batch.Encoded), number, conflated), Batch: batch.Encoded}, true
+	out := Out{Raw: proto.AppendLiveHead(p.head(), len(batch.Encoded), number, conflated), Batch: batch.Encoded}
+	out.Last = p.reach == 0 && len(p.queue) == 0 && p.follower.Through() && p.follower.Settled() <= p.settled
+	return out, true
 }
 
-// liveHead is about how much stands before the batch in a frame of samples.
-const liveHead = 32
+// liveHead is what stands at most before the batch in a frame of samples: three tags and four numbers.
+const liveHead = 3 + 2*binary.MaxVarintLen32 + 2*binary.MaxVarintLen64 + 1
+
+// head is memory for what stands before a batch. It is not used again, as nobody says when it was sent, but it is made for several at a time.
+func (p *Provider) head() []byte {
+	if cap(p.heads)-len(p.heads) < liveHead {
+		p.heads = make([]byte, 0, 16*liveHead)
+	}
+	at := len(p.heads)
+	p.heads = p.heads[:at+liveHead]
+	return p.heads[at:at:len(p.heads)]
+}
 
 // AskBulk asks for the bulk connection on behalf of something that goes over it beside the listing, and says whether the session is that far.
 func (p *Provider) AskBulk() bool {

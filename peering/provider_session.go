@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banyan/follow"
@@ -23,7 +24,8 @@ type providerSession struct {
 	export Export // which it gets
 	began  model.Time
 	cancel context.CancelFunc
-	in     chan *linkv1.ConsumerFrame
+	in     chan *linkv1.ConsumerFrame // other than acknowledgements
+	acks   ackBox
 	ticks  chan model.Time
 	leave  chan *linkv1.Farewell
 	done   chan struct{}
@@ -41,12 +43,15 @@ type providerSession struct {
 	roundTrip time.Duration
 	skew      time.Duration
 	heard     model.Time
+	rests     model.Time // until when there is nothing to do in a tick
 
 	bulk    chan *linkv1.ProviderFrame // unbuffered: the bulk stream takes when it has room
 	broken  chan struct{}              // capacity 1: the bulk stream has ended
 	offered chan struct{}              // capacity 1: there is a backup that no stream carries yet
-	nudge   chan struct{}              // capacity 1: there is something for attend
+	called  atomic.Bool                // there is something for attend
+	nudge   chan struct{}              // capacity 1: there is something for attend, or to be sent
 	waiting *linkv1.ProviderFrame      // for the bulk stream; for the session's own goroutine
+	split   proto.SplitFrame           // that is sent; for the session's own goroutine
 	calling bool                       // the bulk connection was asked for a backup; for the session's own goroutine
 }
 
@@ -67,7 +72,7 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 	}
 	defer l.leave(s)
 	cfg := l.providerConfig(s.export.View)
-	cfg.Marks = l.marksOf(s.export.Name)
+	cfg.Marks, cfg.Wake = l.marksOf(s.export.Name), s.nudge
 	machine := NewProvider(cfg)
 	defer machine.Close()
 	if err := machine.Receive(first, s.began); err != nil {
@@ -81,7 +86,7 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 	failed := make(chan error, 1)
 	work.Go(func() {
 		failed <- s.receive(ctx, stream)
-		signal(s.nudge)
+		s.call()
 	})
 	err = s.loop(ctx, machine, stream, &work, failed)
 	l.mu.Lock()
@@ -90,17 +95,29 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 	return err
 }
 
+// receive hands what the consumer says to the session's own goroutine.
 func (s *providerSession) receive(ctx context.Context, stream linkv1.LinkService_FollowServer) error {
+	raw := &proto.RawFrame{}
 	for {
-		frame, err := stream.Recv()
-		if err != nil {
+		if err := stream.RecvMsg(raw); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return proto.FromStatus(err)
 		}
+		if ack, is := raw.Ack(); is {
+			if s.acks.put(ack, s.link.hub.now()) {
+				signal(s.nudge)
+			}
+			continue
+		}
+		frame := &linkv1.ConsumerFrame{}
+		if err := proto.Unmarshal(raw.Bytes, frame); err != nil {
+			return proto.Status(err)
+		}
 		select {
 		case s.in <- frame:
+			s.call()
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -113,69 +130,84 @@ const burst = 16
 // bulkPatience is how long a listing waits for the bulk connection before it takes the urgent one.
 const bulkPatience = 5 * time.Second
 
+// loop waits for all that there is by one channel: with fifty consumers waiting for many costs more than what is done then.
 func (s *providerSession) loop(ctx context.Context, machine *Provider, stream linkv1.LinkService_FollowServer, work *sync.WaitGroup, failed <-chan error) error {
-	stop := context.AfterFunc(ctx, func() { signal(s.nudge) })
+	stop := context.AfterFunc(ctx, s.call)
 	defer stop()
 	for {
 		sentAll, err := s.send(ctx, machine, stream, work)
 		if err != nil {
 			return err
 		}
-		wake := machine.Wake()
-		if !sentAll {
-			wake = ready
-		}
-		var bulk chan *linkv1.ProviderFrame
-		if s.waiting != nil {
-			bulk = s.bulk
-		}
-		select {
-		case frame := <-s.in:
-			if err := machine.Receive(frame, s.link.hub.now()); err != nil {
-				return proto.Status(err)
-			}
-			s.permitted(machine)
-			s.note(machine)
-		case bulk <- s.waiting:
-			s.waiting = nil
-			machine.HoldBulk(false, s.link.hub.now())
-		case <-wake:
-		case <-s.nudge:
+		if s.called.Load() {
+			s.called.Store(false)
 			if ended, err := s.attend(ctx, machine, stream, work, failed); ended {
 				return err
 			}
+			continue
+		}
+		if !sentAll || machine.Full() && !s.acks.await() {
+			continue
+		}
+		machine.Wake() // signals nudge
+		if s.waiting == nil {
+			<-s.nudge
+			continue
+		}
+		select {
+		case <-s.nudge:
+		case s.bulk <- s.waiting:
+			s.waiting = nil
+			machine.HoldBulk(false, s.link.hub.now())
+			s.note(machine)
 		}
 	}
 }
 
 // send sends what the machine has to say, and reports whether that was all of it.
 func (s *providerSession) send(ctx context.Context, machine *Provider, stream linkv1.LinkService_FollowServer, work *sync.WaitGroup) (all bool, err error) {
+	now := s.link.hub.now()
+	if ack, at, some := s.acks.take(); some {
+		machine.Acknowledge(ack, at)
+	}
 	for range burst {
-		out, some := machine.Next(s.link.hub.now())
+		out, some := machine.Next(now)
 		if !some {
 			all = true
 			break
 		}
 		if out.Bulk {
 			s.waiting = out.Frame
-			machine.HoldBulk(true, s.link.hub.now())
+			machine.HoldBulk(true, now)
+			s.note(machine)
 			s.dialBulk(ctx, work)
 			continue
 		}
-		if err := sendOut(stream, out); err != nil {
+		if err := s.sendOut(stream, out); err != nil {
 			return false, err
+		}
+		if out.Last {
+			all = true
+			break
 		}
 	}
 	return all, proto.Status(machine.Err())
 }
 
-// attend does what is seldom: the loop waits for all of it by one channel, since waiting for many costs more than what is sent, and is done each time that
-// samples are. It reports whether the session ends, and why.
+// attend does what is seldom. It reports whether the session ends, and why.
 func (s *providerSession) attend(
 	ctx context.Context, machine *Provider, stream linkv1.LinkService_FollowServer, work *sync.WaitGroup, failed <-chan error,
 ) (ended bool, err error) {
 	for {
 		select {
+		case frame := <-s.in:
+			if err := machine.Receive(frame, s.link.hub.now()); err != nil {
+				return true, proto.Status(err)
+			}
+			s.permitted(machine)
+			s.note(machine)
+			s.called.Store(true) // there may be more: first what this one asks for is sent
+			return false, nil
 		case now := <-s.ticks:
 			machine.Tick(now)
 			if machine.ImpatientForBulk(now, bulkPatience) && s.waiting != nil {
@@ -212,6 +244,12 @@ func (s *providerSession) attend(
 // tell signals one of the channels that attend looks at.
 func (s *providerSession) tell(what chan struct{}) {
 	signal(what)
+	s.call()
+}
+
+// call lets the session's goroutine attend to what is seldom.
+func (s *providerSession) call() {
+	s.called.Store(true)
 	signal(s.nudge)
 }
 
@@ -242,16 +280,10 @@ func (s *providerSession) dialBulk(ctx context.Context, work *sync.WaitGroup) {
 	})
 }
 
-// ready is a channel that never blocks.
-var ready = func() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-func sendOut(stream grpc.ServerStream, out Out) error {
+func (s *providerSession) sendOut(stream grpc.ServerStream, out Out) error {
 	if out.Raw != nil {
-		return stream.SendMsg(&proto.SplitFrame{Head: out.Raw, Shared: out.Batch})
+		s.split = proto.SplitFrame{Head: out.Raw, Shared: out.Batch}
+		return stream.SendMsg(&s.split)
 	}
 	return stream.SendMsg(out.Frame)
 }
@@ -273,17 +305,22 @@ func (s *providerSession) note(machine *Provider) {
 		s.withheld = held
 	}
 	_, s.stalled = machine.beats.stalled(s.link.hub.now())
+	if s.rests = machine.Rests(); s.stalled {
+		s.rests = 0
+	}
 }
 
 // tick lets the machine send heartbeats and says how the session is, and when the newest beat was sent that came back.
 func (s *providerSession) tick(now model.Time, status *FeedStatus) (State, model.Time) {
-	select {
-	case s.ticks <- now:
-		signal(s.nudge)
-	default: // it is busy sending: its heartbeat waits like everything else
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if now >= s.rests {
+		select {
+		case s.ticks <- now:
+			s.call()
+		default: // it is busy sending: its heartbeat waits like everything else
+		}
+	}
 	status.Lag, status.Skew, status.Heard, status.Beat = s.roundTrip, s.skew, s.heard, s.interval
 	switch {
 	case !s.ever && time.Duration(now-s.began) < startTime:
@@ -310,7 +347,7 @@ func (s *providerSession) end() { s.cancel() }
 func (s *providerSession) farewell(f *linkv1.Farewell) {
 	select {
 	case s.leave <- f:
-		signal(s.nudge)
+		s.call()
 	default:
 	}
 	timer := time.NewTimer(time.Second)

@@ -53,6 +53,6 @@ func (w *window) size() uint64 {
 	return uint64(min(mostWindow, max(leastWindow, max(w.rate, w.last)*windowTime.Seconds())))
 }
 
-func (w *window) open(model.Time) bool { return w.total-w.acked < w.size() }
+func (w *window) open() bool { return w.total-w.acked < w.size() }
 
 func frameSize(frame *linkv1.ProviderFrame) int { return pb.Size(frame) }

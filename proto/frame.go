@@ -19,6 +19,10 @@ const (
 	fieldResponseSamples = 2 // FollowResponse.samples
 	fieldFollowSamples   = 1 // FollowSamples.samples
 	fieldFollowConflated = 2
+	fieldFrameAck        = 3 // ConsumerFrame.ack
+	fieldAckChanges      = 1 // Ack.changes
+	fieldAckSamples      = 2
+	fieldAckBytes        = 3
 	frameOverhead        = 64
 )
 
@@ -112,6 +116,41 @@ func (f *RawFrame) samples(outer, inner, fieldThrough, fieldConflated protowire.
 		body = body[n+m:]
 	}
 	return samples, through, conflated, true
+}
+
+// Ack is what a consumer acknowledges: see banyan.link.v1.Ack.
+type Ack struct{ Changes, Samples, Bytes uint64 }
+
+// Ack takes a ConsumerFrame apart where it is one that acknowledges and nothing else.
+func (f *RawFrame) Ack() (ack Ack, ok bool) {
+	number, kind, n := protowire.ConsumeTag(f.Bytes)
+	if n < 0 || number != fieldFrameAck || kind != protowire.BytesType {
+		return Ack{}, false
+	}
+	body, m := protowire.ConsumeBytes(f.Bytes[n:])
+	if m < 0 || n+m != len(f.Bytes) {
+		return Ack{}, false
+	}
+	for len(body) > 0 {
+		number, kind, n = protowire.ConsumeTag(body)
+		if n < 0 || kind != protowire.VarintType {
+			return Ack{}, false
+		}
+		value, m := protowire.ConsumeVarint(body[n:])
+		if m < 0 {
+			return Ack{}, false
+		}
+		switch number {
+		case fieldAckChanges:
+			ack.Changes = value
+		case fieldAckSamples:
+			ack.Samples = value
+		case fieldAckBytes:
+			ack.Bytes = value
+		}
+		body = body[n+m:]
+	}
+	return ack, true
 }
 
 // Codec is gRPC's protobuf codec with one addition: a *RawFrame is sent and received without being encoded or decoded, and a *SplitFrame is sent so.

@@ -71,12 +71,39 @@ func TestRawFrameOfSomethingElse(t *testing.T) {
 	}
 }
 
+func TestAcknowledgementsAgainstGenerated(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		number := rapid.OneOf(rapid.Just(uint64(0)), rapid.Uint64())
+		want := Ack{number.Draw(t, "changes"), number.Draw(t, "samples"), number.Draw(t, "bytes")}
+		raw, _ := proto.Marshal(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Ack{
+			Ack: &linkv1.Ack{Changes: want.Changes, Samples: want.Samples, Bytes: want.Bytes},
+		}})
+		if got, is := (&RawFrame{raw}).Ack(); !is || got != want {
+			t.Fatalf("read %+v, %v, want %+v", got, is, want)
+		}
+		if _, is := (&RawFrame{raw[:len(raw)-1]}).Ack(); is {
+			t.Fatal("a cut one is taken")
+		}
+	})
+	beat, _ := proto.Marshal(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Beat{Beat: &linkv1.Beat{Number: 1}}})
+	ack, _ := proto.Marshal(&linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Ack{Ack: &linkv1.Ack{Changes: 1}}})
+	for name, raw := range map[string][]byte{"empty": {}, "beat": beat, "two bodies": slices.Concat(ack, beat), "not a number": {0x1a, 3, 0x0a, 1, 5}} {
+		if _, is := (&RawFrame{raw}).Ack(); is {
+			t.Errorf("%s: taken for an acknowledgement", name)
+		}
+	}
+}
+
 func FuzzRawFrame(f *testing.F) {
 	f.Add(AppendLiveSamples(nil, benchBatch(2).Append(nil), 7, 1))
 	f.Add(AppendFollowSamples(nil, nil, 0))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		frame := &RawFrame{raw}
 		_, _, _ = frame.FollowSamples()
+		var generated linkv1.ConsumerFrame
+		if ack, is := frame.Ack(); is && (proto.Unmarshal(raw, &generated) != nil || generated.GetAck().GetBytes() != ack.Bytes) {
+			t.Fatalf("read %+v, and generated code reads %v", ack, &generated)
+		}
 		_, through, conflated, ok := frame.LiveSamples()
 		var read linkv1.ProviderFrame
 		if !ok || proto.Unmarshal(raw, &read) != nil {
