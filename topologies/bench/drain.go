@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"banyan/model"
+	"banyan/peering"
 	"banyan/pki"
 	"banyan/proto"
 	"banyan/proto/linkv1"
@@ -105,16 +106,13 @@ type drained struct {
 	told   *atomic.Uint64 // samples, of all consumers
 }
 
-// ackEvery is after how many bytes a mirror acknowledges samples.
-const ackEvery = 64 << 10
-
 func (d *drained) take(raw *proto.RawFrame) error {
 	d.ack.Bytes += uint64(len(raw.Bytes))
 	batch, through, _, samples := raw.LiveSamples()
 	if samples {
 		d.told.Add(samplesIn(batch))
 		d.ack.Samples = through
-		if d.ack.Bytes-d.acked < ackEvery {
+		if d.ack.Bytes-d.acked < peering.AckBytes {
 			return nil
 		}
 		return d.acknowledge()

@@ -33,6 +33,7 @@ const (
 	sharedBatch    = 2000
 	sharedEvery    = 10 * time.Millisecond
 	sharedWarm     = 2 * time.Second
+	sharedOnce     = 2   // how much longer one consumer is measured than fifty, as less is seen of it
 	profileRate    = 250 // samples a second: at 100 there are too few of what one consumer costs
 )
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ const (
 	fifty        = 50
 	fiftyRounds  = 3
 	fiftyLasts   = 15 * time.Second
+	fiftyTries   = 3 // of each measurement, where the machine was too slow
 	allowedFifty = 2.0
 	allowedLeft  = 0.02 // of the samples, where a consumer was too slow for the ring
 )
@@ -53,6 +55,9 @@ func measureFifty(profile string) (*fiftyResult, error) {
 				file = filepath.Join(profile, fmt.Sprintf("sharer-%d-%d.pprof", phase.consumers, round+1))
 			}
 			took, err := shareWith(dir, phase.consumers, file)
+			for try := 1; errors.Is(err, errSlow) && try < fiftyTries; try++ {
+				took, err = shareWith(dir, phase.consumers, file)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -62,10 +67,16 @@ func measureFifty(profile string) (*fiftyResult, error) {
 	return r, nil
 }
 
+// errSlow is that consumers were too slow for the ring: what was measured is another work then.
+var errSlow = errors.New("the machine is too slow for this load")
+
 // shareWith measures the sharing node with so many consumers.
 func shareWith(dir string, consumers int, profile string) (took shared, err error) {
-	number := fmt.Sprint(consumers)
-	sharer, err := start("sharer", "-dir", dir, "-consumers", number, "-for", fiftyLasts.String(), "-profile", profile)
+	number, lasts := fmt.Sprint(consumers), fiftyLasts
+	if consumers == 1 {
+		lasts *= sharedOnce
+	}
+	sharer, err := start("sharer", "-dir", dir, "-consumers", number, "-for", lasts.String(), "-profile", profile)
 	if err != nil {
 		return took, err
 	}
@@ -91,7 +102,7 @@ func shareWith(dir string, consumers int, profile string) (took shared, err erro
 	fmt.Fprintf(os.Stderr, "    %d consumers: %.2f s, and %.2f s of carrying, for %d samples; each was told %.2f %%\n",
 		consumers, took.Own.Seconds(), took.Carried.Seconds(), took.Samples, 100*share)
 	if share < 1-allowedLeft {
-		return took, fmt.Errorf("%d consumers were told %.1f %% of what was published: the machine is too slow for this load", consumers, 100*share)
+		return took, fmt.Errorf("%d consumers were told %.1f %% of what was published: %w", consumers, 100*share, errSlow)
 	}
 	return took, nil
 }
