@@ -15,7 +15,22 @@ func (l *link) execute(ctx context.Context, request *linkv1.ExecuteRequest) (*li
 		return nil, err
 	}
 	response, err := client.Execute(ctx, request)
+	if err != nil && !proto.Told(err) && ctx.Err() == nil {
+		return nil, l.unanswered(proto.FromStatus(err))
+	}
 	return response, proto.FromStatus(err)
+}
+
+// unanswered is the error of a request to which no answer came. It may have been done, or not even sent: gRPC says the same of both.
+func (l *link) unanswered(err error) error {
+	switch model.KindOf(err) {
+	case model.KindUnavailable, model.KindCanceled, model.KindInternal, model.KindUnknownFate:
+		return &model.Error{
+			Kind: model.KindUnknownFate, Detail: "the connection of link " + l.cfg.Name + " ended before the answer came", Err: quiet{err},
+			Remedy: "look what became of it; a request that is kept for a time is sent again, and done once",
+		}
+	}
+	return err
 }
 
 // clientFor is the way to the provider for what concerns an export that is mounted.

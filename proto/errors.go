@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 
 	"banyan/model"
@@ -160,4 +161,10 @@ func FromStatus(err error) error {
 		}
 	}
 	return &model.Error{Kind: model.KindInternal, Detail: s.Message()}
+}
+
+// Told reports whether the error of a gRPC call was told by the program at the other end. Otherwise it is of what lies between: the connection, or this end.
+func Told(err error) bool {
+	s, isStatus := status.FromError(err)
+	return isStatus && slices.ContainsFunc(s.Details(), func(detail any) bool { _, is := detail.(*modelv1.Error); return is })
 }
