@@ -17,8 +17,8 @@ export GOFLAGS := -tags=sqlite_fts5 -trimpath -buildvcs=false
 # The nearest tag and the commit; "-dirty" when the work tree has changes.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-# How long each fuzz function runs, and how long each soak test does.
-FUZZTIME ?= 30s
+# How long each fuzz function runs, and how long each soak does.
+TIME     ?= 30s
 DURATION ?= 10m
 
 .PHONY: help
@@ -74,19 +74,23 @@ realdata: ## read the recordings of real devices in DATA and compare
 	@[ -n "$(DATA)" ] || { echo 'realdata: say where the recordings are: make realdata DATA=folder' >&2; exit 1; }
 	BANYAN_REALDATA="$$(realpath '$(DATA)')" go test -v -count 1 -timeout 30m -run '^TestRealData$$' ./devices/snmp
 
+# Each with one worker, so that it can run beside other work; tools/fuzz --table makes a table of all runs.
 .PHONY: fuzz
-fuzz: ## run each fuzz function for FUZZTIME (30s)
-	@tests=$$(tools/each-test '^Fuzz')
-	while read -r package name; do
-		[ -n "$$package" ] || continue
-		echo "$$package $$name for $(FUZZTIME)"
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' -fuzzminimizetime 20x "$$package"
-	done <<<"$$tests"
+fuzz: ## run each fuzz function for TIME (30s); ONLY=pattern chooses functions, like ONLY='modbus Fuzz'
+	@tools/fuzz '$(TIME)' $(if $(ONLY),'$(ONLY)')
 
+# network is the program in topologies/soak; the others are tests. Several may run beside each other.
 .PHONY: soak
-soak: ## run each soak test (TestSoak...) for DURATION (10m)
-	@tests=$$(tools/each-test '^TestSoak')
-	[ -n "$$tests" ] || echo 'There is no soak test yet.'
+soak: ## soak for DURATION (10m) with SEED (drawn): ONLY=network, or tests like ONLY=TestSoakCauses
+	@if [ -z '$(ONLY)' ] || [ '$(ONLY)' = network ]; then
+		program=$$(mktemp -d)
+		trap 'rm -rf "$$program"' EXIT
+		go build -o "$$program/soak" ./topologies/soak
+		"$$program/soak" -for '$(DURATION)' $(if $(SEED),-seed '$(SEED)')
+	fi
+	[ '$(ONLY)' != network ] || exit 0
+	tests=$$(tools/each-test '^TestSoak' | grep -E -- '$(ONLY)' || true)
+	[ -n "$$tests" ] || { echo "soak: there is no soak called '$(ONLY)'" >&2; exit 1; }
 	while read -r package name; do
 		[ -n "$$package" ] || continue
 		echo "$$package $$name for $(DURATION)"

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -89,6 +90,27 @@ func (c *Client) healthy(ctx context.Context) error {
 		return model.Errorf(model.KindUnavailable, "%s answers %s", c.name, response.Status)
 	}
 	return nil
+}
+
+// Metrics are what the node counts and how its process is, in the text form of Prometheus.
+func (c *Client) Metrics(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return "", model.Errorf(model.KindUnavailable, "%s answers %s", c.name, response.Status)
+	}
+	const mostBytes = 16 << 20
+	text, err := io.ReadAll(io.LimitReader(response.Body, mostBytes))
+	return string(text), err
 }
 
 // login opens a session.

@@ -275,6 +275,19 @@ func (n *Network) Client(ctx context.Context, node, user string) (*Client, error
 	return n.client(ctx, node, at, user)
 }
 
+// Listening is where a node listens, as it was drawn or fixed.
+func (n *Network) Listening(node string) (Listeners, error) {
+	s, err := readState(n.cfg.Dir)
+	if err != nil {
+		return Listeners{}, err
+	}
+	at := s.Nodes[node]
+	if at == nil {
+		return Listeners{}, &model.Error{Kind: model.KindNotFound, Detail: "the network has no node " + node, Remedy: yamlfile.DidYouMean(node, s.names())}
+	}
+	return Listeners{Links: at.Links, API: at.API}, nil
+}
+
 // client logs in, with the session that is kept where it still holds.
 func (n *Network) client(ctx context.Context, node string, at *nodeState, user string) (*Client, error) {
 	c, err := n.stranger(node, at)
