@@ -21,6 +21,7 @@ var listens = map[string]string{
 	"topologies/ports.go":          "looks for free ports, and closes them at once",
 	"topologies/bench/*.go":        "measures, and is no part of a node",
 	"topologies/trials/*.go":       "tries, and is no part of a node",
+	"topologies/soak/*.go":         "tries, and is no part of a node",
 }
 
 // opens are the words of the standard library that open a listener.
