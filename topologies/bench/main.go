@@ -48,6 +48,8 @@ var roles = map[string]func(*options) error{
 	"probes":          runProbes,
 	"nats-server":     func(o *options) error { return runNATSServer(o.dir, o.address, o.leaf, o.remote) },
 	"nats-publisher":  func(o *options) error { return runNATSPublisher(o.address, o.rate, o.lasts) },
+	"mqtt-publisher":  runMQTTPublisher,
+	"mqtt-subscriber": runMQTTSubscriber,
 	"nats-subscriber": func(o *options) error { return runNATSSubscriber(o.address, o.latency, o.lasts) },
 }
 
@@ -86,7 +88,7 @@ func run() error {
 }
 
 // bars are what is measured, by their IDs.
-var bars = []string{"P1", "P2", "P3", "P5", "P7", "R8", "X50"}
+var bars = []string{"P1", "P2", "P3", "P5", "P7", "P10", "R8", "X50"}
 
 func wanted(only string) map[string]bool {
 	want := make(map[string]bool)
@@ -98,15 +100,8 @@ func wanted(only string) map[string]bool {
 	return want
 }
 
-// result is one side's figures.
-type result struct {
-	rate     float64       // updates a second, every one seen
-	cpu      time.Duration // per update, all processes of the hop
-	p50, p99 float64       // microseconds at 1,000 a second
-}
-
 func measure(ctx context.Context, want map[string]bool, o *options) error {
-	lasts, variables, profile := o.lasts, o.variables, o.profile
+	lasts, profile := o.lasts, o.profile
 	if len(want) == 0 {
 		return fmt.Errorf("none of these bars is measured yet; there are %s", strings.Join(bars, ", "))
 	}
@@ -134,6 +129,14 @@ func measure(ctx context.Context, want map[string]bool, o *options) error {
 		}
 		defer linked.report()
 	}
+	if want["P10"] {
+		fmt.Fprintln(os.Stderr, "measuring the start of a node ...")
+		started, err := measureStart(ctx, startContexts, profile)
+		if err != nil {
+			return fmt.Errorf("start of a node: %w", err)
+		}
+		defer started.report()
+	}
 	if want["R8"] {
 		fmt.Fprintln(os.Stderr, "measuring a monitoring server behind a reporting one ...")
 		roles, err := measureRoles(ctx, lasts, profile)
@@ -153,22 +156,11 @@ func measure(ctx context.Context, want map[string]bool, o *options) error {
 	if !want["P1"] && !want["P2"] && !want["P3"] {
 		return nil
 	}
-	dir, err := os.MkdirTemp("", "banyan-bench-")
+	forms, err := measureRates(ctx, want, o)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	fmt.Fprintln(os.Stderr, "measuring the NATS leaf node ...")
-	peer, err := measureNATS(dir, want, lasts)
-	if err != nil {
-		return fmt.Errorf("NATS: %w", err)
-	}
-	fmt.Fprintln(os.Stderr, "measuring two linked nodes ...")
-	ours, err := measureNodes(ctx, dir, want, lasts, variables, profile)
-	if err != nil {
-		return fmt.Errorf("nodes: %w", err)
-	}
-	report(want, ours, peer, variables)
+	forms.report(want)
 	return nil
 }
 
@@ -177,21 +169,4 @@ func verdictOf(holds bool) string {
 		return "met"
 	}
 	return "not met"
-}
-
-// report prints a line a bar.
-func report(want map[string]bool, ours, peer result, variables int) {
-	if want["P1"] {
-		ratio := ours.rate / peer.rate
-		fmt.Printf("P1  one hop, %d variables, every update seen: %.0f/s, NATS leaf node %.0f/s, %.1f times (bar: 10 times): %s\n",
-			variables, ours.rate, peer.rate, ratio, verdictOf(ratio >= 10))
-	}
-	if want["P2"] {
-		fmt.Printf("P2  one hop, 1,000/s, p50 and p99: %.0f and %.0f us, NATS leaf node %.0f and %.0f us (bar: at most those): %s\n",
-			ours.p50, ours.p99, peer.p50, peer.p99, verdictOf(ours.p50 <= peer.p50 && ours.p99 <= peer.p99))
-	}
-	if want["P3"] {
-		fmt.Printf("P3  one hop, processor time per update, publisher, both nodes and watcher: %d ns, NATS %d ns (bar: 150 ns): %s\n",
-			ours.cpu.Nanoseconds(), peer.cpu.Nanoseconds(), verdictOf(ours.cpu <= 150*time.Nanosecond))
-	}
 }

@@ -28,7 +28,7 @@ import (
 // natsSubjects is how many subjects the publisher goes around: as many as there are variables on our side would cost it more.
 const natsSubjects = 1000
 
-// runNATSServer serves clients on a plain local port and leaf nodes on a TLS one; with a remote it is the leaf itself.
+// runNATSServer serves clients on a plain local port and leaf nodes, where it has any, on a TLS one; with a remote it is a leaf itself.
 func runNATSServer(dir, clientAddress, leafAddress, remote string) error {
 	options := &server.Options{NoSigs: true, NoLog: true, ServerName: filepath.Base(clientAddress), MaxPending: 256 << 20}
 	if err := setAddress(clientAddress, &options.Host, &options.Port); err != nil {
@@ -38,14 +38,15 @@ func runNATSServer(dir, clientAddress, leafAddress, remote string) error {
 	if err != nil {
 		return err
 	}
-	if remote == "" {
+	if leafAddress != "" {
 		if err := setAddress(leafAddress, &options.LeafNode.Host, &options.LeafNode.Port); err != nil {
 			return err
 		}
 		options.LeafNode.TLSConfig = &tls.Config{
 			Certificates: []tls.Certificate{certificate}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
 		}
-	} else {
+	}
+	if remote != "" {
 		options.LeafNode.Remotes = []*server.RemoteLeafOpts{{
 			URLs: []*url.URL{{Scheme: "tls", Host: remote}}, TLS: true,
 			TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}, RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13},

@@ -29,12 +29,12 @@ func start(role string, arguments ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startProgram(self, append([]string{"-role", role}, arguments...)...)
+	return startProgram(os.Stderr, self, append([]string{"-role", role}, arguments...)...)
 }
 
-func startProgram(program string, arguments ...string) (*process, error) {
+func startProgram(complaints io.Writer, program string, arguments ...string) (*process, error) {
 	cmd := exec.Command(program, arguments...)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = complaints
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {

@@ -12,9 +12,10 @@ import (
 
 // tally counts arrivals, and how long some of them took.
 type tally struct {
-	count  atomic.Uint64
-	missed atomic.Uint64
-	first  atomic.Int64 // nanoseconds
+	count     atomic.Uint64
+	missed    atomic.Uint64
+	conflated atomic.Uint64 // of those missed: that the node says that it left out
+	first     atomic.Int64  // nanoseconds
 
 	mu        sync.Mutex // guards what follows
 	latencies []int64
@@ -69,10 +70,11 @@ func (t *tally) rate(lasts time.Duration) float64 {
 
 // arrived is what a watcher says at its end.
 type arrived struct {
-	Count    uint64
-	Missed   uint64
-	Rate     float64 // arrivals a second while the rate was held
-	P50, P99 float64 // microseconds, where they were measured
+	Count     uint64
+	Missed    uint64
+	Conflated uint64  // of those missed: that the node says that it left out
+	Rate      float64 // arrivals a second while the rate was held
+	P50, P99  float64 // microseconds, where they were measured
 }
 
 // quietTime is how long nothing must arrive before a watcher reports.
@@ -95,7 +97,7 @@ func (t *tally) report(ctx context.Context, lasts time.Duration) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a := arrived{Count: t.count.Load(), Missed: t.missed.Load(), Rate: t.rate(lasts)}
+	a := arrived{Count: t.count.Load(), Missed: t.missed.Load(), Conflated: t.conflated.Load(), Rate: t.rate(lasts)}
 	slices.Sort(t.latencies)
 	if n := len(t.latencies); n > 0 {
 		a.P50, a.P99 = float64(t.latencies[n/2])/1e3, float64(t.latencies[n*99/100])/1e3

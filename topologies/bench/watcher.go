@@ -88,6 +88,7 @@ func (w *watcher) receive(stream grpc.ClientStream) error {
 			continue
 		}
 		w.tally.missed.Add(conflated)
+		w.tally.conflated.Add(conflated)
 		if err := w.count(samples); err != nil {
 			return err
 		}
