@@ -197,8 +197,10 @@ func (p *Provider) welcome(hello *linkv1.Hello, now model.Time) error {
 	p.from = hello.GetChanges()
 	switch {
 	case newest == 0:
-	case hello.GetView() != p.cfg.View.ID && !fault.Planted(fault.ResumeAcrossViews) || p.from+1 < p.cfg.Tree.Horizon() || common < newest:
-		// Beyond a fork also what the two have in common is compared: the consumer may have forgotten some of it on the way that was given up.
+	case hello.GetView() != p.cfg.View.ID && !fault.Planted(fault.ResumeAcrossViews) || p.from+1 < p.cfg.Tree.Horizon() || common < newest,
+		newest > p.cfg.Tree.ChangeHead():
+		// Beyond a fork also what the two have in common is compared: the consumer may have forgotten some of it on the way that was given up. One that has
+		// more than there is was told it by this process, before the machine was put back to an earlier moment of it.
 		p.from, resume = 0, linkv1.Resume_RESUME_COMPARE
 	}
 	if fault.Planted(fault.ResumeFromZero) {
