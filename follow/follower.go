@@ -147,7 +147,7 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 	if f.through >= v.seen && f.known == nil {
 		return Changes{}, false
 	}
-	d := v.tree.ChangesSince(f.through, most, v.shows)
+	d := v.tree.ChangesOf(f.through, most, v.shows, v.showed)
 	needed := f.through // removals up to here are not
 	if f.known != nil {
 		needed = max(f.through, f.began)
@@ -165,9 +165,7 @@ func (f *Follower) Changes(most int) (Changes, bool) {
 		f.tell(&changes, &d.Contexts[i])
 	}
 	for _, stone := range d.Tombstones {
-		below, inside := v.Root.Below(stone.Path)
-		selected := v.selection.Selects(stone.Path, stone.Kind) || fault.Planted(fault.HiddenRemovalTold)
-		if inside && selected && !(f.known != nil && f.coveredByComparison(&stone, below)) {
+		if below, _ := v.Root.Below(stone.Path); !(f.known != nil && f.coveredByComparison(&stone, below)) {
 			changes.Gone = append(changes.Gone, Gone{stone.ID, below, stone.Change, stone.Withdrawn})
 			changes.Last = max(changes.Last, stone.Change)
 			f.retell = f.retell || slices.ContainsFunc(f.laid, func(p model.Path) bool { return p.Contains(stone.Path) })

@@ -227,6 +227,11 @@ func (v *View) shows(c *tree.Context) bool {
 	return v.Root.Contains(c.Path) && v.selection.Selects(c.Path, c.Schema.Kind)
 }
 
+// showed reports whether the view showed what was removed.
+func (v *View) showed(stone *tree.Tombstone) bool {
+	return v.Root.Contains(stone.Path) && (v.selection.Selects(stone.Path, stone.Kind) || fault.Planted(fault.HiddenRemovalTold))
+}
+
 func (v *View) shownSchema(s *model.Schema) (*model.Schema, error) {
 	if shown := v.schemas[s.Hash]; shown != nil {
 		return shown, nil

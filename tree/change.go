@@ -296,6 +296,12 @@ type Delta struct {
 // ChangesSince tells what changed after number, in the order of change numbers, at most most contexts and tombstones at a time;
 // keep says which contexts are wanted, all where it is nil.
 func (t *Tree) ChangesSince(number uint64, most int, keep func(*Context) bool) Delta {
+	return t.ChangesOf(number, most, keep, nil)
+}
+
+// ChangesOf is ChangesSince with gone, which says which tombstones are wanted. What is not wanted does not count: where a stretch ends, and whether
+// another follows, depends on what is wanted alone.
+func (t *Tree) ChangesOf(number uint64, most int, keep func(*Context) bool, gone func(*Tombstone) bool) Delta {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	l := &t.changes
@@ -304,8 +310,14 @@ func (t *Tree) ChangesSince(number uint64, most int, keep func(*Context) bool) D
 	at := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].number > number })
 	for ; at < len(l.entries) && l.entries[at].number <= d.Head; at++ {
 		e := &l.entries[at]
-		if !t.current(e) {
+		if !t.current(e) || e.tombstone != nil && gone != nil && !gone(e.tombstone) {
 			continue
+		}
+		var c Context
+		if e.tombstone == nil {
+			if c = t.contexts.context(e.index); keep != nil && !keep(&c) {
+				continue
+			}
 		}
 		if len(d.Contexts)+len(d.Tombstones) >= most {
 			d.Through = e.number - 1
@@ -313,9 +325,7 @@ func (t *Tree) ChangesSince(number uint64, most int, keep func(*Context) bool) D
 		}
 		if e.tombstone != nil {
 			d.Tombstones = append(d.Tombstones, *e.tombstone)
-			continue
-		}
-		if c := t.contexts.context(e.index); keep == nil || keep(&c) {
+		} else {
 			d.Contexts = append(d.Contexts, c)
 		}
 	}
