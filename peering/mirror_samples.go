@@ -106,6 +106,8 @@ func (m *Mirror) publish(encoded []byte, through uint64) error {
 	if len(m.batch.Slots) > 0 {
 		m.cfg.Tree.Publish(&m.batch)
 	}
+	m.columns.Reset() // now and not with the next batch: what was told last may be withdrawn, and then nothing comes any more
+	m.batch.Reset()
 	m.place.Samples = max(m.place.Samples, through)
 	m.progress()
 	return nil

@@ -200,3 +200,22 @@ func TestWithdrawnIsOutOfReach(t *testing.T) {
 		})
 	}
 }
+
+// What was told last is withdrawn, and nothing comes any more: the buffers in which it came keep nothing of it.
+func TestLastBatchIsOutOfReach(t *testing.T) {
+	north, berlin := newNode("north"), newNode("berlin")
+	lower := mirrorOf(north, berlin, "/b")
+	below := join(t, lower, berlin, 100*second)
+	berlin.fill("/canary-path", "canary-label", "canary", kindWith(t, "canary-kind", "plain"))
+	below.pass(testBeat)
+	roots := map[string]any{"tree": north.tree, "mirror": lower}
+	if len(reaches("canary-value", roots)) == 0 {
+		t.Fatal("it is nowhere: the test cannot find anything")
+	}
+	below.provider.Close()
+	lower.Purge()
+	north.tree.ForgetWithdrawn(1 << 62)
+	if found := reaches("canary", roots); len(found) > 0 {
+		t.Errorf("still there:\n%s", strings.Join(found, "\n"))
+	}
+}
