@@ -32,6 +32,7 @@ type node struct {
 	next  uint64
 	marks map[*Mirror]*Marks
 	now   func() time.Time // nil for the machine's clock
+	fresh func() []HopFreshness
 }
 
 // marksOf are the numbers by which a mirror is told positions of this epoch.
@@ -124,7 +125,7 @@ func joinHeard(t *testing.T, m *Mirror, of *node, now model.Time, heard func(pb.
 	t.Helper()
 	w := &wire{heard: heard, t: t, now: now, consumer: NewConsumer(m, "link", []byte("0123456789abcdef"), testBeat)}
 	w.provider = NewProvider(ProviderConfig{
-		Tree: of.tree, View: of.view, Node: of.hop.Node, Name: of.hop.Name, Epoch: of.epoch, Chain: of.chain, Beat: testBeat, Marks: of.marksOf(m),
+		Tree: of.tree, View: of.view, Node: of.hop.Node, Name: of.hop.Name, Epoch: of.epoch, Chain: of.chain, Beat: testBeat, Marks: of.marksOf(m), Fresh: of.fresh,
 	})
 	w.settle()
 	return w
