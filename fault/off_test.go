@@ -2,7 +2,10 @@
 
 package fault
 
-import "testing"
+import (
+	"net"
+	"testing"
+)
 
 // TestNothingPlanted: an ordinary build has no fault, whatever the environment says.
 func TestNothingPlanted(t *testing.T) {
@@ -11,5 +14,16 @@ func TestNothingPlanted(t *testing.T) {
 		if Planted(name) {
 			t.Errorf("%s is planted in a build without the tag", name)
 		}
+	}
+}
+
+// TestNothingIsHeard: an ordinary build has no way to what crosses a connection in the clear.
+func TestNothingIsHeard(t *testing.T) {
+	t.Setenv("BANYAN_FAULT_HEAR", t.TempDir())
+	conn, other := net.Pipe()
+	defer conn.Close()
+	defer other.Close()
+	if Overheard(conn, "test") != conn {
+		t.Error("a build without the tag can be listened to")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"banyan/fault"
 	"banyan/pki"
 	"banyan/proto"
 
@@ -115,7 +116,7 @@ func handOver(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	if !ok {
 		return nil, nil, errors.New("the connection was not proved")
 	}
-	return proven, provenPeer{proven}, nil
+	return fault.Overheard(proven, "link"), provenPeer{proven}, nil
 }
 
 func (handed) Info() credentials.ProtocolInfo {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"banyan/fault"
 	"banyan/model"
 
 	"github.com/hashicorp/go-hclog"
@@ -132,7 +133,7 @@ func (a *attempt) run(ctx context.Context) (*tls.Conn, error) {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, a.explain(ctx, err)
 	}
-	if err := a.exchange(ctx, conn); err != nil {
+	if err := a.exchange(ctx, fault.Overheard(conn, "verdict")); err != nil {
 		_ = conn.CloseWrite() // so that the verdict is not taken for a connection that broke
 		return nil, err
 	}
@@ -173,7 +174,7 @@ func (a *attempt) tlsConfig() *tls.Config {
 
 // exchange tells the other end our verdict and hears its own. The dialler speaks first: when the acceptor speaks, all that the dialler
 // sent has been read, so that closing the connection after a refusal cannot destroy the refusal on its way.
-func (a *attempt) exchange(ctx context.Context, conn *tls.Conn) error {
+func (a *attempt) exchange(ctx context.Context, conn net.Conn) error {
 	if a.dialled {
 		if err := a.decide(ctx, conn); err != nil {
 			return err
@@ -187,7 +188,7 @@ func (a *attempt) exchange(ctx context.Context, conn *tls.Conn) error {
 }
 
 // hear reads the other end's verdict.
-func (a *attempt) hear(ctx context.Context, conn *tls.Conn) error {
+func (a *attempt) hear(ctx context.Context, conn net.Conn) error {
 	v, err := readVerdict(conn)
 	switch {
 	case err != nil && a.held != nil:
@@ -205,7 +206,7 @@ func (a *attempt) hear(ctx context.Context, conn *tls.Conn) error {
 }
 
 // decide tells our verdict.
-func (a *attempt) decide(ctx context.Context, conn *tls.Conn) error {
+func (a *attempt) decide(ctx context.Context, conn net.Conn) error {
 	err := a.held
 	if err == nil {
 		err = a.config.Admit(a.peer)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -80,17 +79,6 @@ func tryCauses(t *testing.T, networks int, jobs []*cause, over ...func() bool) {
 	}
 	work.Wait()
 	results.print(t)
-}
-
-// faultyProgram builds the nodes' program with the seams of package fault: this one, as others are.
-func faultyProgram(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "node")
-	out, err := exec.Command("go", "test", "-c", "-tags=sqlite_fts5,faults", "-o", program, ".").CombinedOutput()
-	if err != nil {
-		t.Fatalf("building the nodes' program: %v: %s", err, out)
-	}
-	return program
 }
 
 // lasts is how long a cause lasts at least.

@@ -29,7 +29,11 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if faulty.dir != "" {
+		_ = os.RemoveAll(faulty.dir)
+	}
+	os.Exit(code)
 }
 
 // hang accepts connections and says nothing.

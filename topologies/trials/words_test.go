@@ -26,10 +26,16 @@ const (
 	actedWord  = "papagei2c"
 )
 
-// teller is a driver all of whose names, texts, values and errors have a word.
+// teller is a driver all of whose names, texts, values and errors have a word. Some of its entries have another one, which exports hide by their names.
 type teller struct {
-	word string
-	log  hclog.Logger
+	word   string
+	inside string
+	log    hclog.Logger
+}
+
+// insides are the entries that have the other word.
+func insides(word string) []string {
+	return []string{word + "_in_setting", word + "_in_text", word + "_in_table", word + "_in_call"}
 }
 
 func (d teller) Kind() string { return d.word + "_kind" }
@@ -39,9 +45,19 @@ func (d teller) Schema() *model.Schema {
 		Kind: d.Kind(), Description: "A " + d.word + " of a kind.",
 		Settings: []model.Setting{
 			{Name: d.word + "_setting", Type: model.TypeString, Default: model.String(""), Right: model.RightConfigure, Description: "Of " + d.word},
+			{Name: insides(d.inside)[0], Type: model.TypeString, Default: model.String(""), Right: model.RightConfigure, Description: "Inside of " + d.inside},
 		},
-		Variables: []model.Variable{{Name: d.word + "_text", Type: model.TypeString}, {Name: d.word + "_table", Type: model.TypeTable}},
-		Functions: []model.Function{{Name: d.word + "_tell", Right: model.RightOperate}},
+		Variables: []model.Variable{
+			{Name: d.word + "_text", Type: model.TypeString, Unit: d.word + "-unit"}, {Name: d.word + "_table", Type: model.TypeTable},
+			{Name: insides(d.inside)[1], Type: model.TypeString, Unit: d.inside + "-unit"}, {Name: insides(d.inside)[2], Type: model.TypeTable},
+		},
+		Functions: []model.Function{
+			{
+				Name: d.word + "_tell", Right: model.RightOperate, Parameters: []model.Field{{Name: d.word + "_given", Type: model.TypeString, Optional: true}},
+				Results: []model.Field{{Name: d.word + "_result", Type: model.TypeString}},
+			},
+			{Name: insides(d.inside)[3], Right: model.RightOperate},
+		},
 	}
 }
 
@@ -53,10 +69,12 @@ func (teller) Close() error                                                     
 func (d teller) Poll(_ context.Context, publish devices.Publisher) error {
 	d.log.Warn("a device was polled", "word", d.word+"-log")
 	now := model.TimeOf(time.Now())
-	table := &model.Table{Columns: []model.Column{{Name: d.word + "_column", Type: model.TypeString}}, Rows: [][]model.Value{{model.String(d.word + "-cell")}}}
-	publish.Publish([]devices.Update{
-		{Variable: 0, Value: model.String(d.word + "-value"), Source: now}, {Variable: 1, Value: model.TableValue(table), Source: now},
-	})
+	for i, word := range []string{d.word, d.inside} {
+		table := &model.Table{Columns: []model.Column{{Name: word + "_column", Type: model.TypeString}}, Rows: [][]model.Value{{model.String(word + "-cell")}}}
+		publish.Publish([]devices.Update{
+			{Variable: 2 * i, Value: model.String(word + "-value"), Source: now}, {Variable: 2*i + 1, Value: model.TableValue(table), Source: now},
+		})
+	}
 	return model.Errorf(model.KindUnavailable, "%s-error", d.word)
 }
 
@@ -69,7 +87,7 @@ func telling(cfg *server.Config, dir string) {
 	cfg.Drivers = []devices.Driver{simulator.Driver{}}
 	if cfg.Name != "hq" {
 		for _, word := range words {
-			cfg.Drivers = append(cfg.Drivers, teller{word + cfg.Name, cfg.Logger})
+			cfg.Drivers = append(cfg.Drivers, teller{word + cfg.Name, hiddenWord + cfg.Name, cfg.Logger})
 		}
 	}
 	asked := make(chan os.Signal, 1)
