@@ -41,18 +41,19 @@ type explainedHop struct {
 	text    string
 }
 
-// explain says what the nodes on the way to an address decide, this one first. A right of none stands for what the address asks for. Of what is hidden
-// from who asks nothing is told but which of their own rules hides it, so that they may be answered themselves.
-func (n *Node) explain(ctx context.Context, who access.Principal, at model.Address, need model.Right) []explainedHop {
+// explain says what the nodes on the way to an address decide on somebody, this one first. A right of none stands for what the address asks for. Of what is
+// hidden from them, or from by, who wants to know, nothing is told but which of their own rules hides it, so that they may be answered themselves.
+func (n *Node) explain(ctx context.Context, by, who access.Principal, at model.Address, need model.Right) []explainedHop {
 	entity := access.Entity{Path: at.Path, Name: at.Name}
 	c, there := n.tree.Lookup(at.Path)
-	seen := there && n.router.decide(who, access.Entity{Path: at.Path, Kind: c.Schema.Kind}, model.RightView, false).Allowed
+	there = there && sees(n.policies.Decider(), by, &c)
+	seen := there && sees(n.policies.Decider(), who, &c)
 	asked := need
 	need = max(need, model.RightView)
 	if seen {
 		declared, known := declare(&c, at.Name, &entity)
 		switch {
-		case !known:
+		case !known || !n.router.decide(who, entity, model.RightView, false).Allowed: // a single entry is hidden in the same words
 			return []explainedHop{{node: n.cfg.Name, known: true, need: need, text: "nothing of that name is there"}}
 		case asked == model.RightNone:
 			need = declared
@@ -118,7 +119,7 @@ func (n *Node) originOf(who access.Principal, d *access.Decision) string {
 }
 
 // explainRight answers the function explain_right.
-func (n *Node) explainRight(ctx context.Context, _ access.Principal, g given) ([]model.Argument, error) {
+func (n *Node) explainRight(ctx context.Context, by access.Principal, g given) ([]model.Argument, error) {
 	address, right, err := readQuestion(g.text("address", ""), g.text("right", ""))
 	if err != nil {
 		return nil, err
@@ -127,7 +128,7 @@ func (n *Node) explainRight(ctx context.Context, _ access.Principal, g given) ([
 	if err != nil {
 		return nil, err
 	}
-	hops := n.explain(ctx, who, address, right)
+	hops := n.explain(ctx, by, who, address, right)
 	table := &model.Table{Columns: []model.Column{
 		{Name: "node", Type: model.TypeString}, {Name: "known", Type: model.TypeBool}, {Name: "allowed", Type: model.TypeBool}, {Name: "rule", Type: model.TypeInt64},
 		{Name: "origin", Type: model.TypeString}, {Name: "has", Type: model.TypeString}, {Name: "need", Type: model.TypeString}, {Name: "text", Type: model.TypeString},
@@ -195,7 +196,7 @@ func (n *Node) explainSelf(ctx context.Context, who access.Principal, address, r
 		return nil, err
 	}
 	out := &apiv1.Explanation{}
-	hops := n.explain(ctx, who, at, need)
+	hops := n.explain(ctx, who, who, at, need)
 	out.Allowed, out.Text = verdict(hops)
 	out.Remedy = remedyFor(hops, who.Chain.Person.Name, at)
 	for _, h := range hops {

@@ -90,7 +90,7 @@ func (l *links) explainTo(ctx context.Context, link string, request *linkv1.Expl
 		}}}, nil
 	}
 	answer := &linkv1.ExplainResponse{}
-	for _, h := range l.node.explain(ctx, who, at, need) {
+	for _, h := range l.node.explain(ctx, who, who, at, need) {
 		answer.Hops = append(answer.Hops, &linkv1.ExplainedHop{
 			Node: h.node, Known: h.known, Allowed: h.allowed, Rule: int32(h.rule), Origin: h.origin, Has: modelv1.Right(h.has), Need: modelv1.Right(h.need), Text: h.text,
 		})
