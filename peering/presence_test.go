@@ -224,7 +224,7 @@ func (p *presence) openly(step int) {
 		p.berlin.tree.ClearOverlay(path)
 	case r == 4:
 		p.berlin.publish(path.String(), float64(step), "", p.now) // two restarts with nothing between are one where nothing is hidden
-		if !p.views { // and so is one that is compared
+		if !p.views {                                             // and so is one that is compared
 			p.berlin.tree.SetOverlay(tree.Overlay{Path: path, Since: p.now, Hop: "berlin > pump", Before: p.berlin.tree.Head()})
 		}
 	case r == 5:
