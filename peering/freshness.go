@@ -135,10 +135,11 @@ func (l *link) freshness(wanted func(model.Path) bool) (hops []HopFreshness) {
 }
 
 // FreshnessOf is how fresh what is at a path of this node's tree is: one hop for each node of its route, this node's own first, and since when all of it is
-// known to be true, by this node's clock. Times are translated to this node's clock as far as the skews are known.
+// known to be true, by this node's clock: 0 while nobody has told of one of them, as after a restart, since that one may have been cut before. Times are
+// translated to this node's clock as far as the skews are known.
 func (h *Hub) FreshnessOf(path model.Path, route tree.Route) (hops []HopFreshness, asOf model.Time) {
 	known := h.Freshness(func(p model.Path) bool { return p.Contains(path) })
-	to, off := h.cfg.Self, time.Duration(0)
+	to, off, told := h.cfg.Self, time.Duration(0), true
 	for _, from := range route {
 		hop := HopFreshness{Path: path, From: from, To: to, State: StateUnknown}
 		for i := range known {
@@ -152,11 +153,15 @@ func (h *Hub) FreshnessOf(path model.Path, route tree.Route) (hops []HopFreshnes
 				*t -= model.Time(off)
 			}
 		}
-		if hop.AsOf != 0 && (asOf == 0 || hop.AsOf < asOf) {
+		told = told && hop.AsOf != 0
+		if asOf == 0 || hop.AsOf < asOf {
 			asOf = hop.AsOf
 		}
 		hops = append(hops, hop)
 		to, off = from, off+hop.Skew
+	}
+	if !told {
+		return hops, 0
 	}
 	return hops, asOf
 }

@@ -59,13 +59,12 @@ func rounded(d time.Duration) string {
 	return d.Round(digits).String()
 }
 
-// trueAsOf is when a reading of another node's was known to be true: it cannot be newer than what it came over, nor than since when it is stale.
+// trueAsOf is when a reading of another node's was known to be true: it cannot be newer than what it came over, nor than since when it is stale. It is not
+// known while something on the way is not.
 func trueAsOf(r *model.Reading, fresh *apiv1.Freshness) string {
 	asOf := fresh.GetAsOf()
-	if r.Sample.Quality.Reason == model.ReasonStale && r.Since != 0 {
-		if at, err := model.ParseTime(asOf); err != nil || r.Since < at {
-			asOf = r.Since.String()
-		}
+	if at, err := model.ParseTime(asOf); err == nil && r.Sample.Quality.Reason == model.ReasonStale && r.Since != 0 && r.Since < at {
+		asOf = r.Since.String()
 	}
 	return asOf
 }
