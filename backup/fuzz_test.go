@@ -53,3 +53,15 @@ func FuzzOpen(f *testing.F) {
 		_, _ = key.Answer(inside, [32]byte{}, [32]byte{})
 	})
 }
+
+// FuzzSum: a sum has one form but for the case of its digits.
+func FuzzSum(f *testing.F) {
+	f.Add([]byte(strings.Repeat("0f", 32)))
+	f.Add([]byte(strings.Repeat("g", 64)))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var s Sum
+		if s.UnmarshalText(text) == nil && !strings.EqualFold(s.String(), string(text)) {
+			t.Errorf("%q was read as %s", text, s)
+		}
+	})
+}

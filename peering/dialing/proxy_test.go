@@ -309,3 +309,19 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// FuzzProxy: a proxy that is taken has an address to dial, and errors repeat nothing of the URL.
+func FuzzProxy(f *testing.F) {
+	for _, seed := range []string{"http://proxy:3128", "https://[::1]", "http://user:word@proxy", "socks5://x", "http://a b", "http://%zz", "http://proxy:99999/"} {
+		f.Add(seed, true)
+	}
+	f.Fuzz(func(t *testing.T, text string, mayHoldPassword bool) {
+		p, err := parseProxy(text, mayHoldPassword)
+		if err != nil {
+			return
+		}
+		if host, port, err := net.SplitHostPort(p.address); err != nil || host == "" || port == "" || p.word != "" && !mayHoldPassword {
+			t.Errorf("%q is dialled at %q", text, p.address)
+		}
+	})
+}
