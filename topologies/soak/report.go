@@ -75,8 +75,8 @@ func (w *world) report() *outcome {
 
 // trends prints how each figure of each node moved, and returns those that grow.
 func (w *world) trends(b *strings.Builder, lasted time.Duration) (grows []string) {
-	// The warm-up is the first quarter, and the first minute of each life but the first.
-	from, youth := lasted/4, min(time.Minute, lasted/8)
+	// The warm-up is the first quarter, and as much of each life, ten minutes at most: what was just started grows, and of short lives that is all there is.
+	from, youth := lasted/4, min(10*time.Minute, lasted/4)
 	fmt.Fprintf(b, "  %-22s %-14s %8s %10s %10s %10s %12s %7s  %s\n", "FIGURE", "NODE", "SAMPLES", "FIRST", "MEDIAN", "LAST", "PER HOUR", "RISING", "VERDICT")
 	line := func(what, node string, t *trend, scale float64, verdict string) {
 		fmt.Fprintf(b, "  %-22s %-14s %8d %10.1f %10.1f %10.1f %+12.2f %6.0f%%  %s\n", strings.TrimSpace(what), node, t.samples, t.first*scale, t.median*scale, t.last*scale, t.perHour*scale, t.rising*100, verdict)
@@ -90,7 +90,7 @@ func (w *world) trends(b *strings.Builder, lasted time.Duration) (grows []string
 			verdict := "flat"
 			switch {
 			case t.samples < leastSamples:
-				verdict = "too few samples"
+				verdict = "lives too short"
 			case t.grows:
 				verdict = "GROWS"
 				grows = append(grows, f.name+" of "+m.name)
