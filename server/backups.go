@@ -245,6 +245,14 @@ func checkBackupSettings(p *Proposal) error {
 	if v, given := p.Given(settingBackupDir); given && v.Text() != "" && !filepath.IsAbs(v.Text()) {
 		return model.Errorf(model.KindInvalid, "%s is a whole path, which begins with /", settingBackupDir)
 	}
+	if v, given := p.Given(settingBackupDir); given && v.Text() != "" {
+		if at, err := os.Stat(v.Text()); err != nil || !at.IsDir() {
+			return &model.Error{
+				Kind: model.KindInvalid, Detail: settingBackupDir + ": there is no directory " + v.Text() + " on this node's host, or the node may not see it",
+				Remedy: "make it, as the user that the node runs as, and set it again",
+			}
+		}
+	}
 	if v, given := p.Given(settingBackupEvery); given && !v.IsNone() && v.Duration() != 0 && v.Duration() < time.Minute {
 		return model.Errorf(model.KindInvalid, "%s is 1m at least, or 0 for never", settingBackupEvery)
 	}

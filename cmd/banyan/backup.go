@@ -34,6 +34,7 @@ type backupJSON struct {
 
 func newBackup(c *cli) *cobra.Command {
 	var out string
+	var force bool
 	cmd := &cobra.Command{
 		Use:   "backup --out FILE",
 		Short: "Make a sealed backup of a node while it runs",
@@ -50,11 +51,17 @@ it). "banyan restore" brings the node back.`,
 			if out == "" {
 				return usagef(cmd, "give --out FILE, or `banyan backup now` for the node's own directory")
 			}
+			if _, err := os.Lstat(out); err == nil && !force {
+				return &model.Error{
+					Kind: model.KindConflict, Op: "backup", Detail: out + " is there already", Remedy: "give another name, or --force to put the new backup in its place",
+				}
+			}
 			c.takeTime(cmd)
 			return c.backup(cmd.Context(), out)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "`FILE` to put the backup into")
+	cmd.Flags().BoolVar(&force, "force", false, "replace a FILE that is there, once the new backup is whole")
 	cmd.AddCommand(newBackupNow(c), newBackupVerify(c))
 	return cmd
 }
