@@ -318,7 +318,7 @@ func (l *link) export(ctx context.Context, name, text string) error {
 			}
 			return nil
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || judge(err) == refused {
 			return err
 		}
 		wait(ctx, time.Second) // it may have been done: it is done again
@@ -353,12 +353,17 @@ func renew(ctx context.Context, l *link, random *rand.Rand, _ time.Duration) err
 	return l.anew(ctx, ends)
 }
 
-// anew removes all of a link at both ends and joins again, until that has worked.
+// anew removes all of a link at both ends and joins again, until that has worked. It is revoked first, at each end, since whoever only removes it is asked
+// to; that it was done before does no harm.
 func (l *link) anew(ctx context.Context, ends []*member) error {
-	for {
+	began := time.Now()
+	for told := false; ; {
 		err := error(nil)
 		for _, m := range ends {
 			name := strings.TrimPrefix(l.ends()[m], "/links/")
+			if _, bad := m.call(ctx, l.ends()[m], "revoke", nil); judge(bad) == unknown {
+				err = bad
+			}
 			for _, folder := range []string{"/exports/", "/mounts/", "/links/"} {
 				if bad := m.remove(ctx, folder+name); bad != nil {
 					err = bad
@@ -372,6 +377,10 @@ func (l *link) anew(ctx context.Context, ends []*member) error {
 		}
 		if ctx.Err() != nil {
 			return err
+		}
+		if time.Since(began) > time.Minute && !told {
+			told = true
+			l.consumer.world.books.fail("a link can be made anew", "link %s: a minute after it was revoked: %s", l, err)
 		}
 		wait(ctx, time.Second)
 	}
