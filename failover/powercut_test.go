@@ -67,8 +67,7 @@ func (l *lossy) life(plan disk.Plan, environment ...string) (output string, ende
 	go func() {
 		select {
 		case <-l.disk.Dark():
-			_ = child.Process.Kill() // it cannot have ended while it waits for the disk
-			l.disk.Release()
+			_ = child.Process.Kill() // it may have ended by itself
 		case <-gone:
 		}
 	}()

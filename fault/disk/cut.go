@@ -43,9 +43,7 @@ func (d *Disk) Restart() {
 }
 
 func (d *Disk) renew() {
-	d.lightAgain()
-	d.light()
-	d.plan, d.steps = Plan{}, 0
+	d.dark, d.plan, d.steps = make(chan struct{}), Plan{}, 0
 }
 
 // cutNames keeps some of the changes of names.

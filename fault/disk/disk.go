@@ -24,7 +24,6 @@ type Disk struct {
 	plan  Plan
 	steps int
 	dark  chan struct{} // closed when the power is gone
-	lit   chan struct{} // closed when it is back: who waits is told that the disk failed
 }
 
 // node is a file or a directory. What is kept is what a cut leaves at least.
@@ -57,14 +56,11 @@ type naming []struct {
 
 // New makes an empty disk. What a cut leaves follows from the seed and from what was done before.
 func New(seed uint64) *Disk {
-	d := &Disk{random: rand.New(rand.NewPCG(seed, 7)), nodes: map[uint64]*node{}}
-	d.light()
+	d := &Disk{random: rand.New(rand.NewPCG(seed, 7)), nodes: map[uint64]*node{}, dark: make(chan struct{})}
 	root := d.add(syscall.S_IFDIR | 0o755)
 	root.links = 2
 	return d
 }
-
-func (d *Disk) light() { d.dark, d.lit = make(chan struct{}), make(chan struct{}) }
 
 func (d *Disk) add(mode uint32) *node {
 	d.last++

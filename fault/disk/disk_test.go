@@ -166,27 +166,28 @@ func TestFailedSyncForgets(t *testing.T) {
 	}
 }
 
-// TestPlannedCut: from the step of the plan on nothing comes to the disk, and who waits is let go.
+// TestPlannedCut: from the step of the plan on nothing comes to the disk, and nothing is said to be kept.
 func TestPlannedCut(t *testing.T) {
 	m := start(t, 3)
 	m.write("a", []byte("before"), true, true)
 	steps := m.Steps()
 	m.Set(Plan{CutBefore: steps + 3})
-	ended := make(chan error, 1)
-	go func() { ended <- os.WriteFile(m.path("a"), []byte("after"), 0o600) }() // a truncate and a write
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
-	go func() { ended <- syncDir(m.dir) }()
-	<-m.Dark()
+	m.must(os.WriteFile(m.path("a"), []byte("after"), 0o600)) // a truncate and a write
 	select {
-	case err := <-ended:
-		t.Errorf("without power a step ended: %v", err)
+	case <-m.Dark():
+		t.Fatal("the power went too early")
 	default:
 	}
-	m.Release()
-	if err := <-ended; err == nil {
+	if err := syncDir(m.dir); err == nil {
 		t.Error("a step without power succeeded")
+	}
+	<-m.Dark()
+	if err := os.WriteFile(m.path("b"), nil, 0o600); err == nil {
+		t.Error("a file was made without power")
+	}
+	m.cut()
+	if _, err := os.Stat(m.path("b")); !os.IsNotExist(err) {
+		t.Errorf("it is there: %v", err)
 	}
 }
 

@@ -15,6 +15,6 @@
 // Why a file system by FUSE: a VFS of SQLite's own would see nothing of the keys, settings and backups that are written by hand, and a preloaded
 // library nothing at all, since Go makes its system calls by itself. The kernel's cache lies before it as before any disk, and maps SQLite's shared memory.
 //
-// It owns what a disk does to bytes. It starts and ends no programs. Only tests may import it, and the process that mounts a disk must not map a
-// file on it: a page fault would wait for the very process that has it.
+// It owns what a disk does to bytes. It starts and ends no programs. Only tests may import it, and the process that mounts a disk must neither map a
+// file on it nor start a program in a directory on it: both stop the process until it has answered itself.
 package disk

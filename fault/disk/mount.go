@@ -6,13 +6,12 @@ import (
 	"log"
 	"os"
 	"syscall"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
 // Mount shows a disk as a directory, to this process and all others, until unmount is called. It needs root and /dev/fuse, and no program beside.
-// Each mount begins with empty caches in the kernel, as a machine that was started.
+// Each mount begins with empty caches in the kernel, as a machine that was started. Programs must be gone before unmount: it cuts them off.
 func (d *Disk) Mount(dir string) (unmount func() error, err error) {
 	if err := ready(); err != nil {
 		return nil, err
@@ -33,13 +32,8 @@ func (d *Disk) Mount(dir string) (unmount func() error, err error) {
 		return nil, err
 	}
 	return func() error {
-		d.Release()
-		err := syscall.Unmount(dir, 0)
-		for began := time.Now(); err == syscall.EBUSY && time.Since(began) < 5*time.Second; { // of a process that was killed, the last thread may not be gone
-			time.Sleep(time.Millisecond)
-			err = syscall.Unmount(dir, 0)
-		}
-		if err != nil {
+		// By force: the name alone is not enough where somebody's namespace of mounts was copied from this one meanwhile, and holds it.
+		if err := syscall.Unmount(dir, syscall.MNT_FORCE|syscall.MNT_DETACH); err != nil {
 			return fmt.Errorf("unmounting the disk at %s: %w", dir, err)
 		}
 		<-ended

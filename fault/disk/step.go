@@ -56,7 +56,8 @@ func (d *Disk) Steps() int {
 	return d.steps
 }
 
-// Dark is closed when the power has gone by the plan. Programs that use the disk wait from then on: kill them, then call Release.
+// Dark is closed when the power has gone by the plan. From then on nothing comes to the disk, and whoever asks it for something is told that it failed:
+// what a program confirms after that must have been kept before. Kill the programs, and then Cut.
 func (d *Disk) Dark() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -76,21 +77,6 @@ func (d *Disk) goDark() {
 	}
 }
 
-// Release lets those go who wait for a disk that has no power. They are told that it failed, and change nothing.
-func (d *Disk) Release() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.lightAgain()
-}
-
-func (d *Disk) lightAgain() {
-	select {
-	case <-d.lit:
-	default:
-		close(d.lit)
-	}
-}
-
 // do does an operation on a node as a step, or, where op is empty, as something that neither counts nor fails. act is told the error with which the plan
 // lets it fail, 0 for none. Without power nothing is done any more.
 func (d *Disk) do(op Op, name func() string, act func(failed syscall.Errno) syscall.Errno) syscall.Errno {
@@ -107,10 +93,6 @@ func (d *Disk) do(op Op, name func() string, act func(failed syscall.Errno) sysc
 		}
 	}
 	if d.isDark() {
-		lit := d.lit
-		d.mu.Unlock()
-		<-lit
-		d.mu.Lock()
 		return syscall.EIO
 	}
 	return act(failed)
