@@ -20,7 +20,7 @@ func IsFull(err error) bool {
 	}
 	noRoom := e.SystemErrno == syscall.ENOSPC || e.SystemErrno == syscall.EDQUOT
 	switch {
-	case e.Code == sqlite3.ErrFull, e.ExtendedCode == sqlite3.ErrIoErrSHMSize:
+	case e.Code == sqlite3.ErrFull, isIndexFull(err):
 		return true
 	case e.Code == sqlite3.ErrCantOpen, e.ExtendedCode == sqlite3.ErrIoErrWrite, e.ExtendedCode == sqlite3.ErrIoErrSHMOpen:
 		return noRoom
@@ -42,7 +42,7 @@ func isFullAt(dir string, err error) bool {
 // transaction was written to the log.
 func isIndexFull(err error) bool {
 	var e sqlite3.Error
-	return errors.As(err, &e) && e.ExtendedCode == sqlite3.ErrIoErrSHMSize
+	return errors.As(err, &e) && e.ExtendedCode == sqlite3.ErrIoErrSHMSize && (e.SystemErrno == syscall.ENOSPC || e.SystemErrno == syscall.EDQUOT)
 }
 
 // void makes sure that a transaction whose COMMIT failed for want of room in the log's index is not found in the log by the next start: nobody

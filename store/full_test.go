@@ -13,6 +13,8 @@ import (
 
 	"banyan/model"
 	"banyan/tree"
+
+	"github.com/mattn/go-sqlite3"
 )
 
 // smallDisk is a file system of its own with so much room.
@@ -132,6 +134,16 @@ func TestFullIndexLeavesNoTrace(t *testing.T) {
 	}
 	if !hit {
 		t.Error("the index always had room: this proves nothing")
+	}
+}
+
+// TestBrokenIndexIsNoFullDisk: an index of the log that cannot grow since the disk is broken ends the node, as every other write that fails.
+func TestBrokenIndexIsNoFullDisk(t *testing.T) {
+	for reason, full := range map[syscall.Errno]bool{syscall.ENOSPC: true, syscall.EDQUOT: true, syscall.EIO: false, 0: false} {
+		err := sqlite3.Error{Code: sqlite3.ErrIoErr, ExtendedCode: sqlite3.ErrIoErrSHMSize, SystemErrno: reason}
+		if IsFull(err) != full || isIndexFull(err) != full {
+			t.Errorf("%v counts as full: %v", reason, IsFull(err))
+		}
 	}
 }
 
