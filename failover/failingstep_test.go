@@ -60,8 +60,8 @@ func (f *failing) mustEnd() bool {
 // shortLife is the environment of a process that writes a little, moves its log again and again, and ends.
 var shortLife = []string{killOps + "=6", killLog + "=32768"}
 
-// TestEachFailingStep lets each kind of step that a node takes on its disk fail, one in a life: the first, the last and some between, or with TRIALS=full
-// each single one. Where it was an fsync, or all writes, of node.db or its log, the node ends by itself. Whatever it was, what was
+// TestEachFailingStep lets each kind of step that a node takes on its disk fail, one in a life: of its database the first, the last and one between, of
+// others one, or with TRIALS=full each single one. Where it was an fsync, or all writes, of node.db or its log, the node ends by itself. Whatever it was, what was
 // confirmed is there after a restart, after a power cut, and after a power cut that follows what the node did after the restart: the memory of the machine
 // shows that what a failed fsync has lost. It turns red for the planted fault failed-write-goes-on.
 func TestEachFailingStep(t *testing.T) {
@@ -71,7 +71,7 @@ func TestEachFailingStep(t *testing.T) {
 	kinds, order := stepsOfALife(t, random)
 	tried, ended := 0, 0
 	for _, kind := range order {
-		for _, nth := range chosen(random, kinds[kind]) {
+		for _, nth := range chosen(random, kind, kinds[kind]) {
 			f := &failing{op: kind.op, name: kind.name, nth: nth, on: random.IntN(2) == 0}
 			l := newLossy(t, random)
 			output, err := l.life(disk.Plan{Each: f.each}, shortLife...)
@@ -94,8 +94,8 @@ func TestEachFailingStep(t *testing.T) {
 				l.disk.Restart()
 			}
 			l.look()
-			before := l.ledger.Count()
-			if output, err := l.life(disk.Plan{CutBefore: 100 + random.IntN(600)}, shortLife...); l.ledger.Count() == before && err == nil {
+			before := l.ledger.Count() // in a life that does not move its log, which would write again what was lost
+			if output, err := l.life(disk.Plan{CutBefore: 100 + random.IntN(600)}, shortLife[0]); l.ledger.Count() == before && err == nil {
 				t.Errorf("after %s the node does not work: %v\n%s", f, err, output)
 			}
 			l.disk.Cut()
@@ -137,13 +137,16 @@ func stepsOfALife(t *testing.T, random *rand.Rand) (kinds map[kind]int, order []
 }
 
 // chosen are the numbers from 1 that are tried.
-func chosen(random *rand.Rand, count int) []int {
+func chosen(random *rand.Rand, of kind, count int) []int {
 	var all []int
 	for n := 1; n <= count; n++ {
 		all = append(all, n)
 	}
 	if os.Getenv("TRIALS") == "full" || count <= 2 {
 		return all
+	}
+	if !isTruth(of.name) {
+		return []int{1 + random.IntN(count)}
 	}
 	return []int{1, 2 + random.IntN(count-2), count}
 }

@@ -1,6 +1,10 @@
 package store
 
 import (
+	"banyan/durable"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -66,6 +70,34 @@ func (s *Store) logFits() error {
 		return &Failure{Doing: "moving the log into the file", Full: true, Err: syscall.ENOSPC}
 	}
 	return s.moveLog(false)
+}
+
+// rewriteLog writes a log that an earlier process left in its place again, byte by byte, before anybody believes it. Where an fsync had failed, that process
+// ended; but what it was for stands in the memory of the machine and not on the disk, and no fsync would write it any more. SQLite would take it for
+// kept and write behind it, and after a power cut nothing behind the hole is found.
+func rewriteLog(name string) error {
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	block := make([]byte, 1<<20)
+	for at := int64(0); ; {
+		n, err := file.ReadAt(block, at)
+		if _, problem := file.WriteAt(block[:n], at); problem != nil {
+			return problem
+		}
+		at += int64(n)
+		if errors.Is(err, io.EOF) {
+			return durable.Sync(file)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func (s *Store) logFile() string { return filepath.Join(s.cfg.Dir, "node.db-wal") }

@@ -148,6 +148,9 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	s.lock = lock
+	if err := rewriteLog(s.logFile()); err != nil {
+		return fmt.Errorf("writing the log again: %w", err)
+	}
 	file := s.nodeFile()
 	if s.writer, err = openSession(ctx, file, truth, "node"); err != nil {
 		return err
