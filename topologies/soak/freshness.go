@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// aside is how far two clocks of one machine may seem apart: as links measure it, by half of a heartbeat's way.
-	aside = time.Second
+	// aside is how far two clocks of one machine may seem apart: as links measure it, by half of a heartbeat's way. For each further hop there are two
+	// heartbeats, by which an age is let drift before it is told anew.
+	aside    = time.Second
+	drifting = 4 * time.Second
 	// goodFor is how old something may be that is called good: two heartbeats, and a second, and one more for each further hop; beyond that, what a
 	// busy machine takes.
 	goodFor   = 5 * time.Second
@@ -63,7 +65,7 @@ func (w *world) lies(ctx context.Context, v view) bool {
 	if err != nil {
 		return false
 	}
-	if replaced, is := w.books.written[v.owner].passed(value); is && asOf.Std().Sub(replaced) > aside {
+	if replaced, is := w.books.written[v.owner].passed(value); is && asOf.Std().Sub(replaced) > aside+time.Duration(len(v.route)-1)*drifting {
 		w.books.fail("an age is never understated", "%s%s:seed is %d at %s, true as of %s, though the owner confirmed a newer one at %s", v.prefix, setDevice, value,
 			w.members[v.at].name, r.GetAsOf(), replaced.UTC().Format(time.RFC3339Nano))
 	}
