@@ -61,6 +61,7 @@ func (c *Checkpoint) Restore() (samples int) {
 func (c *Checkpoint) restoreMirror(m *Mirror) (int, error) {
 	m.io.Lock()
 	defer m.io.Unlock()
+	m.rouse()
 	if m.session == nil {
 		return 0, nil
 	}

@@ -74,9 +74,11 @@ type Mirror struct {
 
 	// io guards the file. It is taken before mu.
 	io       sync.Mutex
-	session  *session // nil once the file was given up
-	begun    bool     // there was no file before this start
-	closed   uint64   // ordinal of the epoch in which the file was last closed with all in it
+	session  *session // nil once the file was given up, and while it rests
+	rests    bool     // nothing was done with the file for a while: it is closed, and opened when there is something
+	used     time.Time
+	begun    bool   // there was no file before this start
+	closed   uint64 // ordinal of the epoch in which the file was last closed with all in it
 	state    MirrorState
 	change   uint64
 	horizon  uint64
@@ -284,6 +286,7 @@ func (m *Mirror) close(epoch uint64) error {
 	m.mu.Lock()
 	whole := !m.givenUp && m.pending.state == nil
 	m.mu.Unlock()
+	m.rouse()
 	if m.session == nil {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 func (m *Mirror) read(ctx context.Context, mount Mount) (found *remembered, whole bool, err error) {
 	m.io.Lock()
 	defer m.io.Unlock()
+	m.rouse()
 	if m.session == nil {
 		return &remembered{}, false, nil
 	}

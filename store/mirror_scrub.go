@@ -41,6 +41,7 @@ func (m *Mirror) scrub() {
 	m.io.Lock()
 	defer m.io.Unlock()
 	m.written = time.Time{}
+	m.rouse()
 	if m.session == nil {
 		return
 	}

@@ -305,6 +305,42 @@ func TestMirrorIsWrittenBehind(t *testing.T) {
 	}
 }
 
+// TestMirrorRests: the file of a mirror to which nothing happens is closed, and is used as before when something does; what closes the store says that all is in it.
+func TestMirrorRests(t *testing.T) {
+	m := newMirrored(t)
+	m.receive("/a", 1, 0, remoteState(1))
+	row := m.mirror.pending.rows[model.MustPath("/a")]
+	synctest.Test(t, func(t *testing.T) {
+		m.mirror.wake = make(chan struct{}, 1) // as above
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.mirror.Run(ctx) }()
+		for position := uint64(2); position < 5; position++ {
+			row.Label = fmt.Sprint(position)
+			m.mirror.Keep(nil, []MirrorRow{row}, remoteState(position))
+			time.Sleep(mirrorDelay)
+			synctest.Wait()
+			if got := m.mirror.State().Position; got != position || m.mirror.rests {
+				t.Errorf("written up to %d, want %d; it rests: %v", got, position, m.mirror.rests)
+			}
+			time.Sleep(scrubTime + restTime + mirrorDelay)
+			synctest.Wait()
+			if !m.mirror.rests || m.mirror.session != nil {
+				t.Error("the file is open though nothing happens")
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	want := m.mirror.id
+	again := m.restart()
+	if got := again.mirror.State().Position; got != 4 || again.mirror.id != want || again.mirror.closed == 0 {
+		t.Errorf("after a restart the state is at %d, want 4; closed in epoch %d", got, again.mirror.closed)
+	}
+}
+
 // TestFloodOfRemovals: beside a disk that hangs, what comes and goes does not fill the memory.
 func TestFloodOfRemovals(t *testing.T) {
 	m := newMirrored(t)

@@ -87,6 +87,9 @@ func (m *Mirror) Run(ctx context.Context) error {
 		case <-m.scrubIn():
 			m.scrub()
 			continue
+		case <-m.restIn():
+			m.rest()
+			continue
 		case <-ctx.Done():
 			m.flush()
 			return nil
@@ -138,6 +141,11 @@ func (m *Mirror) flush() {
 	batch := m.pending
 	m.pending.reset()
 	m.mu.Unlock()
+	if batch.state != nil && !batch.forget && m.rouse() {
+		m.putBack(&batch)
+		m.noteFull(true)
+		return
+	}
 	if batch.forget {
 		m.beginAnew()
 	}
@@ -165,6 +173,7 @@ func (m *Mirror) flush() {
 // beginAnew deletes the file and begins another. io is held.
 func (m *Mirror) beginAnew() {
 	var err error
+	m.rests, m.used = false, time.Now()
 	if m.session != nil {
 		err = m.session.close()
 		m.session = nil

@@ -77,6 +77,9 @@ func (f *sampleFile) write(rows []sampleRow) (full bool) {
 func (m *Mirror) saveSamples(rows []sampleRow) (full bool) {
 	m.io.Lock()
 	defer m.io.Unlock()
+	if m.rouse() {
+		return true
+	}
 	if m.session == nil {
 		return false
 	}
