@@ -23,7 +23,9 @@ const (
 	maxHeaderBytes = 16 << 10
 	streamWindow   = 4 << 20
 	connWindow     = 8 << 20
-	writeBuffer    = 128 << 10
+	writeBuffer    = 128 << 10 // of a provider, shared by all connections while something is written
+	askBuffer      = 8 << 10   // of a consumer, which says little
+	readBuffer     = 4 << 10   // each connection has its own: what is larger is read past it
 )
 
 // provenConn is a connection whose ends have proved who they are. gRPC gets it finished. done is closed with it.
@@ -166,6 +168,7 @@ func newServer() *grpc.Server {
 		grpc.MaxRecvMsgSize(proto.MaxFrameBytes), grpc.MaxSendMsgSize(proto.MaxFrameBytes),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxHeaderBytes), grpc.ConnectionTimeout(10*time.Second),
 		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow), grpc.WriteBufferSize(writeBuffer),
+		grpc.ReadBufferSize(readBuffer),
 	)
 }
 
@@ -183,7 +186,8 @@ func newClient(conn *provenConn) (*grpc.ClientConn, error) {
 		}),
 		grpc.WithTransportCredentials(handed{}), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(),
 		grpc.WithIdleTimeout(0), grpc.WithMaxHeaderListSize(maxHeaderBytes),
-		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow), grpc.WithWriteBufferSize(writeBuffer),
+		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow), grpc.WithWriteBufferSize(askBuffer),
+		grpc.WithReadBufferSize(readBuffer),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec{}), grpc.MaxCallRecvMsgSize(proto.MaxFrameBytes),
 			grpc.MaxCallSendMsgSize(proto.MaxFrameBytes)),
 	)

@@ -18,6 +18,7 @@ import (
 // consumerSession runs the Consumer of a feed over a line.
 type consumerSession struct {
 	feed   *feed
+	line   *line
 	began  model.Time
 	token  []byte
 	cancel context.CancelFunc
@@ -42,7 +43,7 @@ func (f *feed) follow(ctx context.Context, ln *line) error {
 	token := make([]byte, 16)
 	_, _ = rand.Read(token)
 	s := &consumerSession{
-		feed: f, began: l.hub.now(), token: token, cancel: cancel, ctx: ctx, wake: make(chan struct{}, 1),
+		feed: f, line: ln, began: l.hub.now(), token: token, cancel: cancel, ctx: ctx, wake: make(chan struct{}, 1),
 		machine: NewConsumer(f.mount.Mirror, l.cfg.Name, token, l.beat()),
 	}
 	s.machine.beats.clock = l.hub.clock
@@ -100,6 +101,7 @@ func (s *consumerSession) take(raw *proto.RawFrame) error {
 	err := s.machine.ReceiveRaw(raw, s.feed.link.hub.now())
 	if s.machine.WantBulk() {
 		s.bulk = !s.onBulk
+		signal(s.line.wanted)
 	}
 	if s.machine.Pending() {
 		signal(s.wake)

@@ -18,17 +18,31 @@ const (
 	keyPageSize = 1 << keyPageBits
 )
 
-// keyPage holds slots + 1: 0 is a key that is not in use.
+// keyPage holds slots + 1: 0 is a key that is not in use. It is as long as the greatest key in it needs, since a node may have a thousand small mounts.
 type keyPage struct {
-	slots [keyPageSize]tree.Slot
+	slots []tree.Slot
 	used  int
+}
+
+const leastKeys = 64
+
+// reach makes the page long enough for a key.
+func (p *keyPage) reach(at uint32) {
+	if int(at) < len(p.slots) {
+		return
+	}
+	size := max(leastKeys, len(p.slots))
+	for size <= int(at) {
+		size *= 2
+	}
+	p.slots = append(p.slots, make([]tree.Slot, size-len(p.slots))...)
 }
 
 // slot is the slot of a key, and whether there is one.
 func (t *keyTable) slot(key uint32) (tree.Slot, bool) {
 	if at := int(key >> keyPageBits); at < len(t.pages) && t.pages[at] != nil {
-		if s := t.pages[at].slots[key%keyPageSize]; s != 0 {
-			return s - 1, true
+		if slots := t.pages[at].slots; int(key%keyPageSize) < len(slots) && slots[key%keyPageSize] != 0 {
+			return slots[key%keyPageSize] - 1, true
 		}
 	}
 	return 0, false
@@ -49,6 +63,7 @@ func (t *keyTable) set(key uint32, slots tree.SlotRun) {
 			t.pages[at] = &keyPage{}
 		}
 		p := t.pages[at]
+		p.reach(k % keyPageSize)
 		if p.slots[k%keyPageSize] == 0 {
 			p.used++
 		}

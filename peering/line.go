@@ -20,6 +20,7 @@ type line struct {
 	ctx     context.Context //nolint:containedctx // the line's own, for the feeds that are added while it stands
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
+	wanted  chan struct{} // capacity 1: some session wants a bulk stream
 
 	mu  sync.Mutex // guards err
 	err error      // why it ends
@@ -38,7 +39,7 @@ func (l *link) consume(ctx context.Context, conn *provenConn) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ln := &line{link: l, conn: conn, client: linkv1.NewLinkServiceClient(clientConn), version: version, ctx: ctx, cancel: cancel}
+	ln := &line{link: l, conn: conn, client: linkv1.NewLinkServiceClient(clientConn), version: version, ctx: ctx, cancel: cancel, wanted: make(chan struct{}, 1)}
 	l.mu.Lock()
 	l.line, l.status.Version = ln, version
 	for _, f := range l.feeds {

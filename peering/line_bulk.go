@@ -18,10 +18,9 @@ const (
 // it. A connection that comes unasked is one of a provider that has given up this line, one that has overtaken the frame that asks for it, or another
 // node's of the same ID: which of them shows after a moment.
 func (ln *line) bulkLoop() {
-	ticker := time.NewTicker(bulkPoll)
-	defer ticker.Stop()
 	var bulk, spare *provenConn // in use, and not in use yet
 	var used []*provenConn
+	var wanting []*consumerSession
 	var came time.Time
 	defer func() {
 		for _, conn := range used {
@@ -33,17 +32,22 @@ func (ln *line) bulkLoop() {
 	}()
 	for {
 		extra := ln.link.extra
+		var again <-chan time.Time
 		if spare != nil {
 			extra = nil
+		}
+		if spare != nil || len(wanting) > 0 {
+			again = time.After(bulkPoll) // else there is nothing to wait for: a thousand links are not to look twenty times a second
 		}
 		select {
 		case <-ln.ctx.Done():
 			return
 		case spare = <-extra:
 			came = time.Now()
-		case <-ticker.C:
+		case <-ln.wanted:
+		case <-again:
 		}
-		wanting := ln.wantingBulk()
+		wanting = ln.wantingBulk()
 		if bulk != nil && closed(bulk) {
 			bulk = nil
 		}
@@ -66,6 +70,9 @@ func (ln *line) bulkLoop() {
 			if bulk != nil {
 				s.startBulk(bulk)
 			}
+		}
+		if bulk != nil {
+			wanting = nil
 		}
 	}
 }
