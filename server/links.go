@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"maps"
@@ -54,6 +55,7 @@ type links struct {
 	mu     sync.RWMutex // guards all below
 	mounts map[model.ContextID]*mount
 	points []mountPoint
+	below  map[string][]model.Path // mounts by their link
 	roots  map[model.NodeID][]*x509.Certificate
 	views  map[uint64]*follow.View
 
@@ -195,6 +197,15 @@ func (l *links) reconcile(ctx context.Context) {
 	roots := make(map[model.NodeID][]*x509.Certificate)
 	used := make(map[model.ContextID]bool)
 	views := make(map[uint64]*follow.View)
+	mounts := mountsByLink(l.tree)
+	l.mu.Lock()
+	l.below = make(map[string][]model.Path, len(mounts))
+	for link, list := range mounts {
+		for i := range list {
+			l.below[link] = append(l.below[link], list[i].Path)
+		}
+	}
+	l.mu.Unlock()
 	l.pinning.Lock() // else what is read here may take the place of what was just pinned
 	for _, c := range directlyBelow(l.tree, linksPath) {
 		cfg, ok := l.configOf(ctx, &c, roots)
@@ -202,7 +213,7 @@ func (l *links) reconcile(ctx context.Context) {
 			continue
 		}
 		if cfg.Role == pki.RoleConsumer {
-			cfg.Mounts = l.mountsFor(ctx, &cfg, c.SettingNamed(settingPeerName).Text(), used)
+			cfg.Mounts = l.mountsFor(ctx, &cfg, mounts[cfg.Name], c.SettingNamed(settingPeerName).Text(), used)
 		} else {
 			cfg.Exports = l.exportsFor(cfg.Name, views)
 		}
@@ -231,7 +242,7 @@ func (l *links) configOf(ctx context.Context, c *tree.Context, roots map[model.N
 	if c.Schema.Kind != KindLink || err != nil {
 		return cfg, false
 	}
-	root, err := x509.ParseCertificate(c.SettingNamed(settingRoots).Bytes())
+	root, err := l.rootOf(peer, c.SettingNamed(settingRoots).Bytes())
 	if err != nil {
 		l.log.Error("the root that is pinned for a link cannot be read", "link", cfg.Name, "error", err)
 		return cfg, false
@@ -246,6 +257,17 @@ func (l *links) configOf(ctx context.Context, c *tree.Context, roots map[model.N
 		cfg.Refused, cfg.Refusal = true, pki.Disabled
 	}
 	return cfg, true
+}
+
+// rootOf is a root that is pinned for a node. One that was read before is not read again: with a thousand links that would be most of a reconcile.
+func (l *links) rootOf(node model.NodeID, raw []byte) (*x509.Certificate, error) {
+	known, _ := l.Roots(node)
+	for _, root := range known {
+		if bytes.Equal(root.Raw, raw) {
+			return root, nil
+		}
+	}
+	return x509.ParseCertificate(raw)
 }
 
 func roleOf(c *tree.Context) pki.Role {

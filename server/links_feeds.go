@@ -53,6 +53,18 @@ func mountsOf(in View, link string) (found []tree.Context) {
 	return found
 }
 
+// mountsByLink are all mounts, by the name of their link.
+func mountsByLink(in View) map[string][]tree.Context {
+	found := make(map[string][]tree.Context)
+	for _, c := range directlyBelow(in, mountsPath) {
+		if c.Schema.Kind == KindMount {
+			link := c.SettingNamed(settingLink).Text()
+			found[link] = append(found[link], c)
+		}
+	}
+	return found
+}
+
 // checkExported refuses an export to a link that is not there or is agreed the other way round, or has as many as it may.
 func checkExported(p *Proposal) error {
 	if _, given := p.Given(settingLinks); !given && p.Op == OpSet {

@@ -46,9 +46,9 @@ func (l *links) Mounts(puts []tree.Put) []store.Mount {
 
 // mountsFor are the mounts of a consumer's link with their mirrors, made where there are none. One that was moved is left out until the mirror
 // that it had is gone.
-func (l *links) mountsFor(ctx context.Context, cfg *peering.LinkConfig, peerName string, used map[model.ContextID]bool) []peering.Mount {
+func (l *links) mountsFor(ctx context.Context, cfg *peering.LinkConfig, set []tree.Context, peerName string, used map[model.ContextID]bool) []peering.Mount {
 	var mounts []peering.Mount
-	for _, c := range mountsOf(l.tree, cfg.Name) {
+	for _, c := range set {
 		path, err := model.ParsePath(c.SettingNamed(settingPath).Text())
 		if err != nil {
 			continue

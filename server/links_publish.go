@@ -47,8 +47,12 @@ func (l *links) publish(name string, status peering.Status) {
 	for i := range status.Feeds {
 		feeds[status.Feeds[i].Mount] = &status.Feeds[i]
 	}
-	for _, m := range mountsOf(l.tree, name) {
-		if feed := feeds[m.Path.Base()]; feed != nil {
+	l.mu.RLock()
+	below := l.below[name]
+	l.mu.RUnlock()
+	for _, path := range below {
+		m, there := l.tree.Lookup(path)
+		if feed := feeds[path.Base()]; there && feed != nil {
 			l.publishMount(&m, feed)
 		}
 	}
