@@ -11,8 +11,8 @@ import (
 const (
 	linkedProbes    = 1000
 	linkedContexts  = 10 // of each probe
-	linkedSettle    = 40 * time.Second
-	linkedMeasured  = 30 * time.Second
+	linkedSettle    = 60 * time.Second
+	linkedMeasured  = 20 * time.Second
 	allowedResident = 200 << 20
 	allowedShare    = 0.05
 	allowedReturn   = 120 * time.Second

@@ -49,8 +49,8 @@ func measureRoles(ctx context.Context, lasts time.Duration, profile string) (*ro
 		return nil, err
 	}
 	defer reporting.stop()
-	p := &chain{nodes: []*node{monitoring, reporting}}
-	if err := p.prepareRoles(ctx); err != nil {
+	c := &chain{nodes: []*node{monitoring, reporting}}
+	if err := c.prepareRoles(ctx); err != nil {
 		return nil, err
 	}
 	r := &roleResult{map[string][]float64{}, map[string][]float64{}, map[string][]float64{}}
@@ -60,7 +60,7 @@ func measureRoles(ctx context.Context, lasts time.Duration, profile string) (*ro
 			into    map[string][]float64
 			readers bool
 		}{{r.without, false}, {r.with, true}, {r.again, false}} {
-			if err := p.roleRound(phase.into, phase.readers, lasts); err != nil {
+			if err := c.roleRound(phase.into, phase.readers, lasts); err != nil {
 				return nil, err
 			}
 		}
@@ -69,29 +69,29 @@ func measureRoles(ctx context.Context, lasts time.Duration, profile string) (*ro
 }
 
 // prepareRoles links the two and lets the monitoring server have something to tell.
-func (p *chain) prepareRoles(ctx context.Context) error {
-	for _, n := range p.nodes {
+func (c *chain) prepareRoles(ctx context.Context) error {
+	for _, n := range c.nodes {
 		for _, limit := range []string{"api_rate", "api_streams"} {
 			if _, err := n.trees.Set(ctx, &apiv1.SetRequest{Address: "/system:" + limit, Text: "0"}); err != nil {
 				return err
 			}
 		}
 	}
-	if _, err := p.edge().trees.Create(ctx, &apiv1.CreateRequest{Path: "/devices/set", Kind: "simulator", Texts: map[string]string{"poll_interval": "1h"}}); err != nil {
+	if _, err := c.edge().trees.Create(ctx, &apiv1.CreateRequest{Path: "/devices/set", Kind: "simulator", Texts: map[string]string{"poll_interval": "1h"}}); err != nil {
 		return err
 	}
-	if err := p.link(ctx, rolePoints, roleGroup); err != nil {
+	if err := c.link(ctx, rolePoints, roleGroup); err != nil {
 		return err
 	}
-	_, err := p.edge().trees.Set(ctx, &apiv1.SetRequest{Address: loadDevice + ":rate", Text: fmt.Sprint(roleRate)})
+	_, err := c.edge().trees.Set(ctx, &apiv1.SetRequest{Address: loadDevice + ":rate", Text: fmt.Sprint(roleRate)})
 	return err
 }
 
 // roleRound measures the monitoring server for so long.
-func (p *chain) roleRound(into map[string][]float64, readers bool, lasts time.Duration) error {
+func (c *chain) roleRound(into map[string][]float64, readers bool, lasts time.Duration) error {
 	if readers {
 		reader, err := start("reader", append(place{cpu: 1}.arguments(),
-			"-address", p.centre().at.API, "-dir", p.centre().dir, "-path", edgeMount+loadDevice)...)
+			"-address", c.centre().at.API, "-dir", c.centre().dir, "-path", edgeMount+loadDevice)...)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (p *chain) roleRound(into map[string][]float64, readers bool, lasts time.Du
 		}
 	}
 	prober, err := start("prober", append(place{cpu: 1, real: true}.arguments(),
-		"-address", p.edge().at.API, "-dir", p.edge().dir, "-path", loadDevice, "-for", lasts.String())...)
+		"-address", c.edge().at.API, "-dir", c.edge().dir, "-path", loadDevice, "-for", lasts.String())...)
 	if err != nil {
 		return err
 	}
