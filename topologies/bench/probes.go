@@ -37,7 +37,8 @@ type lightProbe struct {
 
 const (
 	probeVariables = 10
-	probeJoins     = 8 // at a time
+	probeJoins     = 4 // at a time
+	joinTries      = 5
 )
 
 // probesSay is a line of the process with probes: Took is how long it was until what was asked for was so, and Up how many links are up.
@@ -203,9 +204,15 @@ func joinProbe(ctx context.Context, o *options, number int, text string, dials *
 	work.Go(func() { _ = leaf.Run(ctx) })
 	secret := token.Secret.Reveal()
 	attempt := sha256.Sum256(secret)
-	_, who, _, err := p.hub.Join(ctx, token, peering.Proxy{}, &linkv1.RedeemRequest{
-		Secret: secret, Name: p.name, Roots: [][]byte{authority.Root().Raw}, Attempt: attempt[:],
-	})
+	var who pki.Peer
+	for range joinTries { // who joins has seconds, which are few where the machine is busy; the same attempt may be made again
+		_, who, _, err = p.hub.Join(ctx, token, peering.Proxy{}, &linkv1.RedeemRequest{
+			Secret: secret, Name: p.name, Roots: [][]byte{authority.Root().Raw}, Attempt: attempt[:],
+		})
+		if err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s joins: %w", p.name, err)
 	}
