@@ -57,7 +57,7 @@ func run() error {
 	var o options
 	flag.StringVar(&o.only, "only", "", "bars to measure, separated by commas, like P1,P3; all when empty")
 	flag.DurationVar(&o.lasts, "for", 3*time.Second, "how long each rate is held")
-	flag.StringVar(&o.profile, "profile", "", "directory for a processor profile of each node")
+	flag.StringVar(&o.profile, "profile", "", "directory for a processor profile of each process")
 	flag.IntVar(&o.variables, "variables", 100_000, "how many variables there are")
 	flag.StringVar(&o.dir, "dir", "", "directory, of a role")
 	flag.StringVar(&o.name, "name", "", "name of the node, of a role")
@@ -66,7 +66,7 @@ func run() error {
 	flag.StringVar(&o.links, "links", "127.0.0.1:0", "where to listen for links, of a role")
 	flag.StringVar(&o.leaf, "leaf", "", "where the NATS server takes leaf nodes, of a role")
 	flag.StringVar(&o.remote, "remote", "", "where the NATS leaf node connects, of a role")
-	flag.Float64Var(&o.rate, "rate", 0, "updates a second, of a role; 0 is as fast as it can")
+	flag.Float64Var(&o.rate, "rate", 0, "updates a second, of one hop in place of the highest, and of a role; 0 is as fast as it can")
 	flag.BoolVar(&o.latency, "latency", false, "measure latency, of a role")
 	flag.IntVar(&o.consumers, "consumers", 1, "how many there are, of a role")
 	flag.IntVar(&o.contexts, "contexts", 0, "how many contexts each has, of a role")
@@ -155,6 +155,9 @@ func measure(ctx context.Context, want map[string]bool, o *options) error {
 	}
 	if !want["P1"] && !want["P2"] && !want["P3"] {
 		return nil
+	}
+	if o.rate > 0 {
+		return measureAt(ctx, o)
 	}
 	forms, err := measureRates(ctx, want, o)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 type chain struct {
 	nodes []*node
 	path  string // of the edge's root at the centre
+
+	profile string // directory for profiles, of the watcher too
 }
 
 const (
@@ -32,7 +34,7 @@ func (c *chain) stop() {
 
 // startChain starts nodes over so many hops, with a device of so many variables at the edge.
 func startChain(ctx context.Context, dir string, hops, variables, group int, profile string) (*chain, error) {
-	c := &chain{}
+	c := &chain{profile: profile}
 	for _, name := range []string{"edge", "region", "centre"} {
 		if name == "region" && hops == 1 {
 			continue
@@ -87,7 +89,8 @@ func (c *chain) link(ctx context.Context, variables, group int) error {
 // trial publishes at a rate at the edge and counts over the public interface of the centre.
 func (c *chain) trial(ctx context.Context, rate int, lasts time.Duration, latency bool) (arrived, time.Duration, error) {
 	var seen arrived
-	watcher, err := start("watcher", "-address", c.centre().at.API, "-dir", c.centre().dir, "-path", c.path+loadDevice, fmt.Sprintf("-latency=%v", latency), "-for", lasts.String())
+	watcher, err := start("watcher", "-address", c.centre().at.API, "-dir", c.centre().dir, "-path", c.path+loadDevice, fmt.Sprintf("-latency=%v", latency), "-for", lasts.String(),
+		"-profile", c.profile)
 	if err != nil {
 		return seen, 0, err
 	}
@@ -143,6 +146,23 @@ func measureChain(ctx context.Context, want map[string]bool, o *options, hops, v
 
 // mostSteps bounds how many rates are tried.
 const mostSteps = 10
+
+// measureAt holds one rate over one hop, whatever is missed: for a profile, or to compare two builds of this program by turns.
+func measureAt(ctx context.Context, o *options) error {
+	return inDirectory(func(dir string) error {
+		c, err := startChain(ctx, dir, 1, o.variables, loadGroup, o.profile)
+		if err != nil {
+			return err
+		}
+		defer c.stop()
+		seen, used, err := c.trial(ctx, int(o.rate), o.lasts, false)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("one hop, %.0f/s: %d missed, %d ns processor time each\n", seen.Rate, seen.Missed, used.Nanoseconds()/int64(max(1, seen.Count)))
+		return nil
+	})
+}
 
 // highest looks for the highest rate at which no count is missed: upwards in large steps, then between the last that passed and the first that did not.
 func (c *chain) highest(ctx context.Context, lasts time.Duration, from float64) (result, error) {

@@ -9,8 +9,10 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"banyan/proto"
 	"banyan/proto/apiv1"
@@ -24,6 +26,14 @@ import (
 // runWatcher follows everything below a path of a node over its public interface, and counts samples: each variable is a counter that
 // grows by one, so that a missing one shows.
 func runWatcher(o *options) error {
+	stopProfile, err := profileTo(o.profile, fmt.Sprintf("watcher-%d", os.Getpid()))
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
+	if o.profile != "" {
+		signal.Ignore(syscall.SIGTERM) // it ends when it has reported, and the profile is to be whole
+	}
 	ca, err := os.ReadFile(filepath.Join(o.dir, "ca.pem"))
 	if err != nil {
 		return err
@@ -42,7 +52,8 @@ func runWatcher(o *options) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	ctx := metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer "+strings.TrimSpace(string(token)))
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer "+strings.TrimSpace(string(token))))
+	defer cancel()
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, apiv1.TreeService_Follow_FullMethodName)
 	if err != nil {
 		return err
@@ -55,7 +66,7 @@ func runWatcher(o *options) error {
 	}
 	w := &watcher{tally: newTally(o.latency)}
 	go func() {
-		if err := w.receive(stream); err != nil {
+		if err := w.receive(stream); err != nil && ctx.Err() == nil {
 			fmt.Fprintln(os.Stderr, "watcher:", err)
 			os.Exit(1)
 		}
