@@ -232,10 +232,15 @@ func (f *Follower) encode(run *tree.Run, cuts []cut) (by viewState, all bool) {
 	defer v.giveBack(e)
 	from := 0
 	for _, c := range cuts {
+		whole := false // everything is told, as it is
 		for {
 			e.columns.Reset()
 			v.mu.RLock()
-			missing, inactive := f.translate(run, from, c.end, &e.columns)
+			var missing, inactive []tree.Index
+			if whole = f.translateKeys(run, from, c.end, &e.columns); !whole {
+				e.columns.Reset()
+				missing, inactive = f.translate(run, from, c.end, &e.columns)
+			}
 			by = v.state()
 			all = len(inactive) == 0 && f.hasAll(by)
 			v.mu.RUnlock()
@@ -251,11 +256,36 @@ func (f *Follower) encode(run *tree.Run, cuts []cut) (by viewState, all bool) {
 			}
 			v.mu.Unlock()
 		}
-		e.encoded = e.columns.Append(e.encoded[:0])
+		columns := e.columns
+		if whole {
+			columns.Bits, columns.Source, columns.Owner, columns.Quality = run.Bits[from:c.end], run.Source[from:c.end], run.Owner[from:c.end], run.Quality[from:c.end]
+		}
+		e.encoded = columns.Append(e.encoded[:0])
 		f.ready = append(f.ready, Batch{Encoded: bytes.Clone(e.encoded), Samples: len(e.columns.Keys), Through: c.through, Stop: c.stop})
 		from = c.end
 	}
 	return by, all
+}
+
+// translateKeys puts the keys of a part of a run into columns where all of it is to be told as it is, and reports whether it is: then the run's own columns
+// stand for the others. View.mu is held for reading.
+func (f *Follower) translateKeys(run *tree.Run, from, end int, to *proto.Samples) bool {
+	v := f.view
+	if len(run.Boxed) > 0 || !f.hasAll(v.state()) {
+		return false
+	}
+	to.Keys = slices.Grow(to.Keys, end-from)[:end-from]
+	for i, slot := range run.Slots[from:end] {
+		if int(slot>>pageBits) >= len(v.pages) {
+			return false
+		}
+		key := v.pages[slot>>pageBits].key[slot&pageMask]
+		if key <= unbound {
+			return false
+		}
+		to.Keys[i] = key
+	}
+	return true
 }
 
 // translate puts a part of a run, as far as the follower may be told it, into columns, and says which shown contexts have no key yet and which ones may

@@ -4,7 +4,9 @@ import (
 	"banyan/follow"
 	"banyan/model"
 	"banyan/proto/linkv1"
+	"banyan/tree"
 	"container/heap"
+	"slices"
 )
 
 // bind takes handles.
@@ -82,6 +84,11 @@ func (m *Mirror) publish(encoded []byte, through uint64) error {
 		return err
 	}
 	m.batch.Reset()
+	if m.publishWhole() {
+		m.place.Samples = max(m.place.Samples, through)
+		m.progress()
+		return nil
+	}
 	boxed := m.columns.Boxed
 	for i, key := range m.columns.Keys {
 		var value model.Value
@@ -111,6 +118,24 @@ func (m *Mirror) publish(encoded []byte, through uint64) error {
 	m.place.Samples = max(m.place.Samples, through)
 	m.progress()
 	return nil
+}
+
+// publishWhole publishes what was decoded where all of it has a place here and stands in columns, which is nearly always so, and reports whether it did.
+func (m *Mirror) publishWhole() bool {
+	if len(m.columns.Boxed) > 0 || len(m.columns.Keys) == 0 {
+		return false
+	}
+	slots := slices.Grow(m.batch.Slots, len(m.columns.Keys))
+	for _, key := range m.columns.Keys {
+		slot, bound := m.keys.slot(key)
+		if !bound {
+			return false
+		}
+		slots = append(slots, slot)
+	}
+	m.batch.Slots = slots[:0]
+	m.cfg.Tree.Publish(&tree.Batch{Slots: slots, Bits: m.columns.Bits, Source: m.columns.Source, Owner: m.columns.Owner, Quality: m.columns.Quality})
+	return true
 }
 
 // content is what a row's definition was told as.

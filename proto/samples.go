@@ -47,6 +47,9 @@ const (
 	fieldBoxed        = 6
 )
 
+// ordinarySize is about how many bytes a sample takes.
+const ordinarySize = 12
+
 // lengthBytes is how many bytes a column's length takes. It is written after the column, so it has a fixed width, as a varint
 // with continuation bits: every protobuf parser reads it.
 const lengthBytes = 4
@@ -67,19 +70,27 @@ func (s *Samples) Append(to []byte) []byte {
 	if len(s.Keys) == 0 {
 		return to
 	}
+	to = slices.Grow(to, len(s.Keys)*ordinarySize)
 	to, start := openColumn(to, fieldKeySteps)
 	previous := uint32(0)
 	for _, key := range s.Keys {
 		step := int32(key - previous - 1)
-		to = appendVarint(to, uint64(uint32(step<<1)^uint32(step>>31)))
 		previous = key
+		if step == 0 {
+			to = append(to, 0)
+			continue
+		}
+		to = appendVarint(to, uint64(uint32(step<<1)^uint32(step>>31)))
 	}
 	closeColumn(to, start)
 
 	to = protowire.AppendTag(to, fieldBits, protowire.BytesType)
 	to = protowire.AppendVarint(to, uint64(8*len(s.Bits)))
-	for _, bits := range s.Bits {
-		to = binary.LittleEndian.AppendUint64(to, bits)
+	at := len(to)
+	to = slices.Grow(to, 8*len(s.Bits))[:at+8*len(s.Bits)]
+	column := to[at:]
+	for i, bits := range s.Bits {
+		binary.LittleEndian.PutUint64(column[8*i:8*i+8], bits)
 	}
 
 	to, start = openColumn(to, fieldSourceSteps)

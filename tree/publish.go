@@ -69,30 +69,35 @@ func (t *Tree) Publish(b *Batch) uint64 {
 // fill writes samples of b from index done on into slots and chunk until either is at its end, and returns how many it took.
 func (t *Tree) fill(c *chunk, b *Batch, done int, limit Slot, now model.Time) int {
 	at := int(c.filled.Load())
-	taken := 0
-	for i := done; i < len(b.Slots) && at < chunkSamples; i++ {
-		taken++
+	i := done
+	for i < len(b.Slots) && at < chunkSamples {
+		if n := t.straight(b.Slots[i:], min(limit, b.Slots[i]+Slot(chunkSamples-at))); n >= leastStraight {
+			t.fillStraight(c, b, i, at, n, now)
+			i, at = i+n, at+n
+			continue
+		}
 		slot := b.Slots[i]
+		i++
 		if slot >= limit {
 			continue
 		}
-		owner, code := now, uint16(0)
-		if len(b.Owner) > i && b.Owner[i] != 0 {
-			owner = b.Owner[i]
+		from, owner, code := i-1, now, uint16(0)
+		if len(b.Owner) > from && b.Owner[from] != 0 {
+			owner = b.Owner[from]
 		}
-		if len(b.Quality) > i {
-			code = b.Quality[i]
+		if len(b.Quality) > from {
+			code = b.Quality[from]
 		}
 		position := c.first + uint64(at)
 		p, s := t.slots.pages[slot>>pageBits], slot&pageMask
-		p.bits[s], p.source[s], p.owner[s], p.received[s] = b.Bits[i], b.Source[i], owner, now
+		p.bits[s], p.source[s], p.owner[s], p.received[s] = b.Bits[from], b.Source[from], owner, now
 		p.version[s], p.quality[s] = position+1, code
 		p.newest = position + 1
-		c.slots[at], c.bits[at], c.source[at], c.owner[at], c.quality[at] = slot, b.Bits[i], b.Source[i], owner, code
+		c.slots[at], c.bits[at], c.source[at], c.owner[at], c.quality[at] = slot, b.Bits[from], b.Source[from], owner, code
 		if !p.kind[s].IsScalar() {
 			value := model.Value{}
-			if len(b.Boxed) > i {
-				value = b.Boxed[i]
+			if len(b.Boxed) > from {
+				value = b.Boxed[from]
 			}
 			t.box(p, c, uint32(s), at, value)
 		}
@@ -102,7 +107,54 @@ func (t *Tree) fill(c *chunk, b *Batch, done int, limit Slot, now model.Time) in
 		at++
 	}
 	c.filled.Store(int32(at))
-	return taken
+	return i - done
+}
+
+// leastStraight is from how many samples on it pays to copy them by column.
+const leastStraight = 8
+
+// straight is how many of slots at the beginning follow one another below end, within a page, hold scalars, and are watched by nobody: nearly all of what
+// a busy device or a link publishes.
+func (t *Tree) straight(slots []Slot, end Slot) int {
+	first := slots[0]
+	if first >= end || len(slots) < leastStraight || slots[leastStraight-1] != first+leastStraight-1 {
+		return 0
+	}
+	p, s := t.slots.page(first)
+	n := min(len(slots), int(end-first), pageSlots-int(s))
+	for i := range n {
+		if slots[i] != first+Slot(i) || !p.kind[s+uint32(i)].IsScalar() || p.watched[(s+uint32(i))/64]&(1<<((s+uint32(i))%64)) != 0 {
+			return i
+		}
+	}
+	return n
+}
+
+// fillStraight writes n samples of b from index i on into their slots, which follow one another, and into the chunk at at.
+func (t *Tree) fillStraight(c *chunk, b *Batch, i, at, n int, now model.Time) {
+	p, s := t.slots.page(b.Slots[i])
+	copy(c.slots[at:at+n], b.Slots[i:])
+	copy(c.bits[at:at+n], b.Bits[i:])
+	copy(p.bits[s:int(s)+n], b.Bits[i:])
+	copy(c.source[at:at+n], b.Source[i:])
+	copy(p.source[s:int(s)+n], b.Source[i:])
+	owner := c.owner[at : at+n]
+	known := copy(owner, b.Owner[min(i, len(b.Owner)):])
+	for j, told := range owner {
+		if j >= known || told == 0 {
+			owner[j] = now
+		}
+	}
+	copy(p.owner[s:], owner)
+	quality := c.quality[at : at+n]
+	copy(quality, b.Quality[min(i, len(b.Quality)):]) // the rest of a chunk is 0, which is good
+	copy(p.quality[s:], quality)
+	received, version := p.received[s:int(s)+n], p.version[s:int(s)+n]
+	position := c.first + uint64(at)
+	for j := range received {
+		received[j], version[j] = now, position+uint64(j)+1
+	}
+	p.newest = position + uint64(n)
 }
 
 // box stores a value that does not fit in 64 bits beside its slot and its place in the ring. One of another type than the slot's is no value.
