@@ -78,6 +78,11 @@ func run() error {
 		return err
 	}
 	if *role == "" {
+		clean, err := tidily()
+		if err != nil {
+			return err
+		}
+		defer clean()
 		return measure(context.Background(), wanted(o.only), &o)
 	}
 	do := roles[*role]

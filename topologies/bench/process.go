@@ -12,9 +12,40 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
+
+// children are the processes that were started, for whoever interrupts the benchmark.
+var children struct {
+	mu  sync.Mutex // guards all
+	all []*os.Process
+}
+
+// tidily lets all directories lie in one that is gone when clean is called, or when the benchmark is interrupted.
+func tidily() (clean func(), err error) {
+	dir, err := os.MkdirTemp("", "banyan-bench-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Setenv("TMPDIR", dir); err != nil {
+		return nil, err
+	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		<-end
+		children.mu.Lock() // nothing is started any more
+		for _, child := range children.all {
+			_ = child.Kill()
+			_, _ = child.Wait()
+		}
+		_ = os.RemoveAll(dir)
+		os.Exit(130)
+	}()
+	return func() { _ = os.RemoveAll(dir) }, nil
+}
 
 // process is a child of the benchmark that is measured from outside.
 type process struct {
@@ -47,6 +78,9 @@ func startProgram(complaints io.Writer, program string, arguments ...string) (*p
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	children.mu.Lock()
+	children.all = append(children.all, cmd.Process)
+	children.mu.Unlock()
 	return &process{cmd: cmd, lines: bufio.NewScanner(pipe), input: input}, nil
 }
 
