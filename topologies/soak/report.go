@@ -89,7 +89,7 @@ func (w *world) trends(b *strings.Builder, lasted time.Duration) (grows []string
 			t := trendOf(warm(g.samples[[2]int{m.index, i}], from, youth), f.rule)
 			verdict := "flat"
 			switch {
-			case t.samples < leastSamples:
+			case t.samples < leastSamples, t.longest < youth:
 				verdict = "lives too short"
 			case t.grows:
 				verdict = "GROWS"

@@ -32,6 +32,7 @@ type trend struct {
 	perHour       float64 // Theil-Sen: the median of the slopes of all pairs within lives
 	rising        float64 // share of pairs that grow
 	span          time.Duration
+	longest       time.Duration // within one life
 	grows         bool
 }
 
@@ -74,6 +75,7 @@ func trendOf(of []sample, r rule) trend {
 			if b.life != a.life || b.at == a.at {
 				continue
 			}
+			t.longest = max(t.longest, b.at-a.at)
 			slopes = append(slopes, (b.of-a.of)/(b.at-a.at).Hours())
 			rising += (1 + float64(cmp.Compare(b.of, a.of))) / 2
 		}
