@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"banyan/fault"
 )
 
 // Conn is a connection that stands on the doorstep until it is let in. It lies below TLS. Until then it gets the bytes and the time that its listener
@@ -74,7 +76,7 @@ func (c *Conn) Source() string { return c.source }
 // late sends away who has not proved who they are.
 func (c *Conn) late() {
 	c.door.mu.Lock()
-	standing := c.stands
+	standing := c.stands && !fault.Planted(fault.StrangersStay)
 	if standing {
 		c.door.stats.Late++
 		c.door.leave(c)

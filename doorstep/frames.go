@@ -1,15 +1,18 @@
 package doorstep
 
 import (
+	"bytes"
 	"crypto/tls"
 	"encoding/binary"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"banyan/fault"
 )
 
-// How many frames of HTTP/2 one source may send, on all its connections, before it has to wait. What frames cost is said by costOf; what is written to it pays them
+// How many frames of HTTP/2, or requests of HTTP/1.1, one source may send, on all its connections, before it has to wait. What frames cost is said by costOf; what is written to it pays them
 // back, since whoever is sent much has to acknowledge much.
 const (
 	frameRate   = 20_000 // a second
@@ -38,6 +41,14 @@ func costOf(kind, flags byte, length int) float64 {
 		return 0.25
 	}
 	return 0
+}
+
+// costOfText is what HTTP/1.1 costs that was read at once: an empty line ends a header, which is a request. Where the line is cut by reading, the reading pays.
+func costOfText(p []byte) float64 {
+	if len(p) == 0 {
+		return 0
+	}
+	return 0.25 + 2*float64(bytes.Count(p, []byte("\n\r\n"))+bytes.Count(p, []byte("\n\n")))
 }
 
 // Frames paces the frames of all connections of an end: who sends more than a source may is read no faster than that, which costs a flood its speed, and
@@ -148,7 +159,7 @@ func (c *Framed) CloseWrite() error { return c.below.CloseWrite() }
 func (c *Framed) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	cost := c.count(p[:n])
-	if cost == 0 {
+	if cost == 0 || fault.Planted(fault.FramesUnpaced) {
 		return n, err
 	}
 	if wait := c.purse.spend(cost, time.Now()); wait > 0 {
@@ -172,7 +183,9 @@ func (c *Framed) Write(p []byte) (int, error) {
 
 // count is what the frames that begin in p cost.
 func (c *Framed) count(p []byte) (cost float64) {
-	p = c.begin(p)
+	if p = c.begin(p); c.other {
+		return costOfText(p)
+	}
 	for len(p) > 0 {
 		if c.skip > 0 {
 			n := min(c.skip, len(p))
@@ -194,15 +207,15 @@ func (c *Framed) count(p []byte) (cost float64) {
 	return cost
 }
 
-// begin takes the preface off; nothing is left where there is none.
+// begin takes the preface off, and notices where there is none.
 func (c *Framed) begin(p []byte) []byte {
 	if c.other {
-		return nil
+		return p
 	}
 	n := min(len(c.preface), len(p))
 	if string(p[:n]) != c.preface[:n] {
 		c.other = true
-		return nil
+		return p
 	}
 	c.preface = c.preface[n:]
 	return p[n:]

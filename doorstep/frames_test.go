@@ -17,7 +17,7 @@ func frame(kind, flags byte, length int) []byte {
 	return append([]byte{byte(length >> 16), byte(length >> 8), byte(length), kind, flags, 0, 0, 0, 1}, make([]byte, length)...)
 }
 
-// TestFramesAreCounted however they are cut into reads, and what is no HTTP/2 is not.
+// TestFramesAreCounted however they are cut into reads, and requests of HTTP/1.1 are.
 func TestFramesAreCounted(t *testing.T) {
 	var sent bytes.Buffer
 	want := 0.0
@@ -48,10 +48,12 @@ func TestFramesAreCounted(t *testing.T) {
 			}
 		}
 	}
-	for _, other := range []string{"GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nXM", ""} {
+	for text, want := range map[string]float64{
+		"GET / HTTP/1.1\r\n\r\n": 2.25, "GET / HTTP/1.1\n\nGET / HTTP/1.1\r\nHost: x\r\n\r\n": 4.25, "PRI * HTTP/2.0\r\n\r\nXM": 2.25, "{": 0.25, "": 0,
+	} {
 		c := &Framed{preface: clientPreface}
-		if cost := c.count([]byte(other + strings.Repeat("\x00", 1000))); cost != 0 {
-			t.Errorf("%q costs %v", other, cost)
+		if got := c.count([]byte(text)); got != want {
+			t.Errorf("%q costs %v, want %v", text, got, want)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"banyan/fault"
 )
 
 // What a connection gets before it has proved who it is.
@@ -116,6 +118,11 @@ func (l *Listener) enter(c *Conn) (victim *Conn) {
 		}
 	default:
 		crowd = nil
+	}
+	if len(crowd) > 0 && fault.Planted(fault.StrangersInFront) {
+		l.stats.Crowded++
+		c.timer = time.AfterFunc(0, func() { _ = c.Close() })
+		return nil
 	}
 	if len(crowd) > 0 {
 		victim = crowd[rand.IntN(len(crowd))]

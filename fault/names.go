@@ -56,6 +56,12 @@ const (
 	FsyncTriedAgain Name = "fsync-tried-again"
 	// FailedWriteGoesOn: a write that failed is an error of its commit only, and the node goes on writing.
 	FailedWriteGoesOn Name = "failed-write-goes-on"
+	// StrangersStay: a connection that proves nothing is never closed, so that whoever opens enough of them holds the door.
+	StrangersStay Name = "strangers-stay"
+	// StrangersInFront: who comes when there is no room is sent away, and not one of those who stand there, so that whoever came first stays alone.
+	StrangersInFront Name = "strangers-in-front"
+	// FramesUnpaced: frames of HTTP/2 are read as fast as they come, so that a flood of them takes all processors.
+	FramesUnpaced Name = "frames-unpaced"
 )
 
 // Names are all faults, for whoever tries each of them.
@@ -64,6 +70,6 @@ func Names() []Name {
 		RuleOrderReversed, ResumeFromZero, ResumeSkipsOne, RemovalLost, ResumeAcrossViews, HiddenRemovalTold, ReboundShowsAll, SecretTold,
 		ReferenceTellsPath, HiddenStalenessTold, HiddenHopNamed, LoopComesBack, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
 		InvitationTwice, RevokedStaysOpen, LeafNotRenewed, BackupWithoutLog, SynchronousNormal, NamesNotKept, RenameWithoutFsync,
-		FsyncTriedAgain, FailedWriteGoesOn,
+		FsyncTriedAgain, FailedWriteGoesOn, StrangersStay, StrangersInFront, FramesUnpaced,
 	}
 }

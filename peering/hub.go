@@ -86,6 +86,7 @@ type Hub struct {
 	traffic traffic
 	wishes  wishes
 	meters  meters
+	notes   pki.Notes
 	server  *grpc.Server
 
 	// reconciling lets one Reconcile run at a time: a mirror must not be in use by an old link and a new one.
@@ -103,6 +104,9 @@ type running struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 }
+
+// Services are what is served over links, the whole of it.
+var Services = []*grpc.ServiceDesc{&linkv1.LinkService_ServiceDesc, &linkv1.JoinService_ServiceDesc}
 
 // tickTime is how often links are looked at: what is noticed late by it is part of the second that detection may take beyond two beats.
 const tickTime = 100 * time.Millisecond
@@ -133,8 +137,9 @@ func NewHub(cfg HubConfig) *Hub {
 		cfg: cfg, speak: protocolVersion, made: time.Now(), log: cfg.Logger.Named("peering"), inlet: newInlet(), server: newServer(),
 		links: make(map[string]*running), refusals: make(map[string]pki.Refusal),
 	}
-	linkv1.RegisterLinkServiceServer(h.server, h)
-	linkv1.RegisterJoinServiceServer(h.server, h)
+	for _, service := range Services {
+		h.server.RegisterService(service, h)
+	}
 	return h
 }
 

@@ -69,7 +69,7 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 }
 
 func (h *Hub) pkiConfig(protocols ...string) pki.Config {
-	return pki.Config{Certificate: h.cfg.Certificate, Protocols: protocols, Pins: h.cfg.Pins, Clock: h.cfg.Now, Logger: h.log}
+	return pki.Config{Certificate: h.cfg.Certificate, Protocols: protocols, Pins: h.cfg.Pins, Clock: h.cfg.Now, Logger: h.log, Notes: &h.notes}
 }
 
 // admit decides on a peer that dialled: it needs a link that is agreed this way round.

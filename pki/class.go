@@ -3,6 +3,7 @@ package pki
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
@@ -50,6 +51,18 @@ type Identity struct {
 	Member int          // 1 and up for the class member
 }
 
+// weak says whether the key of a certificate is one that others may come to know: of RSA one of less than 2,048 bits, of ECDSA less than 256. This package makes
+// neither RSA's nor other curves than P-256; what a later one makes is not refused for being unknown here.
+func weak(c *x509.Certificate) bool {
+	switch key := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return key.N.BitLen() < 2048
+	case *ecdsa.PublicKey:
+		return key.Curve.Params().BitSize < 256
+	}
+	return false
+}
+
 func (i Identity) uri() *url.URL {
 	path := "/link"
 	if i.Class == ClassMember {
@@ -62,7 +75,7 @@ func (i Identity) uri() *url.URL {
 // is not written exactly as this package writes it is none: there is one spelling of each identity.
 func identityOf(c *x509.Certificate) Identity {
 	if c.IsCA || !c.BasicConstraintsValid || c.KeyUsage != x509.KeyUsageDigitalSignature || len(c.EmailAddresses) > 0 ||
-		len(c.UnknownExtKeyUsage) > 0 || len(c.UnhandledCriticalExtensions) > 0 {
+		len(c.UnknownExtKeyUsage) > 0 || len(c.UnhandledCriticalExtensions) > 0 || weak(c) {
 		return Identity{}
 	}
 	hosts := len(c.DNSNames) + len(c.IPAddresses)

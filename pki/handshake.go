@@ -43,6 +43,8 @@ type Config struct {
 	Clock func() time.Time
 	// Logger gets each refusal with its incident number and all that a stranger is not told. Default none.
 	Logger hclog.Logger
+	// Notes bounds what Logger gets about strangers; no bound when nil.
+	Notes *Notes
 }
 
 func (c *Config) validate(dialled bool) error {
@@ -246,8 +248,20 @@ func (a *attempt) incident(cause error) string {
 	_, _ = rand.Read(random[:]) // it never fails
 	incident := hex.EncodeToString(random[:])
 	reason, _ := RefusalOf(cause)
-	a.config.Logger.Warn("a connection was refused", "incident", incident, "refusal", reason.String(), "reason", cause.Error(),
-		"address", fmt.Sprint(a.raw.RemoteAddr()), "node", a.peer.Node.String(), "serial", a.peer.Serial)
+	about := []any{
+		"incident", incident, "refusal", reason.String(), "reason", cause.Error(),
+		"address", fmt.Sprint(a.raw.RemoteAddr()), "node", a.peer.Node.String(), "serial", a.peer.Serial,
+	}
+	if !a.known {
+		left, write := a.config.Notes.take(time.Now())
+		if !write {
+			return incident
+		}
+		if left > 0 {
+			about = append(about, "not_written", left)
+		}
+	}
+	a.config.Logger.Warn("a connection was refused", about...)
 	return incident
 }
 

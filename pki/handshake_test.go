@@ -449,6 +449,36 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// TestStrangersFillNoLog: a flood of refused strangers is a bounded number of lines, which say how many there are not; each still hears a number, and a
+// known peer's refusal is always there.
+func TestStrangersFillNoLog(t *testing.T) {
+	s := newScene(t, "link")
+	var log logged
+	s.accept.Logger, s.accept.Notes = log.logger(), &Notes{}
+	s.bare(&tls.Config{NextProtos: s.connect.Protocols})
+	for range 2 * notesBurst {
+		if _, d := s.meet(); !incidentPattern.MatchString(fmt.Sprint(d.err)) {
+			t.Fatalf("a stranger hears %v", d.err)
+		}
+	}
+	most := notesBurst + notesBurst/2 // it takes a while
+	if lines := strings.Count(log.String(), "a connection was refused"); lines < notesBurst || lines > most {
+		t.Errorf("%d strangers are %d lines", 2*notesBurst, lines)
+	}
+	s.accept.Notes.at = time.Now().Add(-time.Minute)
+	s.meet()
+	if !strings.Contains(log.String(), "not_written=") {
+		t.Error("nothing says that lines are missing")
+	}
+	s.accept.Notes.spent = notesBurst
+	s.dial, s.connect.Protocols = nil, []string{ProtocolProvider}
+	s.accept.Admit = func(Peer) error { return Refuse(Revoked, "by alice") }
+	s.meet()
+	if !strings.Contains(log.String(), "by alice") {
+		t.Error("the refusal of a known peer is missing")
+	}
+}
+
 // TestCanceled: the end of the caller's context ends a handshake.
 func TestCanceled(t *testing.T) {
 	s := newScene(t, "link")

@@ -19,7 +19,7 @@ const (
 	requestWithin   = 30 * time.Second // for the header and the body of one request
 	headerWithin    = 10 * time.Second
 	idleConnection  = 2 * time.Minute
-	streamsOfOne    = 250 // concurrent requests of one connection
+	streamsOfOne    = 100 // concurrent requests of one connection; each that waits takes some 50 KiB
 	shutdownGrace   = 2 * time.Second
 	pingIdle        = 15 * time.Second // an idle HTTP/2 connection is asked whether it is there
 	pingTimeout     = 10 * time.Second
