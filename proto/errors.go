@@ -157,10 +157,10 @@ func FromStatus(err error) error {
 	}
 	for kind, code := range codeOf {
 		if code == s.Code() {
-			return &model.Error{Kind: kind, Detail: s.Message()}
+			return &model.Error{Kind: kind, Detail: plain(s.Code(), s.Message())}
 		}
 	}
-	return &model.Error{Kind: model.KindInternal, Detail: s.Message()}
+	return &model.Error{Kind: model.KindInternal, Detail: plain(s.Code(), s.Message())}
 }
 
 // Told reports whether the error of a gRPC call was told by the program at the other end. Otherwise it is of what lies between: the connection, or this end.

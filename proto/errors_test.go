@@ -57,6 +57,28 @@ func TestErrorsRoundTrip(t *testing.T) {
 	}
 }
 
+// What gRPC says of a connection is told in words for people; what a peer says, and what is of something else, is left as it is.
+func TestBrokenConnectionsAreToldPlainly(t *testing.T) {
+	for message, want := range map[string]string{
+		"error reading from server: EOF": "the connection has ended", "transport is closing": "the connection has ended",
+		`connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.1:7443: connect: connection refused"`: "the connection was refused",
+		"error reading from server: read tcp 1.2.3.4:5->6.7.8.9:10: read: connection reset by peer":                      "the connection was reset",
+		"context deadline exceeded": "no answer came in time", "the node stops": "the node stops",
+	} {
+		var got *model.Error
+		if !errors.As(FromStatus(status.Error(codes.Unavailable, message)), &got) || got.Detail != want {
+			t.Errorf("%q became %v, want %q", message, got, want)
+		}
+	}
+	var got *model.Error
+	if !errors.As(FromStatus(status.Error(codes.InvalidArgument, "the file ends with EOF")), &got) || got.Detail != "the file ends with EOF" {
+		t.Errorf("what is no connection's became %v", got)
+	}
+	if !errors.As(FromStatus(Status(&model.Error{Kind: model.KindUnavailable, Detail: "unexpected EOF in the profile"})), &got) || got.Detail != "unexpected EOF in the profile" {
+		t.Errorf("what the peer says became %v", got)
+	}
+}
+
 func TestErrorsLeakNothing(t *testing.T) {
 	const secret = "password=canary at /var/lib"
 	for _, err := range []error{

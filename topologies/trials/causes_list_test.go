@@ -57,12 +57,12 @@ var causes = []cause{
 		end:   func(n *caused) { n.resolves(n.linkAddress()) },
 	},
 	{
-		name: "kill", reasons: []string{"refused", "reset", "EOF", "the connection has ended"}, process: true, takes: 4 * time.Second,
+		name: "kill", reasons: []string{"refused", "reset", "the connection has ended"}, process: true, takes: 4 * time.Second,
 		begin: func(n *caused) { n.signal(n.pid("berlin"), syscall.SIGKILL) },
 		end:   func(n *caused) { n.restart("berlin") },
 	},
 	{
-		name: "restart elsewhere", reasons: []string{"stops", "EOF", "nobody answers"}, process: true, takes: 5 * time.Second,
+		name: "restart elsewhere", reasons: []string{"stops", "the connection has ended", "nobody answers"}, process: true, takes: 5 * time.Second,
 		begin: (*caused).leave, end: (*caused).arrive,
 	},
 	{
