@@ -136,14 +136,18 @@ func (t *Tree) put(p *Put) (had SlotRun) {
 	c := &t.contexts
 	i := c.place(p.Path)
 	r := &c.records[i]
-	key := idKey{c.internOrigin(p.ID), p.ID.Number}
+	key := idKey{c.origins.take(origin{p.ID.Node, p.ID.Epoch}), p.ID.Number}
 	if r.schema != nil && (idKey{r.origin, r.number}) != key {
 		t.replace(i, p)
 	}
+	epoch := c.epochs.take(p.Version.Epoch)
 	if r.schema == nil {
 		c.count++
 		t.changes.live++
 		c.byID[key] = append(c.byID[key], i)
+	} else {
+		c.origins.release(r.origin)
+		c.epochs.release(r.epoch)
 	}
 	if r.schema == nil || r.schema.Hash != p.Schema.Hash || p.Anew {
 		had = r.slots
@@ -151,7 +155,7 @@ func (t *Tree) put(p *Put) (had SlotRun) {
 	}
 	r.origin, r.number = key.origin, key.number
 	r.label, r.settings, r.extra = p.Label, p.Settings, p.Extra
-	r.epoch, r.version = c.internEpoch(p.Version.Epoch), p.Version.Number
+	r.epoch, r.version = epoch, p.Version.Number
 	route := c.internRoute(p.Route)
 	c.releaseRoute(r.route)
 	r.route = route
@@ -213,6 +217,8 @@ func (t *Tree) clear(i Index) {
 	t.samples.Unlock()
 	c.releaseSchema(r.schema)
 	c.releaseRoute(r.route)
+	c.origins.release(r.origin)
+	c.epochs.release(r.epoch)
 	c.count--
 	*r = record{path: r.path, parent: r.parent, child: r.child, next: r.next, previous: r.previous}
 }

@@ -93,10 +93,8 @@ type contextTable struct {
 	byPath  map[model.Path]Index
 	byID    map[idKey][]Index // one context can be mounted at several paths
 
-	origins   []origin
-	originOf  map[origin]uint32
-	epochs    []model.Epoch
-	epochOf   map[model.Epoch]uint32
+	origins   interned[origin]
+	epochs    interned[model.Epoch]
 	routes    []Route
 	routeOf   map[string]uint32
 	routeUse  []int
@@ -110,35 +108,14 @@ func newContextTable() contextTable {
 		records:   make([]record, 2),
 		byPath:    map[model.Path]Index{model.Root: root},
 		byID:      make(map[idKey][]Index),
-		originOf:  make(map[origin]uint32),
-		epochOf:   make(map[model.Epoch]uint32),
+		origins:   newInterned[origin](),
+		epochs:    newInterned[model.Epoch](),
 		routes:    []Route{nil},
 		routeOf:   map[string]uint32{"": 0},
 		routeUse:  []int{0},
 		schemas:   make(map[model.SchemaHash]*model.Schema),
 		schemaUse: make(map[model.SchemaHash]int),
 	}
-}
-
-func (c *contextTable) internOrigin(id model.ContextID) uint32 {
-	o := origin{id.Node, id.Epoch}
-	i, known := c.originOf[o]
-	if !known {
-		i = uint32(len(c.origins))
-		c.origins = append(c.origins, o)
-		c.originOf[o] = i
-	}
-	return i
-}
-
-func (c *contextTable) internEpoch(e model.Epoch) uint32 {
-	i, known := c.epochOf[e]
-	if !known {
-		i = uint32(len(c.epochs))
-		c.epochs = append(c.epochs, e)
-		c.epochOf[e] = i
-	}
-	return i
 }
 
 // internRoute gives a route an index, and counts that it is used once more.
@@ -245,7 +222,7 @@ func (c *contextTable) id(r *record) model.ContextID {
 	if r.schema == nil {
 		return model.ContextID{}
 	}
-	o := c.origins[r.origin]
+	o := c.origins.values[r.origin]
 	return model.ContextID{Node: o.node, Epoch: o.epoch, Number: r.number}
 }
 
@@ -254,6 +231,6 @@ func (c *contextTable) context(i Index) Context {
 	r := &c.records[i]
 	return Context{
 		Index: i, ID: c.id(r), Path: r.path, Label: r.label, Extra: r.extra, Schema: r.schema, Settings: r.settings,
-		Version: model.Version{Epoch: c.epochs[r.epoch], Number: r.version}, Change: r.change, Slots: r.slots, Route: c.routes[r.route],
+		Version: model.Version{Epoch: c.epochs.values[r.epoch], Number: r.version}, Change: r.change, Slots: r.slots, Route: c.routes[r.route],
 	}
 }

@@ -104,7 +104,9 @@ func (t *Tree) fill(c *chunk, b *Batch, done int, limit Slot, now model.Time) in
 		if p.watched[s/64]&(1<<(s%64)) != 0 {
 			t.tellWatchers(slot, position)
 		}
-		at++
+		if at++; c.full {
+			at = chunkSamples
+		}
 	}
 	c.filled.Store(int32(at))
 	return i - done
@@ -174,6 +176,7 @@ func (t *Tree) box(p *page, c *chunk, s uint32, at int, value model.Value) {
 		c.boxed.Store(boxed)
 	}
 	boxed[at] = value
+	t.ring.hold(c, at, footprint(value))
 }
 
 // Restore puts a sample from before a restart into its slot. It is not published: it is no news to anyone, and it reads as stale

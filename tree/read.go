@@ -24,7 +24,7 @@ func (t *Tree) ByID(id model.ContextID) []model.Path {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	c := &t.contexts
-	o, known := c.originOf[origin{id.Node, id.Epoch}]
+	o, known := c.origins.of[origin{id.Node, id.Epoch}]
 	if !known {
 		return nil
 	}

@@ -21,7 +21,16 @@ type chunk struct {
 	owner   [chunkSamples]model.Time
 	quality [chunkSamples]uint16
 	boxed   atomic.Pointer[[chunkSamples]model.Value]
+	bytes   int  // of values in boxed; guarded by Tree.samples, as full is
+	full    bool // nothing more is to go into it
 }
+
+// Bounds of the values in the ring that do not fit in 64 bits: a chunk that holds as much is full before it has all its samples, and the oldest chunks go
+// while all of them hold more. A reader that was lapped gets the latest of each variable, as always.
+const (
+	mostChunkBytes = 1 << 20
+	mostRingBytes  = 16 << 20
+)
 
 // ring keeps the most recent samples in chunks: at least keepChunks of them, more while they are younger than keepFor, never more
 // than maxChunks. It is guarded by Tree.samples; head may be read without.
@@ -30,6 +39,7 @@ type ring struct {
 	head      atomic.Uint64 // position of the next sample
 	keepFor   time.Duration
 	maxChunks int
+	bytes     int // of values in boxed, all chunks together
 }
 
 const keepChunks = 16
@@ -50,12 +60,16 @@ func (r *ring) current(now model.Time) *chunk {
 		return r.chunks[n-1]
 	}
 	drop := 0
+	for ; r.bytes > mostRingBytes && drop < len(r.chunks); drop++ {
+		r.bytes -= r.chunks[drop].bytes
+	}
 	for len(r.chunks)-drop >= keepChunks {
 		old := r.chunks[drop]
 		young := time.Duration(now-old.began) < r.keepFor
 		if young && len(r.chunks)-drop < r.maxChunks {
 			break
 		}
+		r.bytes -= old.bytes
 		drop++
 	}
 	if drop > 0 {
@@ -66,6 +80,31 @@ func (r *ring) current(now model.Time) *chunk {
 	c := &chunk{first: r.head.Load(), began: now}
 	r.chunks = append(r.chunks, c)
 	return c
+}
+
+// hold counts a value that a chunk holds now, and ends the chunk where that makes it full: what is left of it stays empty, since a position is found by its
+// chunk's number.
+func (r *ring) hold(c *chunk, at int, size int) {
+	if size <= 8 {
+		return
+	}
+	c.bytes += size
+	r.bytes += size
+	if c.bytes < mostChunkBytes {
+		return
+	}
+	for i := at + 1; i < chunkSamples; i++ {
+		c.slots[i], c.quality[i] = NoSlot, flagNone
+	}
+	c.full = true
+}
+
+// footprint is about what a value takes in memory beside its place: of a table much more than its texts.
+func footprint(v model.Value) int {
+	if v.Type() == model.TypeTable {
+		return 6 * v.Size()
+	}
+	return v.Size()
 }
 
 // at is the chunk that holds position, nil where the ring has passed it or has not reached it.

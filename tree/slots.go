@@ -1,6 +1,11 @@
 package tree
 
-import "banyan/model"
+import (
+	"cmp"
+	"slices"
+
+	"banyan/model"
+)
 
 // Slot is the place of one variable's latest sample. Slots of one context are consecutive, in the order of its schema's variables.
 // A slot is not given to another context before every sample that it held has left the ring.
@@ -40,6 +45,59 @@ type slotTable struct {
 	pages []*page
 	next  Slot
 	free  map[uint32][]freed // by length of the run, oldest first
+	given int                // slots in free
+	wide  []freed            // what was free for long, neighbours put together, of any length
+}
+
+// gatherFrom is from how many free slots on they are gathered: contexts that come and go with ever other numbers of variables would each leave theirs.
+const gatherFrom = 1 << 16
+
+// reuse finds a run of slots that were given back and that nothing in the ring speaks of.
+func (s *slotTable) reuse(count uint32, oldest uint64) (Slot, bool) {
+	if runs := s.free[count]; len(runs) > 0 && runs[0].at <= oldest {
+		s.free[count] = runs[1:]
+		s.given -= int(count)
+		return runs[0].first, true
+	}
+	if s.given >= gatherFrom && s.given > int(s.next)/4 {
+		s.gather(oldest)
+	}
+	for i := len(s.wide) - 1; i >= 0; i-- {
+		if w := &s.wide[i]; w.count >= count {
+			w.count -= count
+			first := w.first + Slot(w.count)
+			if w.count == 0 {
+				s.wide = slices.Delete(s.wide, i, i+1)
+			}
+			return first, true
+		}
+	}
+	return 0, false
+}
+
+// gather puts free runs together that lie side by side.
+func (s *slotTable) gather(oldest uint64) {
+	all := s.wide
+	for count, runs := range s.free {
+		n := 0
+		for n < len(runs) && runs[n].at <= oldest {
+			n++
+		}
+		all = append(all, runs[:n]...)
+		s.given -= n * int(count)
+		if s.free[count] = slices.Clone(runs[n:]); len(runs) == n {
+			delete(s.free, count)
+		}
+	}
+	slices.SortFunc(all, func(a, b freed) int { return cmp.Compare(a.first, b.first) })
+	s.wide = all[:0]
+	for _, run := range all {
+		if last := len(s.wide) - 1; last >= 0 && s.wide[last].first+Slot(s.wide[last].count) == run.first {
+			s.wide[last].count += run.count
+		} else {
+			s.wide = append(s.wide, run)
+		}
+	}
 }
 
 func (s *slotTable) page(slot Slot) (*page, uint32) {
@@ -52,11 +110,9 @@ func (s *slotTable) allocate(variables []model.Variable, oldest uint64) Slot {
 	if count == 0 {
 		return 0
 	}
-	first := s.next
-	if runs := s.free[count]; len(runs) > 0 && runs[0].at <= oldest {
-		first = runs[0].first
-		s.free[count] = runs[1:]
-	} else {
+	first, again := s.reuse(count, oldest)
+	if !again {
+		first = s.next
 		s.next += Slot(count)
 		for len(s.pages)<<pageBits < int(s.next) {
 			s.pages = append(s.pages, &page{})
@@ -91,6 +147,7 @@ func (s *slotTable) release(first Slot, count uint32, head uint64) {
 		}
 	}
 	s.free[count] = append(s.free[count], freed{first, count, head})
+	s.given += int(count)
 }
 
 // sample reads a slot.
