@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"banyan/model"
 	"banyan/proto/modelv1"
@@ -93,15 +94,38 @@ func wireText(text string) string {
 	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
+// heard is foreign text as people may read it: not longer than an honest node sends, and without what does something to a terminal.
+func heard(text string) string {
+	if harmless(text) {
+		return text
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || r == '\n' {
+			return r
+		}
+		return '\uFFFD'
+	}, wireText(text))
+}
+
+// harmless reports whether there is nothing to be done about a text, as nearly always.
+func harmless(text string) bool {
+	for i := range len(text) {
+		if (text[i] < ' ' || text[i] >= 0x7f) && text[i] != '\n' {
+			return false
+		}
+	}
+	return len(text) <= maxErrorText
+}
+
 // ToError reads an error; nil is none. A kind that cannot be one counts as internal, and a path that is no path is dropped: an error
-// must always arrive.
+// must always arrive. Its words are another node's, and come out harmless.
 func ToError(wire *modelv1.Error) error {
 	if wire == nil {
 		return nil
 	}
 	e := &model.Error{
-		Op: wire.GetOperation(), Name: wire.GetName(), Node: wire.GetNode(),
-		Detail: wire.GetDetail(), Remedy: wire.GetRemedy(),
+		Op: heard(wire.GetOperation()), Name: heard(wire.GetName()), Node: heard(wire.GetNode()),
+		Detail: heard(wire.GetDetail()), Remedy: heard(wire.GetRemedy()),
 	}
 	if wire.GetKind() <= math.MaxUint8 {
 		e.Kind = model.ErrorKind(wire.GetKind())
@@ -157,10 +181,10 @@ func FromStatus(err error) error {
 	}
 	for kind, code := range codeOf {
 		if code == s.Code() {
-			return &model.Error{Kind: kind, Detail: plain(s.Code(), s.Message())}
+			return &model.Error{Kind: kind, Detail: heard(plain(s.Code(), s.Message()))}
 		}
 	}
-	return &model.Error{Kind: model.KindInternal, Detail: plain(s.Code(), s.Message())}
+	return &model.Error{Kind: model.KindInternal, Detail: heard(plain(s.Code(), s.Message()))}
 }
 
 // Told reports whether the error of a gRPC call was told by the program at the other end. Otherwise it is of what lies between: the connection, or this end.

@@ -50,6 +50,8 @@ const (
 // ordinarySize is about how many bytes a sample takes.
 const ordinarySize = 12
 
+var boxedDescriptor = (*modelv1.Boxed)(nil).ProtoReflect().Descriptor()
+
 // lengthBytes is how many bytes a column's length takes. It is written after the column, so it has a fixed width, as a varint
 // with continuation bits: every protobuf parser reads it.
 const lengthBytes = 4
@@ -184,6 +186,8 @@ func (s *Samples) Decode(from []byte) error {
 func (s *Samples) decode(from []byte) error {
 	var owner []byte
 	seen := 0 // a bit for each column: none may come twice
+	boxes := counter{left: maxParts}
+	large := len(from) > uncountedBytes
 	for len(from) > 0 {
 		number, kind, n := protowire.ConsumeTag(from)
 		if n < 0 {
@@ -211,6 +215,11 @@ func (s *Samples) decode(from []byte) error {
 		if number == fieldOwnerOffsets {
 			owner = column
 			continue
+		}
+		if number == fieldBoxed && large { // each may be small, and all of them together not
+			if err := boxes.count(column, boxedDescriptor, 0); err != nil {
+				return err
+			}
 		}
 		if err := s.decodeColumn(number, column); err != nil {
 			return err

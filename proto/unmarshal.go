@@ -1,6 +1,8 @@
 package proto
 
 import (
+	"strings"
+
 	"banyan/model"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -20,9 +22,9 @@ const (
 func Unmarshal(raw []byte, into proto.Message) error {
 	descriptor := into.ProtoReflect().Descriptor()
 	if len(raw) > uncountedBytes {
-		if left := maxParts; !countParts(raw, descriptor, &left, 0) {
-			return model.Errorf(model.KindExhausted, "received a %s of more than %d parts, or nested more than %d deep",
-				descriptor.Name(), maxParts, maxPartDepth)
+		c := counter{left: maxParts}
+		if err := c.count(raw, descriptor, 0); err != nil {
+			return err
 		}
 	}
 	if err := proto.Unmarshal(raw, into); err != nil {
@@ -31,34 +33,52 @@ func Unmarshal(raw []byte, into proto.Message) error {
 	return nil
 }
 
-// countParts takes the messages, strings and byte fields that raw unfolds into off left, and reports whether they are within the limits. What is damaged
-// is counted up to there, since the decoder comes no further either.
-func countParts(raw []byte, descriptor protoreflect.MessageDescriptor, left *int, depth int) bool {
+// counter counts what a message unfolds into.
+type counter struct {
+	left int // messages, strings and byte fields that may still come
+}
+
+// count takes what raw unfolds into off what is left, and says what there is too much of. What is damaged is counted up to there, since the decoder comes
+// no further either.
+func (c *counter) count(raw []byte, descriptor protoreflect.MessageDescriptor, depth int) error {
 	if depth > maxPartDepth {
-		return false
+		return model.Errorf(model.KindExhausted, "received a %s that is nested more than %d deep", descriptor.Name(), maxPartDepth)
 	}
 	fields := descriptor.Fields()
+	var times [mostFields]int
 	for len(raw) > 0 {
 		number, kind, n := protowire.ConsumeTag(raw)
 		if n < 0 {
-			return true
+			return nil
 		}
 		length := protowire.ConsumeFieldValue(number, kind, raw[n:])
 		if length < 0 {
-			return true
+			return nil
 		}
 		if kind == protowire.BytesType {
-			if *left--; *left < 0 {
-				return false
+			if c.left--; c.left < 0 {
+				return model.Errorf(model.KindExhausted, "received a %s of more than %d parts", descriptor.Name(), maxParts)
 			}
-			if field := fields.ByNumber(number); field != nil && field.Message() != nil {
+			field := fields.ByNumber(number)
+			if field != nil && field.Index() < mostFields && (field.IsList() && !field.IsPacked() || field.Message() != nil) {
+				times[field.Index()]++
+				if most := mostTimes(field); times[field.Index()] > most {
+					return model.Errorf(model.KindExhausted, "received a %s with more than %d %s", descriptor.Name(), most, plainly(field))
+				}
+			}
+			if field != nil && field.Message() != nil {
 				part, _ := protowire.ConsumeBytes(raw[n:])
-				if !countParts(part, field.Message(), left, depth+1) {
-					return false
+				if err := c.count(part, field.Message(), depth+1); err != nil {
+					return err
 				}
 			}
 		}
 		raw = raw[n+length:]
 	}
-	return true
+	return nil
+}
+
+// plainly is the name of a field as people read it.
+func plainly(field protoreflect.FieldDescriptor) string {
+	return strings.ReplaceAll(string(field.Name()), "_", " ")
 }
