@@ -112,8 +112,16 @@ func (b *beats) receive(beat *linkv1.Beat, now model.Time) *linkv1.Beat {
 	return &linkv1.Beat{Echo: b.heard, Clock: int64(b.shown(now))}
 }
 
+// known reports whether there is such a lane: of those that the other end makes up nothing is kept.
+func known(kind linkv1.LaneKind) bool {
+	return kind == linkv1.LaneKind_LANE_KIND_CHANGES || kind == linkv1.LaneKind_LANE_KIND_SAMPLES
+}
+
 // told notes a head that a lane is to reach.
 func (b *beats) told(kind linkv1.LaneKind, head uint64, now model.Time) {
+	if !known(kind) {
+		return
+	}
 	l := b.lanes[kind]
 	if l == nil {
 		l = &lane{}

@@ -19,13 +19,19 @@ import (
 
 // Limits of gRPC between nodes, all in one place.
 const (
-	maxStreams     = 1024 // requests under way on one connection
+	maxStreams     = 512 // requests under way on one connection
 	maxHeaderBytes = 16 << 10
-	streamWindow   = 4 << 20
-	connWindow     = 8 << 20
 	writeBuffer    = 128 << 10 // of a provider, shared by all connections while something is written
 	askBuffer      = 8 << 10   // of a consumer, which says little
 	readBuffer     = 4 << 10   // each connection has its own: what is larger is read past it
+	mostConns      = 8         // of one link: the newest ones
+
+	// A window is what the other end may send before anybody has read it. What a provider tells goes far and fast; what a consumer says is short, and of a long
+	// request gRPC lets come what it waits for.
+	streamWindow = 2 << 20
+	connWindow   = 4 << 20
+	callWindow   = 64 << 10
+	callsWindow  = 1 << 20
 )
 
 // provenConn is a connection whose ends have proved who they are. gRPC gets it finished. done is closed with it.
@@ -38,6 +44,7 @@ type provenConn struct {
 	dialling sync.Mutex // guards client
 	client   *grpc.ClientConn
 
+	intake  *intake
 	traffic *traffic
 	step    Doorstep     // nil where it was dialled
 	heard   atomic.Int64 // when a call came over it, as model.Time
@@ -48,7 +55,9 @@ type provenConn struct {
 func (h *Hub) newProvenConn(conn *tls.Conn, peer pki.Peer) *provenConn {
 	client := peer.Role() == pki.RoleProvider || peer.Protocol == pki.ProtocolJoin && !peer.Dialler
 	done := make(chan struct{})
-	return &provenConn{Conn: h.cfg.Frames.Wrap(conn, peer.Node.String(), client, done), peer: peer, done: done, traffic: &h.traffic}
+	return &provenConn{
+		Conn: h.cfg.Frames.Wrap(conn, peer.Node.String(), client, done), peer: peer, done: done, traffic: &h.traffic, intake: newIntake(mostJoining),
+	}
 }
 
 // letIn says that the other end may stay.
@@ -66,6 +75,9 @@ func (c *provenConn) Close() error {
 	}
 	return c.Conn.Close()
 }
+
+// closeSoon closes the connection when the other end has had time to hear why.
+func (c *provenConn) closeSoon() { time.AfterFunc(time.Second, func() { _ = c.Close() }) }
 
 // grpc is the client over the connection, the same each time. It is closed with Close of the client, and ends with the connection.
 func (c *provenConn) grpc() (*grpc.ClientConn, error) {
@@ -167,7 +179,7 @@ func newServer() *grpc.Server {
 		grpc.Creds(handed{}), grpc.ForceServerCodecV2(proto.Codec{}),
 		grpc.MaxRecvMsgSize(proto.MaxFrameBytes), grpc.MaxSendMsgSize(proto.MaxFrameBytes),
 		grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxHeaderBytes), grpc.ConnectionTimeout(10*time.Second),
-		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow), grpc.WriteBufferSize(writeBuffer),
+		grpc.InitialWindowSize(callWindow), grpc.InitialConnWindowSize(callsWindow), grpc.WriteBufferSize(writeBuffer),
 		grpc.ReadBufferSize(readBuffer),
 	)
 }

@@ -34,6 +34,7 @@ type Consumer struct {
 	asking   bool           // what is wanted is to be told
 	permit   *linkv1.Permit // to be told, nil for none
 	anew     bool           // everything is to be compared in another session
+	over     bool           // the provider has said farewell
 }
 
 // AckBytes is after how many bytes samples are acknowledged without waiting for a heartbeat: half of the least window of a provider, of any version, so
@@ -210,6 +211,7 @@ func (c *Consumer) receive(frame *linkv1.ProviderFrame, size int, now model.Time
 	case *linkv1.ProviderFrame_WantBulk:
 		c.wantBulk = true
 	case *linkv1.ProviderFrame_Farewell:
+		c.over = true
 		return readFarewell(body.Farewell)
 	default:
 		return model.Errorf(model.KindUnsupported, "received a frame that this version does not know")

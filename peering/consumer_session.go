@@ -83,7 +83,10 @@ func (s *consumerSession) receive(stream grpc.ClientStream) (frames int, err err
 			if errors.Is(err, io.EOF) {
 				return frames, model.Errorf(model.KindUnavailable, "the provider ended the session")
 			}
-			return frames, proto.FromStatus(err)
+			if err = proto.FromStatus(err); tooLarge(err) {
+				err = offence{err}
+			}
+			return frames, err
 		}
 		frames++
 		if err := s.take(raw); err != nil {
@@ -99,6 +102,9 @@ func (s *consumerSession) take(raw *proto.RawFrame) error {
 		return model.Errorf(model.KindCanceled, "the session has ended")
 	}
 	err := s.machine.ReceiveRaw(raw, s.feed.link.hub.now())
+	if offends(err) && !s.machine.over {
+		err = offence{err}
+	}
 	if s.machine.WantBulk() {
 		s.bulk = !s.onBulk
 		signal(s.line.wanted)

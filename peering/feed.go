@@ -87,7 +87,11 @@ func (f *feed) run(ctx context.Context, ln *line) {
 		began := f.link.hub.now()
 		err := ln.carries(f)
 		if err == nil {
-			if err = f.follow(ctx, ln); ctx.Err() != nil {
+			err = f.follow(ctx, ln)
+			if o, broken := err.(offence); broken { //nolint:errorlint // as in endsWith
+				f.link.offended(o.error)
+			}
+			if ctx.Err() != nil {
 				return
 			}
 			if ln.endsWith(err) {

@@ -138,7 +138,7 @@ func NewHub(cfg HubConfig) *Hub {
 		links: make(map[string]*running), refusals: make(map[string]pki.Refusal),
 	}
 	for _, service := range Services {
-		h.server.RegisterService(service, h)
+		h.server.RegisterService(measured(*service), h)
 	}
 	return h
 }

@@ -94,7 +94,7 @@ func (h *Hub) admit(who pki.Peer) error {
 		known = true
 		if cfg.Role == who.Role().Other() && !cfg.Dials {
 			if !cfg.Refused {
-				return nil
+				return r.link.shuns()
 			}
 			reason = refuse(cfg.Refusal) // unless another link with this node holds, as after a revoked one was made anew
 		}

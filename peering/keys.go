@@ -11,6 +11,7 @@ import (
 // what was given up costs nothing.
 type keyTable struct {
 	pages []*keyPage
+	count int // of pages that are there
 }
 
 const (
@@ -61,6 +62,7 @@ func (t *keyTable) set(key uint32, slots tree.SlotRun) {
 		}
 		if t.pages[at] == nil {
 			t.pages[at] = &keyPage{}
+			t.count++
 		}
 		p := t.pages[at]
 		p.reach(k % keyPageSize)
@@ -69,6 +71,17 @@ func (t *keyTable) set(key uint32, slots tree.SlotRun) {
 		}
 		p.slots[k%keyPageSize] = slots.First + tree.Slot(i) + 1
 	}
+}
+
+// needs reports whether keys lie where no page is.
+func (t *keyTable) needs(key uint32, slots tree.SlotRun) bool {
+	first, last := int(key>>keyPageBits), int((key+max(1, slots.Count)-1)>>keyPageBits)
+	for at := first; at <= last; at++ {
+		if at >= len(t.pages) || t.pages[at] == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // clear takes keys away that still lead to these slots.
@@ -82,6 +95,7 @@ func (t *keyTable) clear(key uint32, slots tree.SlotRun) {
 		p.slots[k%keyPageSize] = 0
 		if p.used--; p.used == 0 {
 			t.pages[k>>keyPageBits] = nil
+			t.count--
 		}
 	}
 }

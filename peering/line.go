@@ -108,14 +108,17 @@ func (ln *line) fail(err error) {
 	ln.cancel()
 }
 
-// endsWith reports whether what ended a session ends the line: the peer said that it ends the link, or the connection has broken. A peer of
-// version 1 knows no other end.
+// endsWith reports whether what ended a session ends the line: the peer said that it ends the link, or broke the protocol, or the connection has broken. A
+// peer of version 1 knows no other end.
 func (ln *line) endsWith(err error) bool {
 	if ln.version < 2 || closed(ln.conn) {
 		return true
 	}
-	_, whole := err.(linkEnds) //nolint:errorlint // it is made in one place and never wrapped
-	return whole
+	switch err.(type) { //nolint:errorlint // they are made in one place and never wrapped
+	case linkEnds, offence:
+		return true
+	}
+	return false
 }
 
 // linkEnds is why the peer ends the whole link.

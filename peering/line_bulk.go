@@ -171,6 +171,10 @@ func (s *consumerSession) receiveBulk(ctx context.Context, conn *provenConn) {
 		return
 	}
 	frames, err := s.receive(stream)
+	if _, broken := err.(offence); broken { //nolint:errorlint // as in endsWith
+		s.end(err)
+		return
+	}
 	if frames == 0 || ctx.Err() != nil {
 		return
 	}

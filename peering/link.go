@@ -93,6 +93,10 @@ type link struct {
 	tries    int              // how often there was none
 	hurry    chan struct{}    // capacity 1: the next try is to come now
 	news     chan struct{}    // capacity 1: there is something new to tell the peer about this end
+	offence  model.Time       // when the peer broke the protocol last
+	offences int              // how often it did so of late
+	broke    string           // how
+	shunned  model.Time       // until then it is not heard
 
 	// Of a consumer.
 	feeds []*feed // in the order of their names
@@ -109,13 +113,14 @@ type link struct {
 	ended    error         // why the connection ended, where its own end knows
 	keeping  int           // streams for backups that stand
 	consumer *Told         // what the consumer told of itself
+	intake   *intake       // what the consumer has under way, over all connections
 	told     chan struct{} // closed when the consumer heard that the link is revoked
 }
 
 func newLink(hub *Hub, cfg LinkConfig) *link {
 	l := &link{
 		cfg: cfg, hub: hub, extra: make(chan *provenConn, 2), backups: make(chan struct{}, 1), told: make(chan struct{}),
-		hurry: make(chan struct{}, 1), news: make(chan struct{}, 1),
+		hurry: make(chan struct{}, 1), news: make(chan struct{}, 1), intake: newIntake(mostIntake),
 		status: Status{State: StateConnecting, Since: hub.clock()},
 	}
 	if len(cfg.Known) > 0 {
@@ -176,7 +181,7 @@ func (l *link) run(ctx context.Context) {
 			attempt = 0
 		}
 		if l.cfg.Dials {
-			l.rest(ctx, backoff(attempt, l.hub.cfg.Reconnect))
+			l.rest(ctx, max(l.pause(), backoff(attempt, l.hub.cfg.Reconnect)))
 			attempt++
 		}
 	}

@@ -54,7 +54,12 @@ func (l *link) adopt(conn *provenConn) {
 		_ = conn.Close()
 		return
 	}
+	conn.intake = l.intake
 	l.conns = append(slices.DeleteFunc(l.conns, closed), conn)
+	if len(l.conns) > mostConns {
+		_ = l.conns[0].Close()
+		l.conns = slices.Delete(l.conns, 0, 1)
+	}
 	if l.current == nil || closed(l.current) {
 		l.current = conn
 		l.status.Address = conn.peer.Address

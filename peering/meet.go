@@ -58,6 +58,7 @@ func (l *link) meet(ctx context.Context, conn *provenConn, live bool) (version u
 	}
 	told, err := readLife(response)
 	if err != nil {
+		l.offended(err)
 		return 0, err
 	}
 	l.mu.Lock()
@@ -155,5 +156,5 @@ func (l *link) refused(conn *provenConn, reason string) {
 	if !l.cfg.Dials {
 		l.lost(err)
 	}
-	time.AfterFunc(time.Second, func() { _ = conn.Close() }) // after the answer; mostly the consumer has closed it
+	conn.closeSoon() // after the answer; mostly the consumer has closed it
 }

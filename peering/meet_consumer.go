@@ -20,6 +20,8 @@ func (l *link) judge(ctx context.Context, conn *provenConn, request *linkv1.Meet
 	}
 	told, err := readLife(request)
 	if err != nil {
+		l.offended(err)
+		conn.closeSoon()
 		return err
 	}
 	l.judging.Lock() // of two that come at once the second is judged by the first
@@ -30,7 +32,7 @@ func (l *link) judge(ctx context.Context, conn *provenConn, request *linkv1.Meet
 	l.mu.Unlock()
 	if err := l.hub.cfg.Meet(ctx, m); err != nil {
 		conn.refused.Store(true)
-		time.AfterFunc(time.Second, func() { _ = conn.Close() }) // after the answer
+		conn.closeSoon() // after the answer
 		return err
 	}
 	l.mu.Lock()

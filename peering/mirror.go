@@ -61,6 +61,8 @@ type MirrorConfig struct {
 	Peer     tree.Hop // the provider
 	Keeper   Keeper
 	MostRows int // contexts that are taken; a provider that tells more is cut off. Default 5,000,000
+	// Room is how many contexts the whole tree has room for beside those that are there; any number where nil.
+	Room func() int
 }
 
 // Mirror is a provider's export as it hangs in this node's tree. It outlives the sessions with the provider. It is for one goroutine at a time.
@@ -77,6 +79,8 @@ type Mirror struct {
 	schemas     map[model.SchemaHash]*model.Schema
 	schemaBytes int
 	learned     map[model.SchemaHash]bool // told since the provider began to tell them anew
+	most        atomic.Int64              // see Bound
+	holds       holding
 	keys        keyTable
 	waiting     waitingBindings
 	comparison  *comparison // under way
@@ -111,6 +115,7 @@ type mirrored struct {
 	content uint64    // follow.Content of it as it was told
 	change  uint64    // provider's number with which it was told
 	next    *mirrored // same context at another path
+	cost    int64     // see holding
 }
 
 // NewMirror makes a mirror from what was kept: rows whose contexts are in the tree already, and the place they make true.
@@ -138,7 +143,9 @@ func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
 			m.schemaBytes += len(r.Schema.Raw)
 		}
 		m.newest = max(m.newest, r.Change)
-		m.add(r.ID, &mirrored{path: r.Path, version: r.Version, schema: r.Schema, slots: c.Slots, content: m.content(r), change: r.Change})
+		kept := &mirrored{path: r.Path, version: r.Version, schema: r.Schema, slots: c.Slots, content: m.content(r), change: r.Change, cost: rowCost(r)}
+		m.holds.contexts += kept.cost
+		m.add(r.ID, kept)
 	}
 	m.stale = staleness{tree: cfg.Tree, mount: cfg.Mount}
 	since := at.Heard
@@ -176,6 +183,8 @@ func (m *Mirror) add(id model.ContextID, c *mirrored) {
 
 func (m *Mirror) drop(id model.ContextID, c *mirrored) {
 	m.unbind(c)
+	m.shed(c.slots)
+	m.holds.contexts -= c.cost
 	m.count--
 	first := m.contexts[id]
 	if first == c && c.next == nil {
@@ -220,7 +229,7 @@ func (m *Mirror) Purge() {
 	m.all(func(id model.ContextID, c *mirrored) { m.goes(r, id, c, true) })
 	m.remove(r)
 	m.contexts, m.count = make(map[model.ContextID]*mirrored), 0
-	m.keys, m.waiting, m.place, m.comparison = keyTable{}, nil, Place{}, nil
+	m.keys, m.waiting, m.place, m.comparison, m.holds = keyTable{}, nil, Place{}, nil, holding{}
 	m.applied, m.settled, m.newest, m.exact, m.loop = 0, 0, 0, false, ""
 	m.schemas, m.schemaBytes = make(map[model.SchemaHash]*model.Schema), 0
 	m.stale.clear()

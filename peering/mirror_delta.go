@@ -9,10 +9,11 @@ import (
 	"slices"
 )
 
-// Bounds of the schemas that are remembered: beyond them those that no context has are forgotten.
+// Bounds of the schemas that are remembered: beyond them, and beyond a quarter of what the mirror may take, those that no context has are forgotten. So many are
+// told at most until the provider begins anew.
 const (
-	mostSchemas     = 65_536
-	mostSchemaBytes = 256 << 20
+	mostSchemas = 65_536
+	schemaShare = 4
 )
 
 // learn takes a schema.
@@ -27,15 +28,21 @@ func (m *Mirror) learn(body *linkv1.SchemaBody) error {
 	if m.learned == nil {
 		m.learned = make(map[model.SchemaHash]bool)
 	}
-	m.learned[s.Hash] = true
+	if m.learned[s.Hash] = true; len(m.learned) > mostSchemas {
+		return model.Errorf(model.KindExhausted, "the provider tells more than %d schemas", mostSchemas)
+	}
 	if _, known := m.schemas[s.Hash]; known {
 		return nil
 	}
-	if len(m.schemas) >= mostSchemas || m.schemaBytes+len(s.Raw) > mostSchemaBytes {
+	cost := func() int64 { return schemaCost*int64(m.schemaBytes+len(s.Raw)) + schemaLeast*int64(len(m.schemas)+1) }
+	if len(m.schemas) >= mostSchemas || cost() > m.mostHeld()/schemaShare {
 		m.forgetSchemas()
 	}
-	if len(m.schemas) >= mostSchemas || m.schemaBytes+len(s.Raw) > mostSchemaBytes {
-		return model.Errorf(model.KindExhausted, "the provider tells more than %d schemas or %d bytes of them", mostSchemas, mostSchemaBytes)
+	if len(m.schemas) >= mostSchemas {
+		return model.Errorf(model.KindExhausted, "the provider tells more than %d schemas", mostSchemas)
+	}
+	if err := m.room(schemaCost*int64(len(s.Raw)) + schemaLeast); err != nil {
+		return err
 	}
 	m.schemas[s.Hash] = s
 	m.schemaBytes += len(s.Raw)
@@ -84,6 +91,7 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 		c := m.find(put.ID, r.rows[i].Path)
 		if c.slots != put.Slots {
 			m.unbind(c)
+			m.shed(c.slots)
 			c.slots = put.Slots
 		}
 		r.rows[i].Local = put.Number
@@ -94,7 +102,7 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 	if m.comparison != nil && delta.GetThrough() >= delta.GetHead() {
 		m.comparison.ended, m.comparison.at = true, max(m.comparison.at, delta.GetThrough())
 	}
-	m.bindWaiting()
+	tooFar := m.bindWaiting()
 	if delta.GetAnew() {
 		m.learned = nil
 	}
@@ -107,7 +115,7 @@ func (m *Mirror) apply(delta *linkv1.Delta) error {
 		at.Chain = nil // in the middle of a stretch no place is true: who begins from here compares
 	}
 	m.cfg.Keeper.Keep(r.gone, r.rows, at)
-	return nil
+	return tooFar
 }
 
 // progress says how far the mirror has come.
@@ -206,7 +214,10 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 	}
 	rows := make([]*Row, len(delta.GetDefinitions()))
 	m.refusedNow, m.enrol.counted, m.enrol.coming = m.refusedNow[:0], false, m.enrol.coming[:0]
-	count := m.count - len(gone)
+	count, cost := m.count-len(gone), int64(0)
+	for c := range gone {
+		cost -= c.cost
+	}
 	told := make(map[model.Path]bool, len(rows))
 	for i, wire := range delta.GetDefinitions() {
 		if rows[i], err = m.readDefinition(delta, wire, origins, routes); err != nil {
@@ -219,8 +230,11 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 			return nil, model.Errorf(model.KindCorrupt, "received two contexts for one path")
 		}
 		told[rows[i].Path] = true
-		if m.find(rows[i].ID, rows[i].Path) == nil {
+		cost += rowCost(rows[i])
+		if c := m.find(rows[i].ID, rows[i].Path); c == nil {
 			count++
+		} else if _, goes := gone[c]; !goes {
+			cost -= c.cost
 		}
 	}
 	for _, refused := range m.refusedNow { // what was permitted on another route
@@ -230,6 +244,14 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 	}
 	if count > m.cfg.MostRows {
 		return nil, model.Errorf(model.KindExhausted, "the provider tells more than %d contexts", m.cfg.MostRows)
+	}
+	if more := count - m.count; more > 0 && m.cfg.Room != nil && more > m.cfg.Room() {
+		return nil, &model.Error{
+			Kind: model.KindExhausted, Detail: "the provider tells more contexts than this node may have", Remedy: "raise limits: contexts in the node's configuration file and start it again",
+		}
+	}
+	if err := m.room(cost); cost > 0 && err != nil {
+		return nil, err
 	}
 	r := &reading{}
 	for _, wire := range delta.GetRemovals() {
@@ -357,6 +379,9 @@ func (m *Mirror) take(r *reading, row *Row, defined uint64) {
 	}
 	m.newest = max(m.newest, row.Change)
 	c.path, c.version, c.schema, c.defined, c.content, c.change = row.Path, row.Version, row.Schema, defined, m.content(row), row.Change
+	m.holds.contexts -= c.cost
+	c.cost = rowCost(row)
+	m.holds.contexts += c.cost
 	r.puts = append(r.puts, tree.Put{
 		ID: row.ID, Path: path, Label: row.Label, Schema: row.Schema, Settings: row.Settings, Version: row.Version, Route: row.Route, Extra: row.Extra,
 		Anew: anew,

@@ -19,8 +19,11 @@ func (m *Mirror) bind(b *linkv1.Bindings) error {
 	if b.GetFirst() != m.place.Bindings || len(b.GetOrigin()) != count || len(b.GetNumberSteps()) != count || len(b.GetDefined()) != count {
 		return model.Errorf(model.KindCorrupt, "received bindings that do not follow the ones before")
 	}
-	if len(m.waiting)+count > m.cfg.MostRows+count/2+1<<16 {
-		return model.Errorf(model.KindExhausted, "the provider gives more handles than it may tell contexts")
+	if count > maxBindings {
+		return model.Errorf(model.KindExhausted, "received more than %d handles in one message", maxBindings)
+	}
+	if err := m.room(bindingCost * int64(count)); err != nil {
+		return err
 	}
 	paths := b.GetPaths()
 	last := uint64(0)
@@ -41,14 +44,13 @@ func (m *Mirror) bind(b *linkv1.Bindings) error {
 		}
 	}
 	m.place.Bindings += uint32(count)
-	m.bindWaiting()
-	return nil
+	return m.bindWaiting()
 }
 
 // bindWaiting gives the keys whose definitions have arrived. Before a comparison has told everything nobody knows which have.
-func (m *Mirror) bindWaiting() {
+func (m *Mirror) bindWaiting() error {
 	if m.comparison != nil && !m.comparison.ended {
-		return
+		return nil
 	}
 	for len(m.waiting) > 0 && m.waiting[0].defined <= m.applied {
 		told := heap.Pop(&m.waiting).(binding)
@@ -58,10 +60,14 @@ func (m *Mirror) bindWaiting() {
 		}
 		if c != nil && told.defined >= c.defined {
 			m.unbind(c)
+			if err := m.room(pageCost); err != nil && m.keys.needs(told.key, c.slots) {
+				return err // they lie so far apart that finding them takes more than they do
+			}
 			m.keys.set(told.key, c.slots)
 			c.key, c.defined = told.key, told.defined
 		}
 	}
+	return nil
 }
 
 // unbind takes a context's key away, so that a sample that is still on its way reaches nothing.
@@ -98,6 +104,11 @@ func (m *Mirror) publish(encoded []byte, through uint64) error {
 		slot, bound := m.keys.slot(key)
 		if !bound {
 			continue
+		}
+		if len(m.columns.Boxed) > 0 {
+			if err := m.long(slot, value); err != nil {
+				return err
+			}
 		}
 		m.batch.Slots = append(m.batch.Slots, slot)
 		m.batch.Bits = append(m.batch.Bits, m.columns.Bits[i])

@@ -2,6 +2,7 @@ package peering
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
@@ -280,8 +281,8 @@ func (p *Provider) begin(now model.Time) {
 	p.listing = true
 }
 
-// mostKnown is how many contexts a consumer may have to be compared.
-const mostKnown = 5_000_000
+// moreKnown is how many contexts a consumer may have to be compared beyond those that there are.
+const moreKnown = 100_000
 
 // compare takes what the consumer has beyond the common history.
 func (p *Provider) compare(known *linkv1.Known, now model.Time) error {
@@ -312,8 +313,11 @@ func (p *Provider) compare(known *linkv1.Known, now model.Time) error {
 		}
 		p.known[path] = k
 	}
-	if len(p.known) > mostKnown {
-		return model.Errorf(model.KindExhausted, "the consumer has more than %d contexts to be compared", mostKnown)
+	if there, _ := p.cfg.Tree.Count(); len(p.known) > there+moreKnown {
+		return &model.Error{
+			Kind: model.KindExhausted, Detail: fmt.Sprintf("the consumer has %d contexts to be compared more than there are", len(p.known)-there),
+			Remedy: "remove the mount there and make it anew",
+		}
 	}
 	if known.GetLast() {
 		p.begin(now)

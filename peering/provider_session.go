@@ -75,8 +75,8 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 	cfg.Marks, cfg.Wake = l.marksOf(s.export.Name), s.nudge
 	machine := NewProvider(cfg)
 	defer machine.Close()
-	if err := machine.Receive(first, s.began); err != nil {
-		return proto.Status(err)
+	if err := s.hear(machine, first, s.began); err != nil {
+		return err
 	}
 	defer s.unwish()
 	s.note(machine)
@@ -84,15 +84,29 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 	defer work.Wait()
 	defer cancel()
 	failed := make(chan error, 1)
-	work.Go(func() {
+	go func() { // it ends with the stream, which ends when this returns: waited for, a consumer would never hear why it is ended
 		failed <- s.receive(ctx, stream)
 		s.call()
-	})
+	}()
 	err = s.loop(ctx, machine, stream, &work, failed)
 	l.mu.Lock()
 	l.ended = err
 	l.mu.Unlock()
 	return err
+}
+
+// hear lets the machine take a frame of the consumer.
+func (s *providerSession) hear(machine *Provider, frame *linkv1.ConsumerFrame, now model.Time) error {
+	return s.refuse(machine.Receive(frame, now))
+}
+
+// refuse is the error with which a session ends. A consumer who breaks the protocol is told so, and loses the connection.
+func (s *providerSession) refuse(err error) error {
+	if offends(err) {
+		s.link.offended(err)
+		s.conn.closeSoon()
+	}
+	return proto.Status(err)
 }
 
 // receive hands what the consumer says to the session's own goroutine.
@@ -113,7 +127,7 @@ func (s *providerSession) receive(ctx context.Context, stream linkv1.LinkService
 		}
 		frame := &linkv1.ConsumerFrame{}
 		if err := proto.Unmarshal(raw.Bytes, frame); err != nil {
-			return proto.Status(err)
+			return s.refuse(err)
 		}
 		select {
 		case s.in <- frame:
@@ -201,8 +215,8 @@ func (s *providerSession) attend(
 	for {
 		select {
 		case frame := <-s.in:
-			if err := machine.Receive(frame, s.link.hub.now()); err != nil {
-				return true, proto.Status(err)
+			if err := s.hear(machine, frame, s.link.hub.now()); err != nil {
+				return true, err
 			}
 			s.permitted(machine)
 			s.note(machine)

@@ -91,7 +91,7 @@ func (s *staleness) restarted(since model.Time, peer tree.Hop) {
 }
 
 // mostStale is how many overlays a provider may tell: one for each mount on the way to the owners, and one for each restart.
-const mostStale = 100_000
+const mostStale = 2 * mostHopsTold
 
 // tell takes all that is stale at the provider, with the heads at which what is no longer named ends.
 func (s *staleness) tell(wire *linkv1.Overlays) error {

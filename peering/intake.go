@@ -1,0 +1,149 @@
+package peering
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"banyan/model"
+	"banyan/proto"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+	pb "google.golang.org/protobuf/proto"
+)
+
+// How much one neighbour may have under way here. A request takes its share before it is read, so that what it unpacks to is never there a hundred times; it
+// waits for it, and only others of the same neighbour wait behind it.
+const (
+	mostIntake  = 16 << 20
+	mostJoining = 8 << 20 // of who has not joined yet
+	readIntake  = 8 << 20 // while it is read: as long as a message can be, and what it unpacks to
+	leastIntake = 4 << 10
+	unpacks     = 6               // how many times its length a message takes, about
+	mostOpen    = 2*mostFeeds + 8 // streams
+)
+
+// intake is what one neighbour has under way.
+type intake struct {
+	mu   sync.Mutex // guards the rest
+	most int64
+	left int64
+	open int
+	wait []*waiter
+}
+
+type waiter struct {
+	share int64
+	ready chan struct{}
+}
+
+func newIntake(most int64) *intake { return &intake{most: most, left: most} }
+
+// take waits for a share.
+func (i *intake) take(ctx context.Context, share int64) error {
+	i.mu.Lock()
+	if len(i.wait) == 0 && i.left >= share {
+		i.left -= share
+		i.mu.Unlock()
+		return nil
+	}
+	w := &waiter{share, make(chan struct{})}
+	i.wait = append(i.wait, w)
+	i.mu.Unlock()
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if at := slices.Index(i.wait, w); at >= 0 {
+		i.wait = slices.Delete(i.wait, at, at+1)
+	} else {
+		i.left += share // it came at the same moment
+	}
+	i.next()
+	return ctx.Err()
+}
+
+// give gives a share back.
+func (i *intake) give(share int64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.left += share
+	i.next()
+}
+
+// next lets those go on for whom there is enough, in the order in which they came. mu is held.
+func (i *intake) next() {
+	for len(i.wait) > 0 && i.left >= i.wait[0].share {
+		i.left -= i.wait[0].share
+		close(i.wait[0].ready)
+		i.wait = i.wait[1:]
+	}
+}
+
+// enter counts a stream, and refuses one too many.
+func (i *intake) enter() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.open >= mostOpen {
+		return model.Errorf(model.KindExhausted, "a neighbour may have %d streams at a time", mostOpen)
+	}
+	i.open++
+	return nil
+}
+
+func (i *intake) leave() {
+	i.mu.Lock()
+	i.open--
+	i.mu.Unlock()
+}
+
+// intakeOf is the one of who calls.
+func intakeOf(ctx context.Context) *intake {
+	if p, ok := peer.FromContext(ctx); ok {
+		if proven, is := p.AuthInfo.(provenPeer); is {
+			return proven.conn.intake
+		}
+	}
+	return newIntake(mostJoining)
+}
+
+// measured is a service whose calls take their share.
+func measured(service grpc.ServiceDesc) *grpc.ServiceDesc {
+	service.Methods, service.Streams = slices.Clone(service.Methods), slices.Clone(service.Streams)
+	for at := range service.Methods {
+		inner := service.Methods[at].Handler
+		service.Methods[at].Handler = func(server any, ctx context.Context, read func(any) error, each grpc.UnaryServerInterceptor) (any, error) {
+			i := intakeOf(ctx)
+			share := min(int64(readIntake), i.most)
+			if err := i.take(ctx, share); err != nil {
+				return nil, proto.Status(err)
+			}
+			defer func() { i.give(share) }()
+			return inner(server, ctx, func(into any) error {
+				err := read(into)
+				if m, is := into.(pb.Message); is {
+					needs := min(share, max(leastIntake, unpacks*int64(pb.Size(m))))
+					i.give(share - needs)
+					share = needs
+				}
+				return err
+			}, each)
+		}
+	}
+	for at := range service.Streams {
+		inner := service.Streams[at].Handler
+		service.Streams[at].Handler = func(server any, stream grpc.ServerStream) error {
+			i := intakeOf(stream.Context())
+			if err := i.enter(); err != nil {
+				return proto.Status(err)
+			}
+			defer i.leave()
+			return inner(server, stream)
+		}
+	}
+	return &service
+}
