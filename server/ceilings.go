@@ -107,6 +107,12 @@ func (n *Node) room(changes []store.Change) error {
 	return nil
 }
 
+// contextsLeft is how many contexts there may come to be beside those that there are.
+func (n *Node) contextsLeft() int {
+	have, _ := n.tree.Count()
+	return n.cfg.Ceilings.Contexts - have
+}
+
 func reached(what string, have, most int) error {
 	return &model.Error{
 		Kind: model.KindExhausted, Detail: "there are " + strconv.Itoa(have) + " " + what + ", and at most " + strconv.Itoa(most) + " may be",

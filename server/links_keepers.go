@@ -168,6 +168,9 @@ func (k mountKeeper) Check(_ context.Context, p *Proposal) error {
 	if err := checkPermit(p.After); err != nil {
 		return err
 	}
+	if err := checkMountMemory(p.After(settingMemory)); err != nil {
+		return err
+	}
 	if _, given := p.Given(settingPath); !given && p.Op == OpSet {
 		return nil
 	}

@@ -159,7 +159,7 @@ var mountSchema = model.Schema{
 		{Name: settingLink, Type: model.TypeString, Right: model.RightAdminister, Description: "Name of the link."},
 		{Name: settingExport, Type: model.TypeString, Right: model.RightAdminister, Description: "Name of what the other node shows; empty is the only one, or the one that the link was made with."},
 		{Name: settingPath, Type: model.TypeString, Right: model.RightAdminister, Description: "The path; nothing of this node may lie there."},
-		paceSettings[0], paceSettings[1],
+		paceSettings[0], paceSettings[1], memorySetting,
 	}, permitSettings),
 	Variables: []model.Variable{
 		{Name: variableState, Type: model.TypeString, Description: "good, stale, withdrawn where the other node shows it no more, refused, or loop where something was refused since it came from here."},

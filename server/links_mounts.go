@@ -67,6 +67,7 @@ func (l *links) mountsFor(ctx context.Context, cfg *peering.LinkConfig, set []tr
 				continue
 			}
 		}
+		m.mirror.Bound(mountMemory(c.SettingNamed(settingMemory)))
 		used[c.ID] = true
 		mounts = append(mounts, peering.Mount{Name: c.Path.Base(), Export: export, Mirror: m.mirror})
 	}
@@ -94,6 +95,7 @@ func (l *links) newMount(ctx context.Context, id model.ContextID, at mountPoint,
 	}
 	m.mirror = peering.NewMirror(peering.MirrorConfig{
 		Tree: l.tree, Mount: at.path, Self: l.self, Peer: tree.Hop{Node: peer, Name: peerName}, Keeper: keeper{kept, l},
+		Room: l.node.contextsLeft,
 	}, rows, place)
 	go func() {
 		defer close(m.done)
