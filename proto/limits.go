@@ -15,7 +15,7 @@ var mostOf = map[string]int{
 	"link.v1.Definition.settings": model.MaxSchemaEntries, "link.v1.Route.hops": 64, "link.v1.Known.contexts": 4096, "link.v1.Known.origins": 8192,
 	"link.v1.Bindings.origins": 65_536, "link.v1.Bindings.paths": 65_536,
 	// What is stale is one for each mount behind the provider and one for each restart there.
-	"link.v1.Overlays.stale": 10_000, "link.v1.Freshness.hops": 5000, "link.v1.HopFreshness.lanes": 16, "link.v1.Beat.lanes": 16,
+	"link.v1.Overlays.stale": 10_000, "link.v1.Stale.nodes": 64, "link.v1.Freshness.hops": 5000, "link.v1.HopFreshness.lanes": 16, "link.v1.Beat.lanes": 16,
 	"link.v1.Interest.rules": 512, "link.v1.Permit.patterns": 64, "link.v1.Permit.revoked": 10_000,
 	"link.v1.Principal.relays": 64, "link.v1.ExecuteResponse.via": 64, "link.v1.ExplainResponse.hops": 64, "link.v1.InspectResponse.exports": 1024,
 	"link.v1.CallOperation.arguments": model.MaxSchemaEntries, "link.v1.CreateOperation.settings": model.MaxSchemaEntries,
