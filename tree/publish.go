@@ -51,7 +51,7 @@ func (t *Tree) Publish(b *Batch) uint64 {
 	limit := t.slots.next
 	done := 0
 	for done < len(b.Slots) {
-		c := t.ring.current(now)
+		c := t.ring.current(now, t.wanted)
 		done += t.fill(c, b, done, limit, now)
 		t.ring.head.Store(c.first + uint64(c.filled.Load()))
 	}

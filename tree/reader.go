@@ -50,6 +50,7 @@ type Reader struct {
 	conflate uint64 // up to this position it is told the latest of each slot, though the ring may hold all
 	stop     uint64 // a walk that would go beyond it ends there
 	walk     walk
+	behind   atomic.Uint64 // nothing before it is wanted any more; where the last run began, since that may be put back
 	wake     chan struct{}
 	idle     atomic.Bool
 	seen     uint64 // of Tree.happened
@@ -62,6 +63,7 @@ func (t *Tree) NewReader() *Reader { return t.NewReaderOn(make(chan struct{}, 1)
 func (t *Tree) NewReaderOn(wake chan struct{}) *Reader {
 	r := &Reader{tree: t, position: t.ring.head.Load(), wake: wake}
 	r.idle.Store(true)
+	r.behind.Store(r.position)
 	t.readersMu.Lock()
 	defer t.readersMu.Unlock()
 	readers := append([]*Reader(nil), *t.readers.Load()...)
@@ -92,6 +94,15 @@ func (r *Reader) Through() bool {
 	return r.position == r.tree.ring.head.Load() && r.seen == r.tree.happened.Load()
 }
 
+// wanted is the first position that some reader has not passed; what every one has is not wanted any more, however young it is.
+func (t *Tree) wanted() uint64 {
+	first := t.ring.head.Load()
+	for _, r := range *t.readers.Load() {
+		first = min(first, r.behind.Load())
+	}
+	return first
+}
+
 // Wake is signalled after samples, contexts or overlays changed. A signal may be for what was read already.
 func (r *Reader) Wake() <-chan struct{} {
 	r.idle.Store(true)
@@ -117,6 +128,7 @@ func (r *Reader) Position() uint64 { return r.position }
 // Next returns the samples from the reader's position to the end of its chunk, and false where there are none.
 func (r *Reader) Next() (Run, bool) {
 	t := r.tree
+	r.behind.Store(r.position)
 	if r.position == t.ring.head.Load() {
 		return Run{}, false
 	}
@@ -291,6 +303,7 @@ func (t *Tree) appendRun(run *Run, slots SlotRun, before uint64) {
 // ReadFrom sets the reader to a position of this process, so that it is told what came since.
 func (r *Reader) ReadFrom(position uint64) {
 	r.position, r.walk = min(max(position, firstPosition), r.tree.ring.head.Load()), walk{}
+	r.behind.Store(r.position)
 }
 
 // ConflateFrom is ReadFrom for whoever may have seen some of the samples after position: it is told the latest of each slot first, so that

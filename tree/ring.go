@@ -29,11 +29,11 @@ type chunk struct {
 // while all of them hold more. A reader that was lapped gets the latest of each variable, as always.
 const (
 	mostChunkBytes = 1 << 20
-	mostRingBytes  = 16 << 20
+	mostRingBytes  = 4 << 20
 )
 
-// ring keeps the most recent samples in chunks: at least keepChunks of them, more while they are younger than keepFor, never more
-// than maxChunks. It is guarded by Tree.samples; head may be read without.
+// ring keeps the most recent samples in chunks: at least keepChunks of them, more while they are younger than keepFor and some reader has not passed them,
+// never more than maxChunks. It is guarded by Tree.samples; head may be read without.
 type ring struct {
 	chunks    []*chunk
 	head      atomic.Uint64 // position of the next sample
@@ -55,17 +55,17 @@ func (r *ring) oldest() uint64 {
 }
 
 // current is the chunk to write to, a new one where the last is full.
-func (r *ring) current(now model.Time) *chunk {
+func (r *ring) current(now model.Time, wanted func() uint64) *chunk {
 	if n := len(r.chunks); n > 0 && r.chunks[n-1].filled.Load() < chunkSamples {
 		return r.chunks[n-1]
 	}
-	drop := 0
+	drop, first := 0, wanted()
 	for ; r.bytes > mostRingBytes && drop < len(r.chunks); drop++ {
 		r.bytes -= r.chunks[drop].bytes
 	}
 	for len(r.chunks)-drop >= keepChunks {
 		old := r.chunks[drop]
-		young := time.Duration(now-old.began) < r.keepFor
+		young := time.Duration(now-old.began) < r.keepFor && old.first+chunkSamples > first
 		if young && len(r.chunks)-drop < r.maxChunks {
 			break
 		}

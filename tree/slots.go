@@ -45,7 +45,7 @@ type slotTable struct {
 	pages []*page
 	next  Slot
 	free  map[uint32][]freed // by length of the run, oldest first
-	given int                // slots in free
+	given int                // slots that were given back since they were gathered last
 	wide  []freed            // what was free for long, neighbours put together, of any length
 }
 
@@ -56,7 +56,6 @@ const gatherFrom = 1 << 16
 func (s *slotTable) reuse(count uint32, oldest uint64) (Slot, bool) {
 	if runs := s.free[count]; len(runs) > 0 && runs[0].at <= oldest {
 		s.free[count] = runs[1:]
-		s.given -= int(count)
 		return runs[0].first, true
 	}
 	if s.given >= gatherFrom && s.given > int(s.next)/4 {
@@ -78,13 +77,13 @@ func (s *slotTable) reuse(count uint32, oldest uint64) (Slot, bool) {
 // gather puts free runs together that lie side by side.
 func (s *slotTable) gather(oldest uint64) {
 	all := s.wide
+	s.given = 0
 	for count, runs := range s.free {
 		n := 0
 		for n < len(runs) && runs[n].at <= oldest {
 			n++
 		}
 		all = append(all, runs[:n]...)
-		s.given -= n * int(count)
 		if s.free[count] = slices.Clone(runs[n:]); len(runs) == n {
 			delete(s.free, count)
 		}
