@@ -27,6 +27,8 @@ type holding struct {
 	contexts int64
 	long     map[tree.Slot]int32 // values of variables that are longer than longText
 	texts    int64               // of all of them
+	spent    int64               // variables that are gone, and whose slots cannot be used again before the ring has passed spentAt
+	spentAt  uint64
 }
 
 // Bound says how much memory what is mounted may take, bytes, about; 0 is 2 GiB. It is for any goroutine.
@@ -34,7 +36,10 @@ func (m *Mirror) Bound(bytes int64) { m.most.Store(bytes) }
 
 // held is how much the mirror takes.
 func (m *Mirror) held() int64 {
-	return m.holds.contexts + m.holds.texts + schemaCost*int64(m.schemaBytes) + schemaLeast*int64(len(m.schemas)) + learnedCost*int64(len(m.learned)) +
+	if m.holds.spent > 0 && !m.cfg.Tree.Holds(m.holds.spentAt-1) {
+		m.holds.spent = 0
+	}
+	return m.holds.contexts + m.holds.texts + variableCost*m.holds.spent + schemaCost*int64(m.schemaBytes) + schemaLeast*int64(len(m.schemas)) + learnedCost*int64(len(m.learned)) +
 		bindingCost*int64(len(m.waiting)) + pageCost*int64(m.keys.count)
 }
 
@@ -99,9 +104,10 @@ func (m *Mirror) long(slot tree.Slot, v model.Value) error {
 	return nil
 }
 
-// shed counts the values of some variables no more.
+// shed counts the values of some variables no more, which are gone.
 func (m *Mirror) shed(slots tree.SlotRun) {
 	h := &m.holds
+	h.spent, h.spentAt = h.spent+int64(slots.Count), m.cfg.Tree.Head()
 	if len(h.long) == 0 {
 		return
 	}
