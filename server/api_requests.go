@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -86,14 +87,11 @@ func (a *api) Requests(ctx context.Context, q *apiv1.RequestsRequest) (*apiv1.Re
 
 // oneRequest is what is known of a request; with wait once it has ended, or shortly before the caller's deadline.
 func (a *api) oneRequest(ctx context.Context, text string, wait bool) (*apiv1.RequestInfo, error) {
-	id, err := parseID(text)
+	k, err := a.requestNamed(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	k, there := a.node.ledger.row(id)
-	if !there || !a.maySee(ctx, &k) {
-		return nil, noRequest()
-	}
+	id := k.ID
 	if wait && !k.Fate.Ended() {
 		waiting, cancel := context.WithTimeout(ctx, attemptTime)
 		if deadline, limited := ctx.Deadline(); limited {
@@ -113,23 +111,52 @@ func (a *api) oneRequest(ctx context.Context, text string, wait bool) (*apiv1.Re
 	return a.requestInfo(ctx, &k), nil
 }
 
+// requestNamed finds a request by its ID, or by the first digits of it, among those that who asks may see: what is hidden from them makes nothing ambiguous.
+func (a *api) requestNamed(ctx context.Context, text string) (kept, error) {
+	if !isPrefix(text) {
+		id, err := parseID(text)
+		if err != nil {
+			return kept{}, &model.Error{Kind: model.KindInvalid, Detail: "the ID of a request has 32 hexadecimal digits, of which the first four or more do", Remedy: "see banyan requests --all"}
+		}
+		if k, there := a.node.ledger.row(id); there && a.maySee(ctx, &k) {
+			return k, nil
+		}
+		return kept{}, noRequest()
+	}
+	var found []kept
+	for _, k := range a.node.ledger.all(true) {
+		if strings.HasPrefix(idText(k.ID), strings.ToLower(text)) && a.maySee(ctx, &k) {
+			found = append(found, k)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return kept{}, noRequest()
+	case 1:
+		return found[0], nil
+	}
+	return kept{}, &model.Error{Kind: model.KindInvalid, Detail: fmt.Sprintf("the IDs of %d requests begin with %s", len(found), text), Remedy: "give more digits"}
+}
+
+// isPrefix reports whether a text is the beginning of an ID and not the whole of one. Fewer digits than four are a slip.
+func isPrefix(text string) bool {
+	return len(text) >= 4 && len(text) < 2*len(store.RequestID{}) && strings.Trim(text, "0123456789abcdefABCDEF") == ""
+}
+
 func noRequest() error {
 	return &model.Error{Kind: model.KindNotFound, Detail: "there is no such request that you may see", Remedy: "see banyan requests --all"}
 }
 
 // CancelRequest ends a request that was made here, and has not been sent.
 func (a *api) CancelRequest(ctx context.Context, q *apiv1.CancelRequestRequest) (*apiv1.RequestInfo, error) {
-	id, err := parseID(q.GetId())
-	if err == nil && q.GetId() == "" {
-		err = model.Errorf(model.KindInvalid, "which request? Give its ID")
+	if q.GetId() == "" {
+		return nil, model.Errorf(model.KindInvalid, "which request? Give its ID")
 	}
+	k, err := a.requestNamed(ctx, q.GetId())
 	if err != nil {
 		return nil, err
 	}
-	k, there := a.node.ledger.row(id)
-	if !there || !a.maySee(ctx, &k) {
-		return nil, noRequest()
-	}
+	id := k.ID
 	who := callerOf(ctx).Principal
 	if !a.mine(who, &k) && !a.administers(who) {
 		return nil, model.Errorf(model.KindDenied, "denied by %s: a request is cancelled by who made it, or who may administer the node", a.node.cfg.Name)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"banyan/model"
+	"banyan/peering"
 	"banyan/store"
 	"banyan/tree"
 )
@@ -20,7 +21,7 @@ const (
 var nodeFunctions = []model.Function{
 	{Name: functionNodes, Right: model.RightAdminister, Idempotent: true,
 		Description: "The nodes below this one: those that it mounts, and those behind them.",
-		Results:     []model.Field{{Name: "nodes", Type: model.TypeTable, Description: "Each with the way to it, and how many contexts come through it."}}},
+		Results:     []model.Field{{Name: "nodes", Type: model.TypeTable, Description: "Each with the way to it, how many contexts come through it, and how the line to it is, since when."}}},
 	{Name: functionRevokeNode, Right: model.RightAdminister, Local: true, Idempotent: true,
 		Description: "Takes a node from nowhere below any more, however it comes: what is here of it goes within 10 s, and those below are told.",
 		Parameters:  []model.Field{{Name: "node", Type: model.TypeString, Description: "Its ID, the first digits of that, or its name."}},
@@ -35,6 +36,7 @@ var nodeFunctions = []model.Function{
 type nodeBelow struct {
 	hop      tree.Hop
 	route    tree.Route
+	path     model.Path // of something that came by the route
 	mount    model.Path
 	link     string
 	contexts int
@@ -57,7 +59,7 @@ func (l *links) nodesBelow() map[model.NodeID]*nodeBelow {
 					found[hop.Node] = n
 				}
 				if n.route == nil || i+1 < len(n.route) {
-					n.route, n.mount, n.link = at.Route[:i+1], path, link
+					n.route, n.path, n.mount, n.link = at.Route[:i+1], at.Path, path, link
 				}
 				n.contexts++
 			}
@@ -72,6 +74,7 @@ func (l *links) listNodes() []model.Argument {
 	t := &model.Table{Columns: []model.Column{
 		{Name: "node", Type: model.TypeString}, {Name: "id", Type: model.TypeString}, {Name: "link", Type: model.TypeString}, {Name: "mount", Type: model.TypeString},
 		{Name: "route", Type: model.TypeString}, {Name: "contexts", Type: model.TypeInt64}, {Name: "state", Type: model.TypeString},
+		{Name: "line", Type: model.TypeString}, {Name: "since", Type: model.TypeTime},
 	}}
 	found := l.nodesBelow()
 	revoked := l.revokedNodes()
@@ -84,9 +87,10 @@ func (l *links) listNodes() []model.Argument {
 		for _, hop := range n.route {
 			names = append(names, hop.Name)
 		}
+		line, since := l.lineTo(n)
 		t.Rows = append(t.Rows, []model.Value{
 			model.String(n.hop.Name), model.String(n.hop.Node.String()), model.String(n.link), model.String(mount),
-			model.String(strings.Join(names, " > ")), model.Int64(int64(n.contexts)), model.String(state),
+			model.String(strings.Join(names, " > ")), model.Int64(int64(n.contexts)), model.String(state), line, since,
 		})
 	}
 	order := slices.SortedFunc(maps.Values(found), func(a, b *nodeBelow) int {
@@ -105,6 +109,21 @@ func (l *links) listNodes() []model.Argument {
 		}
 	}
 	return []model.Argument{{Name: "nodes", Value: model.TableValue(t)}}
+}
+
+// lineTo is how the way to a node is, and since when: of several hops the nearest that is not up, as of what lies behind that nothing newer is known.
+func (l *links) lineTo(n *nodeBelow) (line, since model.Value) {
+	hops, _ := l.hub.FreshnessOf(n.path, n.route)
+	for i := range hops {
+		line, since = model.String(string(hops[i].State)), model.Value{}
+		if hops[i].Since != 0 {
+			since = model.Instant(hops[i].Since)
+		}
+		if hops[i].State != peering.StateUp {
+			break
+		}
+	}
+	return line, since
 }
 
 // nodeNamed finds one of some nodes by its ID, the first digits of that, or its name. A whole ID need not be one of them.

@@ -168,3 +168,25 @@ func TestRevokedAtOnce(t *testing.T) {
 		t.Error("more nodes are revoked than are told")
 	}
 }
+
+// Where a link is cut, the mount names it and says why, and the list of nodes says of each behind it how the line is and since when.
+func TestCutLinkIsNamed(t *testing.T) {
+	n := makeTiers(t)
+	lines := func() map[string]string {
+		lines := map[string]string{}
+		for _, row := range n.hq.call("/links", functionNodes)["nodes"].Table().Rows {
+			lines[row[0].Text()] = row[7].Text()
+			if row[7].Text() != "unknown" && row[8].Type() != model.TypeTime { // before it is told there is no since either
+				t.Errorf("since when the line to %s is %s is not told", row[0].Text(), row[7].Text())
+			}
+		}
+		return lines
+	}
+	n.hq.until("both lines are up", func() bool { l := lines(); return l["north"] == "up" && l["berlin"] == "up" })
+	n.berlin.stop()
+	n.north.waits("/mounts/berlin:detail", func(v string) bool { return strings.Contains(v, "link berlin is connecting: berlin") })
+	n.hq.until("the line to berlin is not up", func() bool { l := lines(); return l["north"] == "up" && l["berlin"] == "connecting" })
+	n.north.stop()
+	n.hq.waits("/mounts/north:detail", func(v string) bool { return strings.Contains(v, "link north is connecting: north") })
+	n.hq.until("neither line is up", func() bool { l := lines(); return l["north"] == "connecting" && l["berlin"] == "connecting" })
+}

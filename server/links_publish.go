@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"maps"
 	"time"
 
@@ -53,19 +54,31 @@ func (l *links) publish(name string, status peering.Status) {
 	for _, path := range below {
 		m, there := l.tree.Lookup(path)
 		if feed := feeds[path.Base()]; there && feed != nil {
-			l.publishMount(&m, feed)
+			l.publishMount(&m, feed, cutText(name, &status, feed))
 		}
 	}
 }
 
-func (l *links) publishMount(c *tree.Context, feed *peering.FeedStatus) {
+// cutText names the link over which a mount is stale, and why; empty where the link is not what is cut.
+func cutText(name string, link *peering.Status, feed *peering.FeedStatus) string {
+	state, why := link.State, link.Detail
+	if state == peering.StatePartial { // others of its mounts are up
+		state, why = feed.State, feed.Detail
+	}
+	if state == peering.StateUp {
+		return ""
+	}
+	return "link " + name + " is " + string(state) + because(why)
+}
+
+func (l *links) publishMount(c *tree.Context, feed *peering.FeedStatus, cut string) {
 	path, err := model.ParsePath(c.SettingNamed(settingPath).Text())
 	if err != nil {
 		return
 	}
 	state, detail, since := "good", "", feed.Since
 	if o, stale := l.tree.Staleness(path); stale && o.Before == 0 {
-		state, detail, since = "stale", o.Hop, o.Since
+		state, detail, since = "stale", cmp.Or(cut, o.Hop), o.Since
 	}
 	switch {
 	case feed.State == peering.StateWithdrawn, feed.State == peering.StateRefused:

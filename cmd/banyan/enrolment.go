@@ -10,9 +10,10 @@ import (
 
 // newNodes shows and revokes what hangs below a node.
 func newNodes(c *cli) *cobra.Command {
-	cmd := c.linksTable("nodes", "nodes", "Show the nodes below this one", `Show the nodes below this one: those that it mounts, and those behind them, with the way to each and how many contexts come
-through it. What is taken from behind a node is bounded by the settings enrol of its mount; "banyan mounts" names what is refused.`,
-		"  banyan nodes\n  banyan nodes revoke berlin\n  banyan set /mounts/north:enrol_hops 0", "node", "link", "mount", "route", "contexts", "state", "id")
+	cmd := c.linksTable("nodes", "nodes", "Show the nodes below this one", `Show the nodes below this one: those that it mounts, and those behind them, with the way to each and how many
+contexts come through it. LINE and SINCE are how the way to it is: of several links the nearest that is not up. What is
+taken from behind a node is bounded by the settings enrol of its mount; "banyan mounts" names what is refused.`,
+		"  banyan nodes\n  banyan nodes revoke berlin\n  banyan set /mounts/north:enrol_hops 0", "node", "link", "mount", "route", "contexts", "state", "line", "since", "id")
 	cmd.AddCommand(
 		c.linksDo("revoke ID|NAME", "revoked", "revoke_node", "node", "nodes", "node", "taken", "Take a node from nowhere below any more",
 			"Take a node from nowhere below any more, however it comes. What is here of it goes within 10 s, and the nodes below are told.", "  banyan nodes revoke berlin"),
@@ -48,7 +49,7 @@ func (c *cli) linksTable(use, function, short, long, example string, columns ...
 			t := list.print(columns...)
 			for _, row := range t.rows {
 				for i := range row {
-					row[i] = orDash(row[i])
+					row[i] = orDash(wholeSeconds(row[i]))
 				}
 			}
 			return t.write(c.out)

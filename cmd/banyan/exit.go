@@ -130,6 +130,9 @@ func errorText(err error) string {
 		return err.Error()
 	}
 	told := *e
+	if e.Kind == model.KindDenied && e.Remedy == "" && !e.Path.IsRoot() && strings.HasSuffix(e.Detail, " is needed") {
+		told.Remedy = "who administers the node sees with `banyan explain right USER " + model.Address{Path: e.Path, Name: e.Name}.String() + "` what would allow it"
+	}
 	if e.Node != "" && !namesWord(e.Detail, e.Node) {
 		told.Detail = strings.TrimSuffix("at "+e.Node+": "+e.Detail, ": ")
 	}

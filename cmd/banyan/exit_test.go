@@ -17,7 +17,8 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 		code int
 	}{
 		{&model.Error{Kind: model.KindDenied, Op: "set", Path: path, Name: "poll_interval", Node: "berlin", Detail: "denied by berlin, rule 3: alice@hq has operate, configure is needed"},
-			"banyan: set /devices/sim:poll_interval: denied by berlin, rule 3: alice@hq has operate, configure is needed\n", exitDenied},
+			"banyan: set /devices/sim:poll_interval: denied by berlin, rule 3: alice@hq has operate, configure is needed " +
+				"(who administers the node sees with `banyan explain right USER /devices/sim:poll_interval` what would allow it)\n", exitDenied},
 		{&model.Error{Kind: model.KindTimeout, Op: "call", Path: path, Name: "hang", Node: "berlin", Detail: "no answer within 3s"},
 			"banyan: call /devices/sim:hang: at berlin: no answer within 3s\n", exitUnavailable},
 		{&model.Error{Kind: model.KindUnavailable, Node: "berlin", Detail: "berlin: the link is down", Remedy: "look at `banyan links`"},

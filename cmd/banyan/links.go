@@ -23,7 +23,7 @@ func newLinks(c *cli) *cobra.Command {
 	cmd := list.command(c, "links", "Show the links to other nodes",
 		"Show the links of a node to other nodes. ROLE is this node's part: a consumer sees the other's tree, a provider shows\nits own. DIALS says whether this node opens the connections; LAG is how long a heartbeat takes both ways.\n"+
 			"IN and OUT are what passed today, by UTC, with TLS; PER DAY is what both would be in a day that goes on like the last hour.\n"+
-			"REHEARSAL is the outage that somebody rehearses on it now. On a link that costs by the byte, have a mount tell less while nobody looks, and heartbeats come seldom.",
+			"REHEARSAL is the outage that somebody rehearses on it now. On a link that costs by the byte, have a mount tell less\nwhile nobody looks, and heartbeats come seldom.",
 		"  banyan links\n  banyan set /mounts/berlin:interval 10m\n  banyan set /links/berlin:beat 1m\n  banyan links revoke berlin")
 	cmd.AddCommand(newRevoke(c))
 	return cmd

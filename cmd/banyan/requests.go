@@ -83,7 +83,7 @@ after its end.`,
 						continue
 					}
 					t.add(info.GetId(), info.GetFate(), wholeSeconds(info.GetSince()), wholeSeconds(info.GetUntil()), info.GetRole(), orDash(info.GetWho()),
-						info.GetOperation()+" "+addressOf(info), strconv.FormatInt(info.GetAttempts(), 10), orDash(cut(info.GetProblem(), mostWhat)))
+						info.GetOperation()+" "+addressOf(info), strconv.FormatInt(info.GetAttempts(), 10), orDash(info.GetProblem()))
 				}
 				more = answer.GetMore()
 			}
@@ -103,8 +103,8 @@ func newRequestsShow(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "show ID",
 		Short:             "Show one request with what it gave",
-		Long:              "Show one request with what it gave. The exit code says its fate: 0 done, 6 not ended, 5 expired or unknown, and that of the refusal where it failed.",
-		Example:           "  banyan requests show 00112233445566778899aabbccddeeff\n  banyan requests show 00112233445566778899aabbccddeeff --wait",
+		Long:              "Show one request with what it gave. The exit code says its fate: 0 done, 6 not ended, 5 expired or unknown, and that of the refusal where it failed.\nThe first digits of the ID, four at least, do where no other request of yours begins so.",
+		Example:           "  banyan requests show 00112233445566778899aabbccddeeff\n  banyan requests show 0011 --wait",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeRequest,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -137,7 +137,7 @@ func newRequestsCancel(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:               "cancel ID",
 		Short:             "Give up a request that has not been sent",
-		Long:              "Give up a request that was made at this node and has not been sent. One that was sent may have been done, and is waited for.",
+		Long:              "Give up a request that was made at this node and has not been sent. One that was sent may have been done, and is waited for.\nThe first digits of the ID, four at least, do where no other request of yours begins so.",
 		Example:           "  banyan requests cancel 00112233445566778899aabbccddeeff",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeRequest,

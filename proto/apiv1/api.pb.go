@@ -2255,7 +2255,7 @@ func (x *ApplyResponse) GetRequest() *RequestInfo {
 
 type RequestsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`        // only this one
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`        // only this one; its first digits, four at least, do where they are unambiguous
 	Wait          bool                   `protobuf:"varint,2,opt,name=wait,proto3" json:"wait,omitempty"`   // with id: answered when it has ended, or shortly before the caller's deadline
 	Ended         bool                   `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"` // those that have ended, too
 	After         string                 `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`  // ID after which to go on
@@ -2383,7 +2383,7 @@ func (x *RequestsResponse) GetMore() bool {
 
 type CancelRequestRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // or its first digits, as for Requests
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
