@@ -12,7 +12,8 @@ import (
 const (
 	contextCost  = 1200
 	variableCost = 64
-	schemaCost   = 12 // for each byte of it: an entry of three bytes takes some hundred
+	goneCost     = 256 // what is kept of a context that is gone, beside its variables
+	schemaCost   = 12  // for each byte of it: an entry of three bytes takes some hundred
 	schemaLeast  = 1024
 	bindingCost  = 112
 	pageCost     = 4*keyPageSize + 64
@@ -27,8 +28,14 @@ type holding struct {
 	contexts int64
 	long     map[tree.Slot]int32 // values of variables that are longer than longText
 	texts    int64               // of all of them
-	spent    int64               // variables that are gone, and whose slots cannot be used again before the ring has passed spentAt
-	spentAt  uint64
+	gone     spent               // contexts that are gone longer
+	going    spent               // those that have gone since: counted apart, since with some that go every day the last one would keep all before it
+}
+
+// spent is what contexts that are gone still take: their slots cannot be used again before the ring has passed at.
+type spent struct {
+	bytes int64
+	at    uint64
 }
 
 // Bound says how much memory what is mounted may take, bytes, about; 0 is 2 GiB. It is for any goroutine.
@@ -36,10 +43,14 @@ func (m *Mirror) Bound(bytes int64) { m.most.Store(bytes) }
 
 // held is how much the mirror takes.
 func (m *Mirror) held() int64 {
-	if m.holds.spent > 0 && !m.cfg.Tree.Holds(m.holds.spentAt-1) {
-		m.holds.spent = 0
+	h := &m.holds
+	if h.gone.bytes > 0 && !m.cfg.Tree.Holds(h.gone.at-1) {
+		h.gone = spent{}
 	}
-	return m.holds.contexts + m.holds.texts + variableCost*m.holds.spent + schemaCost*int64(m.schemaBytes) + schemaLeast*int64(len(m.schemas)) + learnedCost*int64(len(m.learned)) +
+	if h.gone.bytes == 0 {
+		h.gone, h.going = h.going, spent{}
+	}
+	return h.contexts + h.texts + h.gone.bytes + h.going.bytes + schemaCost*int64(m.schemaBytes) + schemaLeast*int64(len(m.schemas)) + learnedCost*int64(len(m.learned)) +
 		bindingCost*int64(len(m.waiting)) + pageCost*int64(m.keys.count)
 }
 
@@ -107,7 +118,7 @@ func (m *Mirror) long(slot tree.Slot, v model.Value) error {
 // shed counts the values of some variables no more, which are gone.
 func (m *Mirror) shed(slots tree.SlotRun) {
 	h := &m.holds
-	h.spent, h.spentAt = h.spent+int64(slots.Count), m.cfg.Tree.Head()
+	h.going = spent{h.going.bytes + goneCost + variableCost*int64(slots.Count), m.cfg.Tree.Head()}
 	if len(h.long) == 0 {
 		return
 	}

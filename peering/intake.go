@@ -17,8 +17,8 @@ import (
 // waits for it, and only others of the same neighbour wait behind it.
 const (
 	mostIntake  = 16 << 20
-	mostJoining = 8 << 20 // of who has not joined yet
-	readIntake  = 8 << 20 // while it is read: as long as a message can be, and what it unpacks to
+	mostJoining = 8 << 20  // of who has not joined yet
+	readIntake  = 16 << 20 // while it is read: one at a time, since what it unpacks to is not known before
 	leastIntake = 4 << 10
 	unpacks     = 6               // how many times its length a message takes, about
 	mostOpen    = 2*mostFeeds + 8 // streams

@@ -218,7 +218,7 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 	for c := range gone {
 		cost -= c.cost
 	}
-	told := make(map[model.Path]bool, len(rows))
+	told, comes := make(map[model.Path]bool, len(rows)), false
 	for i, wire := range delta.GetDefinitions() {
 		if rows[i], err = m.readDefinition(delta, wire, origins, routes); err != nil {
 			return nil, err
@@ -232,7 +232,7 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 		told[rows[i].Path] = true
 		cost += rowCost(rows[i])
 		if c := m.find(rows[i].ID, rows[i].Path); c == nil {
-			count++
+			count, comes = count+1, true
 		} else if _, goes := gone[c]; !goes {
 			cost -= c.cost
 		}
@@ -250,7 +250,7 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 			Kind: model.KindExhausted, Detail: "the provider tells more contexts than this node may have", Remedy: "raise limits: contexts in the node's configuration file and start it again",
 		}
 	}
-	if err := m.room(cost); cost > 0 && err != nil {
+	if err := m.room(cost); (cost > 0 || comes) && err != nil { // who brings nothing new may stay, also where less is allowed now
 		return nil, err
 	}
 	r := &reading{}
