@@ -2,6 +2,7 @@ package peering
 
 import (
 	"context"
+	"time"
 
 	"banyan/model"
 	"banyan/proto"
@@ -51,7 +52,7 @@ func (l *link) clientFor(export string) (linkv1.LinkServiceClient, error) {
 		}
 	}
 	return nil, notSent{&model.Error{
-		Kind: model.KindUnavailable, Detail: "link " + l.cfg.Name + " is " + string(state) + " since " + since.String(),
+		Kind: model.KindUnavailable, Detail: "link " + l.cfg.Name + " is " + string(state) + " since " + since.Std().UTC().Format(time.RFC3339),
 		Remedy: "try again when the link is up",
 	}}
 }
