@@ -62,6 +62,16 @@ const (
 	StrangersInFront Name = "strangers-in-front"
 	// FramesUnpaced: frames of HTTP/2 are read as fast as they come, so that a flood of them takes all processors.
 	FramesUnpaced Name = "frames-unpaced"
+	// FieldsNotCounted: how often a field comes in one message is not counted before it is decoded, so that two bytes of a peer take a hundred here.
+	FieldsNotCounted Name = "fields-not-counted"
+	// MountsNotCounted: what a provider tells may take as much memory as there is.
+	MountsNotCounted Name = "mounts-not-counted"
+	// GoneCountsForever: what has gone from a mount is counted until nothing goes any more, so that a mount where something comes and goes is full one day.
+	GoneCountsForever Name = "gone-counts-forever"
+	// RingOfAnyBytes: the ring of samples is bounded by their number only, so that long texts fill the memory.
+	RingOfAnyBytes Name = "ring-of-any-bytes"
+	// RequestsAllAtOnce: requests of a neighbour are read as they come, as many at once as it likes.
+	RequestsAllAtOnce Name = "requests-all-at-once"
 )
 
 // Names are all faults, for whoever tries each of them.
@@ -70,6 +80,7 @@ func Names() []Name {
 		RuleOrderReversed, ResumeFromZero, ResumeSkipsOne, RemovalLost, ResumeAcrossViews, HiddenRemovalTold, ReboundShowsAll, SecretTold,
 		ReferenceTellsPath, HiddenStalenessTold, HiddenHopNamed, LoopComesBack, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
 		InvitationTwice, RevokedStaysOpen, LeafNotRenewed, BackupWithoutLog, SynchronousNormal, NamesNotKept, RenameWithoutFsync,
-		FsyncTriedAgain, FailedWriteGoesOn, StrangersStay, StrangersInFront, FramesUnpaced,
+		FsyncTriedAgain, FailedWriteGoesOn, StrangersStay, StrangersInFront, FramesUnpaced, FieldsNotCounted,
+		MountsNotCounted, GoneCountsForever, RingOfAnyBytes, RequestsAllAtOnce,
 	}
 }
