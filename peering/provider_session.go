@@ -90,7 +90,7 @@ func (l *link) follow(stream linkv1.LinkService_FollowServer, conn *provenConn) 
 	}()
 	err = s.loop(ctx, machine, stream, &work, failed)
 	l.mu.Lock()
-	l.ended = err
+	l.ended = proto.FromStatus(err)
 	l.mu.Unlock()
 	return err
 }

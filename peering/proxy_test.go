@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -200,6 +201,27 @@ func TestCutsAreNoticedAtBothEndsAndHeal(t *testing.T) {
 			p.set(pass, pass)
 			until(t, "the new value is there", hq.reads("/m/a:load", "2 good"))
 			until(t, "the link is up again", up(hq, "down"))
+		})
+	}
+}
+
+// What a provider says of a link that was cut is for people: it never has the words of gRPC.
+func TestAProviderTellsACutPlainly(t *testing.T) {
+	for _, name := range []string{"both ways frozen", "reset, and then nothing comes"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			known := pins{}
+			hq, berlin := newLinked(t, "hq", known), newLinked(t, "berlin", known)
+			p := newProxy(t, hq.address)
+			hq.hub.Reconcile([]LinkConfig{consume(hq, berlin, false)})
+			berlin.hub.Reconcile([]LinkConfig{provide(berlin, hq, true, p.address())})
+			status := func() Status { s, _ := berlin.hub.Status("up"); return s }
+			until(t, "the link is up", func() bool { return status().State == StateUp })
+			cuts[name](p)
+			until(t, "berlin shows it", func() bool { return status().State != StateUp })
+			if s := status(); strings.Contains(s.Problem+s.Detail, "rpc error") {
+				t.Errorf("berlin says %q, and the problem is %q", s.Detail, s.Problem)
+			}
 		})
 	}
 }
