@@ -51,10 +51,8 @@ it). "banyan restore" brings the node back.`,
 			if out == "" {
 				return usagef(cmd, "give --out FILE, or `banyan backup now` for the node's own directory")
 			}
-			if _, err := os.Lstat(out); err == nil && !force {
-				return &model.Error{
-					Kind: model.KindConflict, Op: "backup", Detail: out + " is there already", Remedy: "give another name, or --force to put the new backup in its place",
-				}
+			if err := mayReplace(out, force); err != nil {
+				return err
 			}
 			c.takeTime(cmd)
 			return c.backup(cmd.Context(), out)
@@ -64,6 +62,22 @@ it). "banyan restore" brings the node back.`,
 	cmd.Flags().BoolVar(&force, "force", false, "replace a FILE that is there, once the new backup is whole")
 	cmd.AddCommand(newBackupNow(c), newBackupVerify(c))
 	return cmd
+}
+
+// mayReplace says why a backup cannot be put where out is. A device, a folder or a symbolic link is never replaced: who names one means what lies behind it.
+func mayReplace(out string, force bool) error {
+	info, err := os.Lstat(out)
+	switch {
+	case err != nil:
+		return nil //nolint:nilerr // what is not there is not replaced; why else it cannot be looked at is told by writing
+	case !info.Mode().IsRegular():
+		return &model.Error{Kind: model.KindConflict, Op: "backup", Detail: out + " is no regular file, and only such a one is replaced", Remedy: "give another name"}
+	case !force:
+		return &model.Error{
+			Kind: model.KindConflict, Op: "backup", Detail: out + " is there already", Remedy: "give another name, or --force to put the new backup in its place",
+		}
+	}
+	return nil
 }
 
 // takeTime lets a command that takes as long as it takes do so, unless --timeout was given.
