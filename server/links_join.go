@@ -371,6 +371,9 @@ func (l *links) join(ctx context.Context, arguments []model.Argument) ([]model.A
 	if token.Again {
 		return l.joinAgain(ctx, token, g)
 	}
+	if token.Node == l.self.Node {
+		return nil, &model.Error{Kind: model.KindInvalid, Node: l.self.Name, Detail: "this invitation was made here, for another node", Remedy: "run `banyan join` at the other node"}
+	}
 	role := roleConsumer
 	if token.Inviter == pki.RoleConsumer {
 		role = roleProvider

@@ -223,6 +223,24 @@ func TestInvitationIsUsedOnce(t *testing.T) {
 	hq.waits("/sites/berlin/system:name", is("berlin uncertain/stale"))
 }
 
+// An invitation that is redeemed where it was made would make a link of a node with itself, and be used up.
+func TestNobodyJoinsItself(t *testing.T) {
+	hq := makeNode(t, "hq")
+	for _, arguments := range [][]model.Argument{
+		{textArgument("name", "berlin"), textArgument("role", "consumer"), textArgument("mount", "/sites/berlin")},
+		{textArgument("name", "north"), textArgument("role", "provider")},
+	} {
+		token := textArgument("token", hq.call("/links", "invite", arguments...)["token"].Text())
+		_, err := hq.execute(Request{Op: OpCall, Path: model.MustPath("/links"), Name: "join", Arguments: []model.Argument{token, textArgument("mount", "/me")}})
+		if err == nil || !strings.Contains(err.Error(), "made here, for another node") {
+			t.Errorf("joining itself: %v", err)
+		}
+		if _, there := hq.Tree().Lookup(model.MustPath("/links/hq")); there {
+			t.Error("hq is linked with itself")
+		}
+	}
+}
+
 func TestRightsEndAtTheOwner(t *testing.T) {
 	hq, berlin := makeNode(t, "hq"), makeNode(t, "berlin")
 	linkUp(berlin, hq, "berlin", "/sites/berlin", "configure")
