@@ -90,6 +90,7 @@ func (e *linkExplainer) examine(ctx context.Context) {
 		e.awaited()
 	}
 	e.answered()
+	e.copied()
 	e.otherEnd()
 	e.granted()
 	e.mounted()
@@ -122,6 +123,9 @@ func (e *linkExplainer) verdict(state string) (ok bool, text string) {
 	switch {
 	case !up && warnings > 0:
 		return false, "The link is " + state + ". " + sentence(warned)
+	case !up && e.d.Status.Failed != 0:
+		return false, fmt.Sprintf("The link is %s, and is tried again. The last try ended so: %s. Run `banyan explain link` at %s as well.", state,
+			strings.TrimSuffix(pki.Printable(e.d.Status.Problem, 600), "."), e.peer)
 	case !up:
 		return false, fmt.Sprintf("The link is %s, and nothing was found here that is wrong. Run `banyan explain link` at %s as well.", state, e.peer)
 	case warnings > 0:
@@ -165,6 +169,24 @@ func (e *linkExplainer) settings() bool {
 	}
 	e.say("settings", doctor.OK, "", "this node is the %s, %s", e.c.SettingNamed(settingRole).Text(), dials)
 	return true
+}
+
+// copyGone is after how long without a try a copy counts as stopped: it tries every few seconds.
+const copyGone = 5 * time.Minute
+
+// copied tells of a copy of the other node. That the link is up says nothing of it: the one that is linked stays, and the copy is refused.
+func (e *linkExplainer) copied() {
+	r, there := e.tree.Read(model.Address{Path: e.c.Path, Name: variableClone})
+	what := pki.Printable(strings.TrimPrefix(r.Sample.Value.Text(), "clone: "), 600)
+	switch {
+	case !there || what == "":
+		return
+	case e.now.Sub(r.Received.Std()) > copyGone:
+		e.say("copy", doctor.OK, "", "%s; none has come since", what)
+		return
+	}
+	e.say("copy", doctor.Warning, "stop the copy and delete its directory; if it is the one to go on, stop the other one and run `banyan call "+e.c.Path.String()+":readmit`, which forgets this as well",
+		"%s", what)
 }
 
 func (e *linkExplainer) rehearsed() {

@@ -291,6 +291,22 @@ func TestExplainLink(t *testing.T) {
 			p.hq.remove("/links/berlin")
 			p.berlin.explains("hq", false, "Refusal: ", "refused this connection", "invitation")
 		},
+		"a peer that is not heard for a while": func(p *pair) {
+			p.berlin.explains("hq", true, "nothing is wrong")
+			p.hq.set("/mounts/berlin", settingMemory, model.Int64(1<<20))
+			if _, err := p.berlin.execute(Request{Op: OpCreate, Path: model.MustPath("/devices/many"), Kind: "simulator", Arguments: []model.Argument{
+				{Name: "points", Value: model.Int64(50_000)}, {Name: "poll_interval", Value: model.Duration(time.Hour)},
+			}}); err != nil {
+				p.t.Fatal(err)
+			}
+			p.hq.waits("/links/berlin:last_problem", func(v string) bool { return strings.Contains(v, "more than this mount may take") })
+			for range 20 { // between two tries as well, when it is connecting
+				if e := p.berlin.explain("hq"); strings.Contains(e.verdict, "nothing was found") {
+					p.t.Fatalf("while it is %s: %s\n%s", e.state, e.verdict, strings.Join(e.checks, "\n"))
+				}
+				<-time.After(50 * time.Millisecond)
+			}
+		},
 		"an invitation that nobody took": func(p *pair) {
 			p.hq.call("/links", functionInvite, textArgument("name", "late"), textArgument("role", "consumer"), textArgument("mount", "/late"))
 			p.hq.explains("late", false, "nobody has joined yet", "run `banyan join`")

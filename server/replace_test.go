@@ -254,6 +254,7 @@ func TestCloneIsFenced(t *testing.T) {
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("the clone was noticed after %s", took)
 	}
+	hq.explains("berlin", true, "The link is up. ", "a node with the ID of berlin at ", "was refused", "stop the copy", "banyan call /links/berlin:readmit")
 	for range 30 {
 		<-time.After(100 * time.Millisecond)
 		if got := hq.read("/sites/berlin/system:epoch"); got != epoch {
