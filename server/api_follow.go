@@ -132,6 +132,7 @@ func (s *followStream) check() error {
 
 // step tells what comes next: definitions before samples, staleness once what it says is true.
 func (s *followStream) step() (some bool, err error) {
+	s.follower.Look()
 	if changes, more := s.follower.Changes(mostDefinitions); more {
 		return true, s.define(&changes)
 	}
