@@ -154,7 +154,7 @@ func TestWithdrawnWhileCut(t *testing.T) {
 				hq, berlin, _, up, p := parts(t, providerDials)
 				p.set(drop, drop)
 				p.reset(func(*proxied) bool { return true })
-				until(t, "hq is cut", func() bool { return !hq.in("down", StateUp)() })
+				until(t, "hq is cut", func() bool { return hq.feed("down", "x").State != StateUp })
 				switch what {
 				case "withdrawn":
 					up.Exports = up.Exports[1:]
