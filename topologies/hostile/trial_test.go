@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,10 +84,17 @@ func (s *scene) provided(ctx context.Context, cancel context.CancelFunc, b *Bomb
 	case <-s.provider.Thrown():
 	default:
 	}
+	var came atomic.Bool
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = s.provider.Throw(ctx, b) // the victim ends the connection
+		for ctx.Err() == nil {
+			_ = s.provider.Throw(ctx, b) // the victim ends the connection
+			if b.Reason != "" || came.Load() || len(s.provider.Thrown()) > 0 {
+				return
+			}
+			<-time.After(20 * time.Millisecond) // it has not let go of the connection before
+		}
 	}()
 	defer func() {
 		cancel()
@@ -97,6 +105,7 @@ func (s *scene) provided(ctx context.Context, cancel context.CancelFunc, b *Bomb
 		select {
 		case <-s.provider.Thrown():
 			thrown = true
+			came.Store(true)
 		case <-time.After(20 * time.Millisecond):
 		}
 		if thrown && !asked && (b.Asks == AskInspect || s.text("/links/evil-provider:state") == "up") {
