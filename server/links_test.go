@@ -319,7 +319,7 @@ func TestThousandRedemptionsAtOnce(t *testing.T) {
 }
 
 func TestLoops(t *testing.T) {
-	for _, names := range [][]string{{"hq"}, {"hq", "north"}, {"hq", "north", "berlin"}} {
+	for _, names := range [][]string{{"hq", "north"}, {"hq", "north", "berlin"}} {
 		t.Run(strings.Join(names, ">"), func(t *testing.T) {
 			var nodes []*linkedNode
 			for _, name := range names {
@@ -333,9 +333,7 @@ func TestLoops(t *testing.T) {
 			route := "loop: " + strings.Join(append(append([]string{}, names...), names[0]), " > ")
 			hq.waits("/mounts/ring:state", is("loop good"))
 			hq.waits("/mounts/ring:detail", is(route+" good"))
-			if len(nodes) > 1 {
-				hq.waits("/ring/system:name", is(names[1]+" good"))
-			}
+			hq.waits("/ring/system:name", is(names[1]+" good"))
 			quiet := hq.Tree().ChangeHead()
 			<-time.After(time.Second) // what goes round in a loop would go round thousands of times in it
 			if now := hq.Tree().ChangeHead(); now != quiet {
