@@ -14,12 +14,11 @@ import (
 	pb "google.golang.org/protobuf/proto"
 )
 
-// How much one neighbour may have under way here. A request takes its share before it is read, so that what it unpacks to is never there a hundred times; it
-// waits for it, and only others of the same neighbour wait behind it.
+// How much one neighbour may have under way here. Its requests are read one at a time, since what one unpacks to is not known before; what was read takes its
+// share for as long as it is done, and waits for it, and only others of the same neighbour wait behind it.
 const (
 	mostIntake  = 16 << 20
-	mostJoining = 8 << 20  // of who has not joined yet
-	readIntake  = 16 << 20 // while it is read: one at a time, since what it unpacks to is not known before
+	mostJoining = 8 << 20 // of who has not joined yet
 	leastIntake = 4 << 10
 	unpacks     = 6               // how many times its length a message takes, about
 	mostOpen    = 2*mostFeeds + 8 // streams
@@ -27,11 +26,12 @@ const (
 
 // intake is what one neighbour has under way.
 type intake struct {
-	mu   sync.Mutex // guards the rest
-	most int64
-	left int64
-	open int
-	wait []*waiter
+	reads chan struct{} // holds one while a request is read
+	mu    sync.Mutex    // guards the rest
+	most  int64
+	left  int64
+	open  int
+	wait  []*waiter
 }
 
 type waiter struct {
@@ -39,12 +39,38 @@ type waiter struct {
 	ready chan struct{}
 }
 
-func newIntake(most int64) *intake { return &intake{most: most, left: most} }
+func newIntake(most int64) *intake {
+	return &intake{reads: make(chan struct{}, 1), most: most, left: most}
+}
+
+// read reads a request when those before it have been read and have their share, and says how much it takes itself.
+func (i *intake) read(ctx context.Context, from func(any) error, into any) (share int64, err error) {
+	if !fault.Planted(fault.RequestsAllAtOnce) {
+		select {
+		case i.reads <- struct{}{}:
+			defer func() { <-i.reads }()
+		case <-ctx.Done():
+			return 0, proto.Status(ctx.Err())
+		}
+	}
+	if err := from(into); err != nil {
+		return 0, err
+	}
+	m, is := into.(pb.Message)
+	if !is {
+		return 0, nil
+	}
+	share = min(i.most, max(leastIntake, unpacks*int64(pb.Size(m))))
+	if err := i.take(ctx, share); err != nil {
+		return 0, proto.Status(err)
+	}
+	return share, nil
+}
 
 // take waits for a share.
 func (i *intake) take(ctx context.Context, share int64) error {
 	i.mu.Lock()
-	if len(i.wait) == 0 && i.left >= share || fault.Planted(fault.RequestsAllAtOnce) {
+	if len(i.wait) == 0 && i.left >= share {
 		i.left -= share
 		i.mu.Unlock()
 		return nil
@@ -118,19 +144,10 @@ func measured(service grpc.ServiceDesc) *grpc.ServiceDesc {
 	for at := range service.Methods {
 		inner := service.Methods[at].Handler
 		service.Methods[at].Handler = func(server any, ctx context.Context, read func(any) error, each grpc.UnaryServerInterceptor) (any, error) {
-			i := intakeOf(ctx)
-			share := min(int64(readIntake), i.most)
-			if err := i.take(ctx, share); err != nil {
-				return nil, proto.Status(err)
-			}
+			i, share := intakeOf(ctx), int64(0)
 			defer func() { i.give(share) }()
-			return inner(server, ctx, func(into any) error {
-				err := read(into)
-				if m, is := into.(pb.Message); is {
-					needs := min(share, max(leastIntake, unpacks*int64(pb.Size(m))))
-					i.give(share - needs)
-					share = needs
-				}
+			return inner(server, ctx, func(into any) (err error) {
+				share, err = i.read(ctx, read, into)
 				return err
 			}, each)
 		}

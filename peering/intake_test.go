@@ -51,3 +51,35 @@ func TestRequestsAreReadOneByOne(t *testing.T) {
 		}
 	})
 }
+
+// A request that is being done holds up nobody: another of the same neighbour is read and answered meanwhile.
+func TestRequestThatLastsHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := peer.NewContext(t.Context(), &peer.Peer{AuthInfo: provenPeer{conn: &provenConn{intake: newIntake(mostIntake)}}})
+		goes, done := make(chan struct{}), make(chan struct{})
+		method := measured(grpc.ServiceDesc{Methods: []grpc.MethodDesc{{Handler: func(lasts any, _ context.Context, read func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			err := read(&linkv1.ExecuteRequest{})
+			if lasts.(bool) {
+				<-goes
+			}
+			return nil, err
+		}}}}).Methods[0].Handler
+		ask := func(lasts bool) {
+			if _, err := method(lasts, ctx, func(any) error { return nil }, nil); err != nil {
+				t.Error(err)
+			}
+			done <- struct{}{}
+		}
+		go ask(true)
+		synctest.Wait()
+		go ask(false)
+		synctest.Wait()
+		select {
+		case <-done:
+		default:
+			t.Error("it waits for one that is still being done")
+		}
+		close(goes)
+		<-done
+	})
+}
