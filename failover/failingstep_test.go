@@ -63,7 +63,7 @@ var shortLife = []string{killOps + "=6", killLog + "=32768"}
 // TestEachFailingStep lets each kind of step that a node takes on its disk fail, one in a life: of its database the first, the last and one between, of
 // others one, or with TRIALS=full each single one. Where it was an fsync, or all writes, of node.db or its log, the node ends by itself. Whatever it was, what was
 // confirmed is there after a restart, after a power cut, and after a power cut that follows what the node did after the restart: the memory of the machine
-// shows that what a failed fsync has lost. It turns red for the planted fault failed-write-goes-on.
+// shows that what a failed fsync has lost.
 func TestEachFailingStep(t *testing.T) {
 	seed := number(t, "BANYAN_SEED", rand.Uint64())
 	t.Logf("seed %d", seed)

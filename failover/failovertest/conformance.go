@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"banyan/failover"
 	"banyan/model"
@@ -302,7 +303,11 @@ func failedWrite(t *testing.T, open Open) {
 		before := n.Tree.ChangeHead()
 		_, err = n.Committer.Submit(t.Context(), n.Commit(Script(0, 2), schema, 0, 2))
 		wantKind(t, err, model.KindUnknownFate)
-		<-n.Committer.Failed()
+		select {
+		case <-n.Committer.Failed():
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s failed, and the node goes on", step)
+		}
 		mu.Lock()
 		fail = false // the disk is well again: that changes nothing
 		mu.Unlock()
