@@ -104,7 +104,7 @@ type told struct {
 	values    []int64
 	refs      []string
 	through   []uint64
-	conflated uint64
+	conflated int
 }
 
 func (f *fixture) drain(from *Follower) *told {
@@ -219,7 +219,7 @@ func TestReferencesAreToldAsSeen(t *testing.T) {
 	}
 }
 
-func TestLappedFollowerIsToldTheLatestAndTheCount(t *testing.T) {
+func TestLappedFollowerIsToldTheLatest(t *testing.T) {
 	f := newFixture(t)
 	f.put("/a")
 	f.put("/b")
@@ -232,12 +232,27 @@ func TestLappedFollowerIsToldTheLatestAndTheCount(t *testing.T) {
 	f.publish("/a", "load", 200_000)
 	got := f.drain(follower)
 	slices.Sort(got.values)
-	if !slices.Equal(got.values, []int64{b, int64(f.last)}) || got.conflated != 199_999 {
-		t.Errorf("told %v, and that %d were left out", got.values, got.conflated)
+	if !slices.Equal(got.values, []int64{b, int64(f.last)}) || got.conflated != 2 {
+		t.Errorf("told %v, and of %d that some were left out", got.values, got.conflated)
 	}
 	f.publish("/a", "load", 3)
 	if got := f.drain(follower); len(got.values) != 3 || got.conflated != 0 {
-		t.Errorf("then told %v, and that %d were left out", got.values, got.conflated)
+		t.Errorf("then told %v, and of %d that some were left out", got.values, got.conflated)
+	}
+}
+
+// How many samples were left out is known only of all that is published, and would tell how much is hidden.
+func TestWhatIsHiddenIsNotCountedAsLeftOut(t *testing.T) {
+	f := newFixture(t)
+	f.put("/a")
+	f.put("/hidden")
+	follower := NewView(f.tree, model.Root, part{}).NewFollower(Start{})
+	defer follower.Close()
+	f.drain(follower)
+	f.publish("/a", "load", 1)
+	f.publish("/hidden", "load", 200_000)
+	if got := f.drain(follower); len(got.values) != 1 || got.conflated != 1 {
+		t.Errorf("told %v, and of %d that some were left out", got.values, got.conflated)
 	}
 }
 

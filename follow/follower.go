@@ -11,7 +11,7 @@ import (
 
 // Follower is one reader of a view: how far it has come, and what it is to be told next. What it is told of contexts comes in the order of
 // change numbers; samples of a context come only after Acknowledge said that its definition has arrived, its latest sample first. A follower that
-// falls behind the ring gets the latest sample of each changed variable, and the number of those left out. No variable's samples ever go
+// falls behind the ring gets the latest sample of each changed variable, and is told of which that is so. No variable's samples ever go
 // backwards. It is for one goroutine.
 type Follower struct {
 	view   *View
@@ -40,9 +40,8 @@ type Follower struct {
 	retell   bool         // something is shown there now
 	stops    []uint64     // positions at which a batch must end
 
-	ready     []Batch // translated, to be told before all else
-	room      [1]Batch
-	conflated uint64
+	ready []Batch // translated, to be told before all else
+	room  [1]Batch
 
 	held     *held // what an interest leaves out, nil where everything is live
 	now      model.Time

@@ -162,7 +162,7 @@ func (f *Follower) takeHeld(run *tree.Run, oldest uint64) {
 		f.reader.Unread(run)
 		return
 	}
-	f.conflated += run.Skipped
+	f.conflated(run)
 }
 
 // sift is a run without what is held back.

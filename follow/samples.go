@@ -16,7 +16,7 @@ type Batch struct {
 	Encoded   []byte // a banyan.model.v1.Samples; empty where only Through moved. Others may have it too: it must not be changed
 	Samples   int
 	Through   uint64
-	Conflated uint64
+	Conflated int  // of so many of the samples earlier ones may have been left out
 	Stop      bool // what is stale ends here: Through is to be told, though there may be no samples
 }
 
@@ -56,9 +56,6 @@ func (f *Follower) Samples() (Batch, bool) {
 		f.ready = f.room[:0]
 	}
 	f.at = b.Through
-	if b.Samples > 0 {
-		b.Conflated, f.conflated = f.conflated, 0
-	}
 	return b, true
 }
 
@@ -92,7 +89,17 @@ func (f *Follower) take(run *tree.Run) {
 		f.reader.Unread(run)
 		return
 	}
-	f.conflated += run.Skipped
+	f.conflated(run)
+}
+
+// conflated says of the batches that were made of a run that they may stand for more. All those of a run do, or none.
+func (f *Follower) conflated(run *tree.Run) {
+	if !run.Skipped {
+		return
+	}
+	for i := range f.ready {
+		f.ready[i].Conflated = f.ready[i].Samples
+	}
 }
 
 // takeFresh makes batches of the latest samples of contexts whose definition has just arrived: those that the ring has been read past, since the

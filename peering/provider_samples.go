@@ -64,11 +64,7 @@ func (p *Provider) nextSamples() (Out, bool) {
 		return p.passed(0, err)
 	}
 	p.through, p.reached = max(p.through, batch.Through), max(p.reached, number)
-	conflated := uint64(0)
-	if batch.Conflated > 0 { // how many samples were left out is known only of all that is published, also of what is hidden
-		conflated = uint64(batch.Samples)
-	}
-	out := Out{Raw: proto.AppendLiveHead(p.head(), len(batch.Encoded), number, conflated), Batch: batch.Encoded}
+	out := Out{Raw: proto.AppendLiveHead(p.head(), len(batch.Encoded), number, uint64(batch.Conflated)), Batch: batch.Encoded}
 	out.Last = p.reach == 0 && len(p.queue) == 0 && p.follower.Through() && p.follower.Settled() <= p.settled
 	return out, true
 }

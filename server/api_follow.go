@@ -24,7 +24,7 @@ const (
 
 // Follow sends everything at and below a path: definitions with keys, and samples by key, packed by column. It is the hot path: a batch is encoded
 // once for all who follow the same, and its bytes go out as they are. Samples of a context come after its definition, the latest one first. A slow
-// reader gets the latest sample of each variable and is told how many were left out. What is named stale is so from that message on, until a newer
+// reader gets the latest sample of each variable and is told of how many variables that is so. What is named stale is so from that message on, until a newer
 // sample of it comes or a later message no longer names it.
 func (a *api) Follow(ctx context.Context, q *apiv1.FollowRequest, to *connect.ServerStream[apiv1.FollowResponse]) error {
 	ctx, leave, err := a.enterStream(ctx)
@@ -157,7 +157,7 @@ func (s *followStream) step() (some bool, err error) {
 }
 
 func (s *followStream) samples(b *follow.Batch) error {
-	s.raw = proto.AppendFollowSamples(s.raw[:0], b.Encoded, b.Conflated)
+	s.raw = proto.AppendFollowSamples(s.raw[:0], b.Encoded, uint64(b.Conflated))
 	if s.json {
 		var message apiv1.FollowResponse
 		if err := protobuf.Unmarshal(s.raw, &message); err != nil {

@@ -8,7 +8,8 @@ import (
 
 // Run is consecutive samples of the ring, by column. Its slices are shared and must not be changed. Boxed is nil where every
 // value is a scalar. Lapped says that the reader had fallen out of the ring: the run is then a part of what it is told instead, which is each slot that
-// changed since its position, once, in no particular order. Only the last part moves it on, and says by Skipped how many samples were conflated away.
+// changed since its position, once, in no particular order. Only the last part moves it on. Skipped says that earlier samples of these slots may have been
+// conflated away. How many is not known: positions count what is published of all slots, also of those that nobody may be told of.
 type Run struct {
 	First   uint64 // position of the first sample; of a lapped run, where the reader had stood
 	Next    uint64 // position after the last sample; of a lapped run where it stands then
@@ -20,7 +21,7 @@ type Run struct {
 	Quality []uint16
 	Boxed   []model.Value
 	Lapped  bool
-	Skipped uint64
+	Skipped bool
 
 	// Versions are the positions + 1 of a lapped run's samples, and of Latest's, where 0 is never published; those of others follow from First.
 	Versions []uint64
@@ -33,7 +34,6 @@ type Run struct {
 type walk struct {
 	until uint64 // 0 for none
 	slot  Slot   // from which it goes on
-	told  uint64 // how many samples
 }
 
 // walkSamples is how many samples one part has at most, and walkPages how many pages of slots are looked at for it: publishers wait meanwhile.
@@ -184,14 +184,11 @@ func (r *Reader) step() Run {
 			}
 		}
 	}
-	w.told += uint64(len(run.Slots))
+	run.Skipped = run.First >= r.conflate // else it may have seen them
 	if w.slot < t.slots.next {
 		return run
 	}
 	run.Next = w.until
-	if run.First >= r.conflate { // else it may have seen them
-		run.Skipped = run.Next - run.First - w.told
-	}
 	r.position, r.walk = run.Next, walk{}
 	return run
 }

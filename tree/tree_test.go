@@ -223,8 +223,8 @@ func TestLappedReaderGetsEachChangedSlotOnce(t *testing.T) {
 	}
 	tr.Publish(&b)
 	run, ok := reader.Next()
-	if !ok || !run.Lapped || len(run.Slots) != 2 || run.Skipped != total-2 {
-		t.Fatalf("lapped run: %v of %v, skipped %d", run.Lapped, run.Slots, run.Skipped)
+	if !ok || !run.Lapped || len(run.Slots) != 2 || !run.Skipped {
+		t.Fatalf("lapped run: %v of %v, skipped %v", run.Lapped, run.Slots, run.Skipped)
 	}
 	for i, slot := range run.Slots {
 		if want := model.Time(total - 2 + int(slot-c.Slots.First)); run.Source[i] != want {

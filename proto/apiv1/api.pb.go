@@ -3447,9 +3447,11 @@ func (x *FollowVariable) GetUnit() string {
 }
 
 type FollowSamples struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Samples       *modelv1.Samples       `protobuf:"bytes,1,opt,name=samples,proto3" json:"samples,omitempty"`
-	Conflated     uint64                 `protobuf:"varint,2,opt,name=conflated,proto3" json:"conflated,omitempty"` // samples that were left out since the last message
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Samples *modelv1.Samples       `protobuf:"bytes,1,opt,name=samples,proto3" json:"samples,omitempty"`
+	// Of so many of these variables samples may have been left out since the last message. How many samples is not told, since it is known only of all that
+	// is published, also of what the caller may not see.
+	Conflated     uint64 `protobuf:"varint,2,opt,name=conflated,proto3" json:"conflated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -174,7 +174,7 @@ func (c *chain) highest(ctx context.Context, lasts time.Duration, from float64) 
 			return best, err
 		}
 		achieved := seen.Rate
-		fmt.Fprintf(os.Stderr, "  asked for %.0f/s: %.0f/s, %d missed (%d told to be left out), %d ns processor time each\n", rate, achieved, seen.Missed, seen.Conflated, used.Nanoseconds()/int64(max(1, seen.Count)))
+		fmt.Fprintf(os.Stderr, "  asked for %.0f/s: %.0f/s, %d missed (%d told to stand for more), %d ns processor time each\n", rate, achieved, seen.Missed, seen.Conflated, used.Nanoseconds()/int64(max(1, seen.Count)))
 		if seen.Missed == 0 && achieved > rate*0.8 {
 			passed = rate
 			if achieved > best.rate {

@@ -14,7 +14,7 @@ import (
 type tally struct {
 	count     atomic.Uint64
 	missed    atomic.Uint64
-	conflated atomic.Uint64 // of those missed: that the node says that it left out
+	conflated atomic.Uint64 // samples that the node says may stand for more, those that there were when the watching began as well
 	first     atomic.Int64  // nanoseconds
 
 	mu        sync.Mutex // guards what follows
@@ -72,7 +72,7 @@ func (t *tally) rate(lasts time.Duration) float64 {
 type arrived struct {
 	Count     uint64
 	Missed    uint64
-	Conflated uint64  // of those missed: that the node says that it left out
+	Conflated uint64  // samples that the node says may stand for more
 	Rate      float64 // arrivals a second while the rate was held
 	P50, P99  float64 // microseconds, where they were measured
 }

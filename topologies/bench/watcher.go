@@ -24,7 +24,7 @@ import (
 )
 
 // runWatcher follows everything below a path of a node over its public interface, and counts samples: each variable is a counter that
-// grows by one, so that a missing one shows.
+// grows by one, so that a missing one shows. It does not go by what the node says that it left out: that is so of what there was before the watching as well.
 func runWatcher(o *options) error {
 	stopProfile, err := profileTo(o.profile, fmt.Sprintf("watcher-%d", os.Getpid()))
 	if err != nil {
@@ -78,6 +78,7 @@ func runWatcher(o *options) error {
 type watcher struct {
 	tally   *tally
 	last    []float64 // by key; below 0 before the first
+	ends    ends
 	columns proto.Samples
 	ready   bool
 }
@@ -98,7 +99,6 @@ func (w *watcher) receive(stream grpc.ClientStream) error {
 			}
 			continue
 		}
-		w.tally.missed.Add(conflated)
 		w.tally.conflated.Add(conflated)
 		if err := w.count(samples); err != nil {
 			return err
@@ -145,8 +145,10 @@ func (w *watcher) count(samples []byte) error {
 		if before < 0 {
 			continue // what there was when the watching began
 		}
-		if value > before+1 {
+		if value > before {
 			w.tally.missed.Add(uint64(value - before - 1))
+		} else {
+			w.tally.missed.Add(w.ends.anew(before, value))
 		}
 		counted++
 		at = int64(w.columns.Source[i])
@@ -155,4 +157,24 @@ func (w *watcher) count(samples []byte) error {
 		w.tally.add(counted, at)
 	}
 	return nil
+}
+
+// ends are the last values of counters before they began anew, which all do when a rate ends. As they are moved in turn, they have then come equally far but
+// for one, or else what came last of some is missing.
+type ends struct{ least, most float64 }
+
+// anew notes where a counter began anew, and returns how many updates that shows to be missing.
+func (e *ends) anew(before, value float64) (missing uint64) {
+	if value != 1 {
+		return 1 // it went backwards, or came twice
+	}
+	if before <= 1 {
+		return 0 // of the time before
+	}
+	if e.least == 0 {
+		e.least, e.most = before, before
+	}
+	apart := max(e.most-e.least, 1)
+	e.least, e.most = min(e.least, before), max(e.most, before)
+	return uint64(max(e.most-e.least, 1) - apart)
 }
