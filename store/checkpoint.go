@@ -140,21 +140,33 @@ func (c *Checkpoint) Run(ctx context.Context) error {
 	}
 }
 
+// saving is the memory of a save, which would be made anew for each part of it otherwise.
+type saving struct {
+	mounts   map[model.Path]*Mirror // as of before the first part was read: none that was made since is taken for one that was there
+	contexts []tree.Context
+	latest   tree.Run // what a restart of its owner has left unconfirmed is kept as stale
+	packed   wire.Samples
+	bodies   []byte
+	rows     map[*Mirror][]sampleRow // nil: own
+}
+
 // save writes the contexts of which a sample came since the last time; where there was no room for all of them, since the time before.
 func (c *Checkpoint) save() {
 	head, full := c.cfg.Tree.Head(), false
 	if head == c.since {
 		return
 	}
+	s := &saving{mounts: c.cfg.Store.mirrors.byPath(), rows: map[*Mirror][]sampleRow{}}
 	for at := tree.Index(0); ; {
-		var contexts []tree.Context
-		var latest tree.Run // what a restart of its owner has left unconfirmed is kept as stale
-		contexts, latest, at = c.cfg.Tree.LatestSince(at, c.since, loadChunk)
-		for m, saved := range c.pack(contexts, &latest) {
-			if m == nil {
-				full = c.cfg.Store.values.write(saved) || full
-			} else {
-				full = m.saveSamples(saved) || full
+		s.contexts, at = c.cfg.Tree.LatestSince(at, c.since, loadChunk, s.contexts, &s.latest)
+		s.pack()
+		for m, rows := range s.rows {
+			switch {
+			case len(rows) == 0:
+			case m == nil:
+				full = c.cfg.Store.values.write(rows) || full
+			default:
+				full = m.saveSamples(rows) || full
 			}
 		}
 		if at == 0 {
@@ -167,25 +179,27 @@ func (c *Checkpoint) save() {
 }
 
 // pack encodes the latest samples of contexts, by the file that they belong to.
-func (c *Checkpoint) pack(contexts []tree.Context, latest *tree.Run) map[*Mirror][]sampleRow {
-	to := map[*Mirror][]sampleRow{} // nil: own
-	mounts := c.cfg.Store.mirrors.byPath()
-	var packed wire.Samples
+func (s *saving) pack() {
+	for m, rows := range s.rows {
+		s.rows[m] = rows[:0]
+	}
+	s.bodies = s.bodies[:0]
 	next := 0 // in latest, whose slots come in the order of contexts
-	for i := range contexts {
-		at := &contexts[i]
-		packed.Reset()
-		for next < len(latest.Slots) && latest.Slots[next]-at.Slots.First < tree.Slot(at.Slots.Count) {
-			addLatest(&packed, latest, next, uint32(latest.Slots[next]-at.Slots.First))
+	for i := range s.contexts {
+		at := &s.contexts[i]
+		s.packed.Reset()
+		for next < len(s.latest.Slots) && s.latest.Slots[next]-at.Slots.First < tree.Slot(at.Slots.Count) {
+			addLatest(&s.packed, &s.latest, next, uint32(s.latest.Slots[next]-at.Slots.First))
 			next++
 		}
-		m, path, known := fileOf(at, mounts)
-		if !known || len(packed.Keys) == 0 {
+		m, path, known := fileOf(at, s.mounts)
+		if !known || len(s.packed.Keys) == 0 {
 			continue
 		}
-		to[m] = append(to[m], sampleRow{path, at.ID, at.Schema.Hash, packed.Append(nil)})
+		begin := len(s.bodies)
+		s.bodies = s.packed.Append(s.bodies) // rows keep what they have where it moves
+		s.rows[m] = append(s.rows[m], sampleRow{path, at.ID, at.Schema.Hash, s.bodies[begin:len(s.bodies):len(s.bodies)]})
 	}
-	return to
 }
 
 func addLatest(packed *wire.Samples, latest *tree.Run, i int, index uint32) {

@@ -78,6 +78,7 @@ type Mirror struct {
 	rests    bool     // nothing was done with the file for a while: it is closed, and opened when there is something
 	used     time.Time
 	begun    bool   // there was no file before this start
+	grows    bool   // nothing was ever taken out of the file or written over, so that nothing in it is unused
 	closed   uint64 // ordinal of the epoch in which the file was last closed with all in it
 	state    MirrorState
 	change   uint64
@@ -202,7 +203,7 @@ func (s *Store) openMirror(ctx context.Context, id model.ContextID) (m *Mirror, 
 	m.path.Store(&path)
 	m.pending.reset()
 	if _, err := os.Stat(m.file); errors.Is(err, os.ErrNotExist) {
-		m.begun = true
+		m.begun, m.grows = true, true
 	}
 	m.session, lost, err = openCache(ctx, m.file, "mirror", m.log, m.load)
 	if !m.begun { // whoever had it open may not have come to scrub it

@@ -45,7 +45,10 @@ func (m *Mirror) scrub() {
 	if m.session == nil {
 		return
 	}
-	err := m.session.transaction(m.dropUnused)
+	var err error
+	if !m.grows {
+		err = m.session.transaction(m.dropUnused)
+	}
 	if err == nil {
 		err = m.session.shorten(true)
 	}
@@ -88,6 +91,7 @@ func (m *Mirror) dropUnused() error {
 	if err != nil {
 		return err
 	}
+	t.last.key = 0
 	for _, key := range routes {
 		hops, err := encodeRoute(t.routes[key])
 		if err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"slices"
 
 	"banyan/model"
 	wire "banyan/proto"
@@ -24,6 +25,10 @@ type mirrorTables struct {
 	routeKey  map[string]int64
 	routes    map[int64]tree.Route
 	schemas   map[model.SchemaHash]*model.Schema
+	last      struct { // the route that was looked for last
+		route tree.Route
+		key   int64
+	}
 }
 
 // scanInto scans rows of one column; the last one counts.
@@ -86,6 +91,18 @@ func (m *mirrorTables) load(s *session) error {
 	}, "SELECT hash, body FROM schemas")
 }
 
+// keyed lets what a row points into be there.
+func (m *mirrorTables) keyed(s *session, row MirrorRow) (r keyedRow, err error) {
+	r.MirrorRow = row
+	if r.origin, err = m.origin(s, row.ID); err != nil {
+		return r, err
+	}
+	if r.route, err = m.route(s, row.Route); err != nil {
+		return r, err
+	}
+	return r, m.schema(s, row.Schema)
+}
+
 func (m *mirrorTables) origin(s *session, id model.ContextID) (int64, error) {
 	o := origin{id.Node, id.Epoch}
 	if key, known := m.originKey[o]; known {
@@ -99,16 +116,19 @@ func (m *mirrorTables) origin(s *session, id model.ContextID) (int64, error) {
 }
 
 func (m *mirrorTables) route(s *session, route tree.Route) (int64, error) {
+	if m.last.key != 0 && slices.Equal(m.last.route, route) { // as nearly always
+		return m.last.key, nil
+	}
 	hops, err := encodeRoute(route)
 	if err != nil {
 		return 0, err
 	}
-	if key, known := m.routeKey[string(hops)]; known {
-		return key, nil
+	key, known := m.routeKey[string(hops)]
+	if !known {
+		err = s.query(scanInto(&key), "INSERT INTO routes (hops) VALUES (?1) RETURNING key", hops)
+		m.routeKey[string(hops)], m.routes[key] = key, route
 	}
-	var key int64
-	err = s.query(scanInto(&key), "INSERT INTO routes (hops) VALUES (?1) RETURNING key", hops)
-	m.routeKey[string(hops)], m.routes[key] = key, route
+	m.last.route, m.last.key = route, key
 	return key, err
 }
 
@@ -147,6 +167,9 @@ func decodeRoute(encoded []byte) (tree.Route, error) {
 
 // encodeSettings packs the values that are set.
 func encodeSettings(values []model.Value) ([]byte, error) {
+	if len(values) == 0 {
+		return []byte{}, nil
+	}
 	m := &storev1.Settings{}
 	for i, v := range values {
 		if !v.IsNone() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"banyan/model"
@@ -173,7 +175,7 @@ func (m *Mirror) flush() {
 // beginAnew deletes the file and begins another. io is held.
 func (m *Mirror) beginAnew() {
 	var err error
-	m.rests, m.used = false, time.Now()
+	m.rests, m.used, m.grows = false, time.Now(), false // last values of what was here may still be on their way
 	if m.session != nil {
 		err = m.session.close()
 		m.session = nil
@@ -246,15 +248,14 @@ func (m *Mirror) keepLogShort() error {
 
 // write applies a batch within a transaction.
 func (m *Mirror) write(b *mirrorBatch) error {
+	m.grows = m.grows && len(b.removals) == 0
 	for i := range b.removals {
 		if err := m.writeRemoval(&b.removals[i]); err != nil {
 			return err
 		}
 	}
-	for _, row := range b.rows {
-		if err := m.writeRow(&row); err != nil {
-			return err
-		}
+	if err := m.writeRows(b.rows); err != nil {
+		return err
 	}
 	if len(b.removals) > 0 {
 		if err := m.trim(); err != nil {
@@ -299,31 +300,54 @@ func (m *Mirror) writeRemoval(r *MirrorRemoval) error {
 		r.Change, r.Path.String(), origin, r.ID.Number, int64(r.Version.Epoch.Ordinal), int64(r.Version.Epoch.Random), r.Version.Number)
 }
 
-func (m *Mirror) writeRow(r *MirrorRow) error {
-	origin, err := m.interned.origin(m.session, r.ID)
+// keyedRow is a row with the keys of what it points into.
+type keyedRow struct {
+	MirrorRow
+	origin, route int64
+}
+
+// writeRows writes contexts in the order of their paths, so that one after the other goes to the same page.
+func (m *Mirror) writeRows(by map[model.Path]MirrorRow) error {
+	rows := make([]keyedRow, 0, len(by))
+	for _, row := range by {
+		r, err := m.interned.keyed(m.session, row)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, r)
+		m.change = max(m.change, row.Change)
+	}
+	slices.SortFunc(rows, func(a, b keyedRow) int { return strings.Compare(a.Path.String(), b.Path.String()) })
+	before, err := m.lastKey()
 	if err != nil {
 		return err
 	}
-	route, err := m.interned.route(m.session, r.Route)
-	if err != nil {
-		return err
-	}
-	if err := m.interned.schema(m.session, r.Schema); err != nil {
-		return err
-	}
-	settings, err := encodeSettings(r.Settings)
-	if err != nil {
-		return err
-	}
-	m.change = max(m.change, r.Change)
-	return m.session.exec(`INSERT INTO contexts
-		(path, origin, number, label, schema, settings, version_ordinal, version_random, version, provider_change, change, route, extra)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (path) DO UPDATE SET
+	to := m.session.bulk(`INSERT INTO contexts
+		(path, origin, number, label, schema, settings, version_ordinal, version_random, version, provider_change, change, route, extra)`, 13,
+		`ON CONFLICT (path) DO UPDATE SET
 		origin = excluded.origin, number = excluded.number, label = excluded.label, schema = excluded.schema, settings = excluded.settings,
 		version_ordinal = excluded.version_ordinal, version_random = excluded.version_random, version = excluded.version,
-		provider_change = excluded.provider_change, change = excluded.change, route = excluded.route, extra = excluded.extra`,
-		r.Path.String(), origin, r.ID.Number, r.Label, r.Schema.Hash[:], settings,
-		int64(r.Version.Epoch.Ordinal), int64(r.Version.Epoch.Random), r.Version.Number, r.ProviderChange, r.Change, route, notNil([]byte(r.Extra)))
+		provider_change = excluded.provider_change, change = excluded.change, route = excluded.route, extra = excluded.extra`)
+	err = to.write(len(rows), func(i int) error {
+		r := &rows[i]
+		settings, err := encodeSettings(r.Settings)
+		to.add(r.Path.String(), r.origin, int64(r.ID.Number), r.Label, r.Schema.Hash[:], settings,
+			int64(r.Version.Epoch.Ordinal), int64(r.Version.Epoch.Random), int64(r.Version.Number), int64(r.ProviderChange), int64(r.Change),
+			r.route, []byte(r.Extra))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	after, err := m.lastKey() // of rows that are new each has the next one
+	m.grows = m.grows && after-before == int64(len(rows))
+	return err
+}
+
+// lastKey is the greatest key of a row.
+func (m *Mirror) lastKey() (key int64, err error) {
+	err = m.session.query(scanInto(&key), "SELECT coalesce(max(key), 0) FROM contexts")
+	return key, err
 }
 
 // trim forgets the oldest removals.

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 
 	"banyan/model"
@@ -99,16 +101,14 @@ func (m *Mirror) saveSamples(rows []sampleRow) (full bool) {
 }
 
 func writeSamples(s *session, rows []sampleRow) error {
-	for i := range rows {
+	slices.SortFunc(rows, func(a, b sampleRow) int { return strings.Compare(a.path.String(), b.path.String()) })
+	to := s.bulk("INSERT INTO samples (path, context, schema, body)", 4,
+		"ON CONFLICT (path) DO UPDATE SET context = excluded.context, schema = excluded.schema, body = excluded.body")
+	return to.write(len(rows), func(i int) error {
 		r := &rows[i]
-		err := s.exec(`INSERT INTO samples (path, context, schema, body) VALUES (?1, ?2, ?3, ?4)
-			ON CONFLICT (path) DO UPDATE SET context = excluded.context, schema = excluded.schema, body = excluded.body`,
-			r.path.String(), encodeID(r.id), r.schema[:], r.body)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		to.add(r.path.String(), encodeID(r.id), r.schema[:], r.body)
+		return nil
+	})
 }
 
 // readSamples hands the saved values to use, a row at a time, and drops the rows that it does not want.

@@ -14,6 +14,7 @@ type session struct {
 	db         *sql.DB
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	bulks      map[string]*bulk
 }
 
 // openSession opens a file for writing and brings it to the newest layout of its kind.
@@ -26,7 +27,7 @@ func openSession(ctx context.Context, file string, d durability, kind string) (*
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	s := &session{db: d.open(file, 1, false), statements: map[string]*sql.Stmt{}}
+	s := &session{db: d.open(file, 1, false), statements: map[string]*sql.Stmt{}, bulks: map[string]*bulk{}}
 	if s.conn, err = s.db.Conn(ctx); err == nil {
 		if err = d.check(ctx, s.conn); err == nil {
 			err = migrate(ctx, s.conn, kind)
@@ -118,6 +119,9 @@ func (s *session) close() error {
 	var problems []error
 	for _, statement := range s.statements {
 		problems = append(problems, statement.Close())
+	}
+	for _, b := range s.bulks {
+		problems = append(problems, b.close())
 	}
 	if s.conn != nil {
 		problems = append(problems, s.conn.Close())

@@ -214,13 +214,18 @@ func (t *Tree) appendLatest(run *Run, p *page, slot Slot) {
 }
 
 // LatestSince looks at contexts from index from on and collects those that were published at a position of at least since, at most most of them, with
-// their latest samples as LatestIn tells them. It returns the index to go on from, 0 at the end.
-func (t *Tree) LatestSince(from Index, since uint64, most int) (contexts []Context, latest Run, next Index) {
+// their latest samples as LatestIn tells them. It returns the index to go on from, 0 at the end. What is collected takes the place of what stands in contexts
+// and latest, whose memory it uses.
+func (t *Tree) LatestSince(from Index, since uint64, most int, contexts []Context, latest *Run) (found []Context, next Index) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	t.samples.Lock()
 	defer t.samples.Unlock()
-	latest = Run{Next: t.ring.head.Load()}
+	found = contexts[:0]
+	*latest = Run{
+		Next: t.ring.head.Load(), Slots: latest.Slots[:0], Bits: latest.Bits[:0], Source: latest.Source[:0], Owner: latest.Owner[:0],
+		Quality: latest.Quality[:0], Versions: latest.Versions[:0],
+	}
 	records := t.contexts.records
 	last := min(len(records), int(from)+mostLookedAt)
 	for i := max(int(from), int(root)); i < last; i++ {
@@ -228,16 +233,16 @@ func (t *Tree) LatestSince(from Index, since uint64, most int) (contexts []Conte
 		if r.schema == nil || !t.publishedSince(r.slots, since) {
 			continue
 		}
-		if len(contexts) == most || len(latest.Slots) >= mostLookedAt {
-			return contexts, latest, Index(i)
+		if len(found) == most || len(latest.Slots) >= mostLookedAt {
+			return found, Index(i)
 		}
-		contexts = append(contexts, t.contexts.context(Index(i)))
-		t.appendRun(&latest, r.slots, t.overlays.before(r.path))
+		found = append(found, t.contexts.context(Index(i)))
+		t.appendRun(latest, r.slots, t.overlays.before(r.path))
 	}
 	if last < len(records) {
 		next = Index(last)
 	}
-	return contexts, latest, next
+	return found, next
 }
 
 // mostLookedAt bounds how many contexts are looked at, and about how many samples are taken, while publishers wait.
