@@ -125,7 +125,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, schemas: map[model.SchemaHash]*model.Schema{}}
 	if err := s.open(ctx); err != nil {
-		return nil, errors.Join(cannotOpen(cfg.Dir, err), s.Close())
+		problem := s.Close()
+		return nil, errors.Join(cannotOpen(cfg.Dir, err), problem)
 	}
 	return s, nil
 }
@@ -135,6 +136,8 @@ func cannotOpen(dir string, err error) error {
 	e := &model.Error{Kind: model.KindOf(err), Op: "open " + dir, Err: err}
 	if isFullAt(dir, err) {
 		e.Kind, e.Detail, e.Remedy = model.KindExhausted, "the disk is full", "make room on it, or free inodes, and start the node again; nothing is lost"
+	} else {
+		explainDamage(dir, e)
 	}
 	return e
 }

@@ -284,6 +284,34 @@ func TestOpenRefusals(t *testing.T) {
 	kindIs(t, err, model.KindUnsupported)
 }
 
+// A database whose bytes are wrong is told as that, with what to do, and left as it is.
+func TestDamagedDatabase(t *testing.T) {
+	n := openNode(t, Config{Dir: t.TempDir()})
+	n.create("/a", deviceSchema(t))
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(n.cfg.Dir, "node.db")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range content[100:4096] { // the header says that it is a database; its first page is none
+		content[100+i] = 0xa5
+	}
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), Config{Dir: n.cfg.Dir, Node: nodeA})
+	kindIs(t, err, model.KindCorrupt)
+	if text := fmt.Sprint(err); !strings.Contains(text, "is damaged") || !strings.Contains(text, "restore the newest backup") {
+		t.Errorf("a damaged database: %v", err)
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(after, content) {
+		t.Errorf("the damaged database was written to: %v", err)
+	}
+}
+
 func TestEpochs(t *testing.T) {
 	n := openNode(t, Config{Dir: filepath.Join(t.TempDir(), "with ?odd#name%20")})
 	schema := deviceSchema(t)

@@ -41,11 +41,11 @@ func (v *view) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.
 
 func (v *view) Read(_ <-chan struct{}, in *fuse.ReadIn, buffer []byte) (fuse.ReadResult, fuse.Status) {
 	count := 0
-	status := v.on(in.NodeId, "", func(n *node, _ syscall.Errno) syscall.Errno {
-		if in.Offset < uint64(len(n.data)) {
+	status := v.on(in.NodeId, OpRead, func(n *node, failed syscall.Errno) syscall.Errno {
+		if failed == 0 && in.Offset < uint64(len(n.data)) {
 			count = copy(buffer, n.data[in.Offset:])
 		}
-		return 0
+		return failed
 	})
 	return fuse.ReadResultData(buffer[:count]), status
 }

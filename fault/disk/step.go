@@ -10,8 +10,9 @@ import (
 // Op is what a program asks of a disk and what can fail.
 type Op string
 
-// The operations. Reading does not fail here.
+// The operations. A read is no step, as it changes nothing and the kernel decides how many there are; it can fail all the same.
 const (
+	OpRead     Op = "read"
 	OpWrite    Op = "write"
 	OpTruncate Op = "truncate"
 	OpSync     Op = "fsync"
@@ -23,7 +24,7 @@ const (
 	OpRemove   Op = "remove"
 )
 
-// Step is one operation, counted from 1 since the last Cut or Restart.
+// Step is one operation, counted from 1 since the last Cut or Restart. A read has the number of the step before it.
 type Step struct {
 	Number int
 	Op     Op
@@ -38,7 +39,7 @@ type Plan struct {
 	// CutBefore is the step before which the power goes, 0 for none.
 	CutBefore int
 	// Each is told every step before it is done, and by an error makes it fail. A write that fails is done in part, and an fsync that fails
-	// forgets what it should have kept. It must be quick, and may not use the disk.
+	// forgets what it should have kept. It must be quick, and may not use the disk. Of what is read it sees what the kernel's cache does not have.
 	Each func(Step) syscall.Errno
 }
 
@@ -84,9 +85,11 @@ func (d *Disk) do(op Op, name func() string, act func(failed syscall.Errno) sysc
 	defer d.mu.Unlock()
 	failed := syscall.Errno(0)
 	if op != "" && !d.isDark() {
-		d.steps++
+		if op != OpRead {
+			d.steps++
+		}
 		step := Step{d.steps, op, name()}
-		if d.plan.CutBefore == d.steps {
+		if op != OpRead && d.plan.CutBefore == d.steps {
 			d.goDark()
 		} else if d.plan.Each != nil {
 			failed = d.plan.Each(step)
