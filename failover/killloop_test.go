@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"banyan/failover/failovertest"
+	"banyan/model"
 	"banyan/store"
 )
 
@@ -22,10 +23,14 @@ const (
 	killDir  = "BANYAN_KILL_DIR"
 	killNext = "BANYAN_KILL_NEXT" // each writer's next operation
 	killLog  = "BANYAN_KILL_LOG"  // how long the write-ahead log gets, bytes; nothing for as long as it is by itself
+	killFull = "BANYAN_KILL_FULL" // 1: what a full disk refuses is tried again, with a line "refused" for each time
 	killOps  = "BANYAN_KILL_OPS"  // how many operations each writer does before the process ends by itself; nothing for no end
 )
 
 const killWriters = 8
+
+// refusedLine is what stands in place of a confirmation where the disk was full.
+const refusedLine = "refused"
 
 // TestKillLoop kills a process with eight writers at random moments, 20 times or as often as the environment variable KILLS says. What it
 // had confirmed is written down here, outside of it, and looked for after each kill. It turns red for the planted fault:
@@ -133,7 +138,7 @@ func TestKilledProcess(t *testing.T) {
 	}
 	confirmed := os.NewFile(3, "confirmed")
 	n, schema := openSoloWith(t, store.Config{Dir: dir, LongLog: int64(number(t, killLog, 0))}), failovertest.Schema(t)
-	most := number(t, killOps, 1<<62)
+	most, again := number(t, killOps, 1<<62), number(t, killFull, 0) == 1
 	var group sync.WaitGroup
 	for writer, text := range strings.Fields(os.Getenv(killNext)) {
 		next, err := strconv.ParseUint(text, 10, 64)
@@ -145,6 +150,14 @@ func TestKilledProcess(t *testing.T) {
 				commit := n.Commit(failovertest.Script(writer, number), schema, writer, number)
 				commit.Changes = append(commit.Changes, store.Audit{Who: fmt.Sprint("writer ", writer), Operation: "script", What: fmt.Sprint(number)})
 				result, err := n.Committer.Submit(context.Background(), commit)
+				for again && model.KindOf(err) == model.KindExhausted {
+					if _, err := confirmed.WriteString(refusedLine + "\n"); err != nil {
+						t.Error(err)
+						return
+					}
+					<-time.After(2 * time.Millisecond)
+					result, err = n.Committer.Submit(context.Background(), commit)
+				}
 				if err != nil {
 					select {
 					case <-n.Committer.Failed():

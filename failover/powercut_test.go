@@ -23,10 +23,14 @@ type lossy struct {
 	copied string // where it is looked at
 	ledger *failovertest.Ledger
 	random *rand.Rand
+
+	refused int // for want of room, in all lives
 }
 
 func newLossy(t *testing.T, random *rand.Rand) *lossy {
-	return &lossy{t, disk.New(random.Uint64()), t.TempDir(), quickDir(t), failovertest.NewLedger(killWriters), random}
+	return &lossy{
+		T: t, disk: disk.New(random.Uint64()), dir: t.TempDir(), copied: quickDir(t), ledger: failovertest.NewLedger(killWriters), random: random,
+	}
 }
 
 // quickDir is a directory where an fsync takes no time, since nothing is lost there but by this machine.
@@ -73,6 +77,10 @@ func (l *lossy) life(plan disk.Plan, environment ...string) (output string, ende
 	}()
 	lines := bufio.NewScanner(read)
 	for lines.Scan() {
+		if lines.Text() == refusedLine {
+			l.refused++
+			continue
+		}
 		c, err := failovertest.ParseConfirmation(lines.Text())
 		if err == nil {
 			err = l.ledger.Confirm(c)
