@@ -35,6 +35,7 @@ type Consumer struct {
 	permit   *linkv1.Permit // to be told, nil for none
 	anew     bool           // everything is to be compared in another session
 	over     bool           // the provider has said farewell
+	news     bool           // see News
 }
 
 // AckBytes is after how many bytes samples are acknowledged without waiting for a heartbeat: half of the least window of a provider, of any version, so
@@ -179,8 +180,17 @@ func (c *Consumer) ReceiveRaw(raw *proto.RawFrame, now model.Time) error {
 	return nil
 }
 
+// News reports, once, whether something came beside samples and heartbeats.
+func (c *Consumer) News() bool {
+	news := c.news
+	c.news = false
+	return news
+}
+
 func (c *Consumer) receive(frame *linkv1.ProviderFrame, size int, now model.Time) error {
 	c.bytes += uint64(size)
+	_, isBeat := frame.GetBody().(*linkv1.ProviderFrame_Beat)
+	c.news = c.news || !isBeat
 	if _, isWelcome := frame.GetBody().(*linkv1.ProviderFrame_Welcome); isWelcome == c.welcomed {
 		if _, isFarewell := frame.GetBody().(*linkv1.ProviderFrame_Farewell); !isFarewell {
 			return model.Errorf(model.KindInvalid, "received a frame out of turn")

@@ -22,17 +22,19 @@ type consumerSession struct {
 	began  model.Time
 	token  []byte
 	cancel context.CancelFunc
-	wake   chan struct{}   // capacity 1: the machine may have something to send
+	stream linkv1.LinkService_FollowClient
 	ctx    context.Context //nolint:containedctx // the session's own, for the bulk stream, which others begin
 	work   sync.WaitGroup
 
 	// mu guards machine, bulk and ended.
 	mu      sync.Mutex
 	machine *Consumer
+	saying  bool  // what the machine has to say is being sent
 	bulk    bool  // the bulk stream is wanted and not there
 	onBulk  bool  // it is there
 	ended   bool  // the mirror may be another session's
 	why     error // it was ended by this end
+	calm    bool  // it was up and good at the last tick: the next one is as late as that says
 }
 
 // follow runs a session of the feed over a line until it ends.
@@ -43,23 +45,27 @@ func (f *feed) follow(ctx context.Context, ln *line) error {
 	token := make([]byte, 16)
 	_, _ = rand.Read(token)
 	s := &consumerSession{
-		feed: f, line: ln, began: l.hub.now(), token: token, cancel: cancel, ctx: ctx, wake: make(chan struct{}, 1),
+		feed: f, line: ln, began: l.hub.now(), token: token, cancel: cancel, ctx: ctx,
 		machine: NewConsumer(f.mount.Mirror, l.cfg.Name, token, l.beat()),
 	}
 	s.machine.beats.clock = l.hub.clock
 	s.machine.Export(f.mount.Export)
-	stream, err := ln.client.Follow(ctx)
-	if err != nil {
+	var err error
+	if s.stream, err = ln.client.Follow(ctx); err != nil {
 		return proto.FromStatus(err)
 	}
 	l.mu.Lock()
 	f.session = s
 	l.mu.Unlock()
-	s.work.Go(func() { s.send(ctx, stream) })
-	_, err = s.receive(stream)
+	l.stir()
+	s.mu.Lock()
+	s.say()
+	s.mu.Unlock()
+	_, err = s.receive(s.stream)
 	l.mu.Lock()
 	f.session = nil
 	l.mu.Unlock()
+	l.stir()
 	cancel()
 	s.mu.Lock()
 	s.ended = true // nobody begins a bulk stream any more
@@ -109,8 +115,9 @@ func (s *consumerSession) take(raw *proto.RawFrame) error {
 		s.bulk = !s.onBulk
 		signal(s.line.wanted)
 	}
-	if s.machine.Pending() {
-		signal(s.wake)
+	s.say()
+	if news := s.machine.News(); news && s.calm {
+		s.feed.link.stir() // where it is not calm it is looked at all the time
 	}
 	return err
 }
@@ -145,22 +152,24 @@ func signal(wake chan struct{}) {
 	}
 }
 
+// say lets what the machine has to say be sent. Sending waits where the other end does not read, so a goroutine does it, which is there only while there is
+// something: a consumer says a word every few seconds. mu is held, and the session has not ended.
+func (s *consumerSession) say() {
+	if !s.saying && s.machine.Pending() {
+		s.saying = true
+		s.work.Go(s.send)
+	}
+}
+
 // send sends what the machine has to say.
-func (s *consumerSession) send(ctx context.Context, stream linkv1.LinkService_FollowClient) {
+func (s *consumerSession) send() {
 	for {
 		s.mu.Lock()
 		frame, some := s.machine.Next()
+		s.saying = some
 		s.mu.Unlock()
-		if some {
-			if stream.Send(frame) != nil {
-				return // receive learns why
-			}
-			continue
-		}
-		select {
-		case <-s.wake:
-		case <-ctx.Done():
-			return
+		if !some || s.stream.Send(frame) != nil {
+			return // where it failed receive learns why, and nothing is sent any more
 		}
 	}
 }

@@ -76,7 +76,7 @@ func (h *Hub) Diagnose(ctx context.Context, name string) (Diagnosis, bool) {
 		return Diagnosis{}, false
 	}
 	l := r.link
-	d := Diagnosis{Config: l.cfg, Status: l.statusNow()}
+	d := Diagnosis{Config: l.cfg, Status: l.statusAsOf(h.now())}
 	var work sync.WaitGroup
 	if conn := l.standing(); conn != nil {
 		who := conn.peer
@@ -90,7 +90,7 @@ func (h *Hub) Diagnose(ctx context.Context, name string) (Diagnosis, bool) {
 	l.mu.Lock()
 	d.Failed = l.problem
 	l.mu.Unlock()
-	d.Status = l.statusNow()
+	d.Status = l.statusAsOf(h.now())
 	return d, true
 }
 
@@ -233,21 +233,14 @@ func sortOf(err error) string {
 	return model.KindOf(err).String()
 }
 
-// introduce tells the provider what this end knows, at the beginning and when there is news of it.
+// introduce tells the provider what this end knows: at the beginning, and when there is news of it.
 func (ln *line) introduce() {
 	if ln.version < 2 {
 		return
 	}
-	for {
-		ctx, cancel := context.WithTimeout(ln.ctx, askWithin)
-		_, _ = ln.client.Inspect(ctx, &linkv1.InspectRequest{Consumer: ln.link.own()}) // it is for the other end: nothing here waits for it
-		cancel()
-		select {
-		case <-ln.link.news:
-		case <-ln.ctx.Done():
-			return
-		}
-	}
+	ctx, cancel := context.WithTimeout(ln.ctx, askWithin)
+	defer cancel()
+	_, _ = ln.client.Inspect(ctx, &linkv1.InspectRequest{Consumer: ln.link.own()}) // it is for the other end: nothing here waits for it
 }
 
 // Tell has the provider at the other end of a link told what is new at this one.

@@ -75,6 +75,7 @@ func (f *feed) start(ln *line) {
 	done := make(chan struct{})
 	f.stop, f.done = cancel, done
 	f.begin()
+	f.mount.Mirror.stirs(f.link.stir)
 	ln.work.Go(func() {
 		defer close(done)
 		f.run(ctx, ln)
@@ -171,17 +172,21 @@ func (l *link) cutFeeds(revoked bool, detail string) {
 
 // tickFeeds lets the sessions of feeds send heartbeats, and ends those where they do not pass: one where they pass in others beside it begins
 // anew, else the line has broken.
-func (l *link) tickFeeds(now model.Time) {
+func (l *link) tickFeeds(now model.Time) (due model.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.again()
+	due = never
 	var silent []*feed
 	var newest model.Time // when the newest beat was sent that came back
+	sessions := 0
 	for _, f := range l.feeds {
 		if f.session == nil {
 			continue
 		}
-		state, echoed, name := f.session.tick(now, &f.status)
+		sessions++
+		state, echoed, name, again := f.session.tick(now, &f.status)
+		due = min(due, again)
 		if name != "" {
 			l.status.PeerName = name
 		}
@@ -201,6 +206,10 @@ func (l *link) tickFeeds(now model.Time) {
 			_ = l.line.conn.Close()
 		}
 	}
+	if l.line != nil {
+		due = min(due, l.line.standby(now, sessions))
+	}
+	return due
 }
 
 // describe is what there is to say of a state by itself.
@@ -215,26 +224,17 @@ func describe(state State) string {
 	}
 }
 
-// tick sends heartbeats and says how the session is, when the newest beat was sent that came back, and what the provider calls itself.
-func (s *consumerSession) tick(now model.Time, status *FeedStatus) (state State, echoed model.Time, peer string) {
+// tick sends heartbeats and says how the session is, when the newest beat was sent that came back, what the provider calls itself, and when it is to be
+// called again.
+func (s *consumerSession) tick(now model.Time, status *FeedStatus) (state State, echoed model.Time, peer string, due model.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return "", 0, ""
+		return "", 0, "", never
 	}
 	s.machine.Tick(now)
-	if s.machine.Pending() {
-		signal(s.wake)
-	}
-	m := s.machine.mirror
-	status.Lag, status.Skew, status.Heard = s.machine.Lag(), s.machine.beats.skew, m.place.Heard
-	status.Beat, status.Wanted = s.machine.beats.interval, s.machine.wanted
-	status.Stale, status.Contexts, status.Loop = m.stale.link != nil, m.Count(), m.Loop()
-	status.Refused = m.Refused()
-	status.AsOf, status.Lanes, status.Interval = m.place.Heard, s.machine.beats.behind(now), s.machine.interval()
-	if m.stale.link != nil {
-		status.AsOf = m.stale.link.Since
-	}
+	s.say()
+	s.figures(now, status)
 	downAt, ever := s.machine.DownAt()
 	state = StateUp
 	switch {
@@ -248,7 +248,45 @@ func (s *consumerSession) tick(now model.Time, status *FeedStatus) (state State,
 	case !s.machine.Up(now):
 		state = StateStalled
 	}
-	return state, s.machine.beats.echoed, s.machine.PeerName()
+	if s.calm = state == StateUp && !status.Stale && !s.machine.anew; !s.calm {
+		return state, s.machine.beats.echoed, s.machine.PeerName(), now
+	}
+	return state, s.machine.beats.echoed, s.machine.PeerName(), min(s.machine.beats.rests(), downAt)
+}
+
+// figures are what there is to say of the session besides its state. mu is held.
+func (s *consumerSession) figures(now model.Time, status *FeedStatus) {
+	m := s.machine.mirror
+	status.Lag, status.Skew, status.Heard = s.machine.Lag(), s.machine.beats.skew, m.place.Heard
+	status.Beat, status.Wanted = s.machine.beats.interval, s.machine.wanted
+	status.Stale, status.Contexts, status.Loop = m.stale.link != nil, m.Count(), m.Loop()
+	status.Refused = m.Refused()
+	status.AsOf, status.Lanes, status.Interval = m.place.Heard, s.machine.beats.behind(now), s.machine.interval()
+	if m.stale.link != nil {
+		status.AsOf = m.stale.link.Since
+	}
+}
+
+// refresh brings the figures of what the link carries up to now: between two looks they move on. mu is held.
+func (l *link) refresh(now model.Time) {
+	for _, f := range l.feeds {
+		if f.session != nil {
+			f.session.refresh(now, &f.status)
+		}
+	}
+	for _, s := range l.sessions {
+		s.mu.Lock()
+		s.figures(&s.status)
+		s.mu.Unlock()
+	}
+}
+
+func (s *consumerSession) refresh(now model.Time, status *FeedStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.figures(now, status)
+	}
 }
 
 // silentAlone reports whether heartbeats of another session on the line went and came back after this one's had stopped to.

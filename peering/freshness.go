@@ -114,6 +114,7 @@ func (l *link) freshness(wanted func(model.Path) bool) (hops []HopFreshness) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.refresh(l.hub.now())
 	for _, f := range l.feeds {
 		mount, s := f.mount.Mirror.cfg.Mount, &f.status
 		if wanted(mount) {

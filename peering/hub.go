@@ -88,6 +88,7 @@ type Hub struct {
 	meters  meters
 	notes   pki.Notes
 	server  *grpc.Server
+	stirred chan struct{} // capacity 1: a link is to be looked at
 
 	// reconciling lets one Reconcile run at a time: a mirror must not be in use by an old link and a new one.
 	reconciling sync.Mutex
@@ -107,9 +108,6 @@ type running struct {
 
 // Services are what is served over links, the whole of it.
 var Services = []*grpc.ServiceDesc{&linkv1.LinkService_ServiceDesc, &linkv1.JoinService_ServiceDesc}
-
-// tickTime is how often links are looked at: what is noticed late by it is part of the second that detection may take beyond two beats.
-const tickTime = 100 * time.Millisecond
 
 // NewHub makes a hub. Run must be called before links move.
 func NewHub(cfg HubConfig) *Hub {
@@ -134,7 +132,7 @@ func NewHub(cfg HubConfig) *Hub {
 		cfg.Lines = plainLines{}
 	}
 	h := &Hub{
-		cfg: cfg, speak: protocolVersion, made: time.Now(), log: cfg.Logger.Named("peering"), inlet: newInlet(), server: newServer(),
+		cfg: cfg, speak: protocolVersion, made: time.Now(), log: cfg.Logger.Named("peering"), inlet: newInlet(), server: newServer(), stirred: make(chan struct{}, 1),
 		links: make(map[string]*running), refusals: make(map[string]pki.Refusal),
 	}
 	for _, service := range Services {
@@ -178,21 +176,6 @@ func (h *Hub) Run(ctx context.Context, listener net.Listener) error {
 	_ = h.inlet.Close()
 	work.Wait()
 	return nil
-}
-
-func (h *Hub) watch(ctx context.Context) {
-	ticker := time.NewTicker(tickTime)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		for _, r := range h.all() {
-			r.link.tick(h.now())
-		}
-	}
 }
 
 func (h *Hub) all() []*running {
@@ -292,7 +275,7 @@ func (h *Hub) Status(name string) (Status, bool) {
 	if r == nil {
 		return Status{}, false
 	}
-	return r.link.statusNow(), true
+	return r.link.statusAsOf(h.now()), true
 }
 
 // Ask hands a request for what an export shows to the provider at the other end of a link, and returns when its fate is known.

@@ -21,6 +21,7 @@ type line struct {
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 	wanted  chan struct{} // capacity 1: some session wants a bulk stream
+	proves  model.Time    // when it is proved next that it stands without a session, 0 while there is one; link.mu guards it
 
 	mu  sync.Mutex // guards err
 	err error      // why it ends
@@ -47,24 +48,63 @@ func (l *link) consume(ctx context.Context, conn *provenConn) error {
 	}
 	l.mu.Unlock()
 	l.report()
-	ln.work.Go(ln.bulkLoop)
-	ln.work.Go(ln.standby)
-	ln.work.Go(ln.introduce)
-	select {
-	case <-conn.done:
-		ln.hearOut()
-		ln.lost()
-	case <-ctx.Done():
-	}
+	l.stir()
+	bulk := &bulkConns{line: ln}
+	ln.tend(bulk)
 	l.mu.Lock()
 	l.line = nil
 	l.mu.Unlock()
 	cancel()
 	_ = conn.Close()
 	ln.work.Wait()
+	bulk.abandon()
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	return ln.err
+}
+
+// tend waits until the line ends, and begins meanwhile what is seldom: on most lines nothing but heartbeats passes for days, and so nothing else waits on
+// them.
+func (ln *line) tend(bulk *bulkConns) {
+	introduced, opened := make(chan struct{}, 1), make(chan struct{}, 1)
+	news, wanted, extra := ln.link.news, ln.wanted, ln.link.extra
+	introduce := func() {
+		news = nil
+		ln.work.Go(func() {
+			ln.introduce()
+			introduced <- struct{}{}
+		})
+	}
+	open := func(spare *provenConn) {
+		wanted, extra = nil, nil
+		ln.work.Go(func() {
+			bulk.open(spare)
+			opened <- struct{}{}
+		})
+	}
+	introduce()
+	for {
+		select {
+		case <-news:
+			introduce()
+		case <-introduced:
+			news = ln.link.news
+		case <-wanted:
+			open(nil)
+		case spare := <-extra:
+			open(spare)
+		case <-opened:
+			if !bulk.over {
+				wanted, extra = ln.wanted, ln.link.extra
+			}
+		case <-ln.conn.done:
+			ln.hearOut()
+			ln.lost()
+			return
+		case <-ln.ctx.Done():
+			return
+		}
+	}
 }
 
 // hearOut waits until the feeds have read what had come when the connection ended, which may say why.
@@ -146,32 +186,26 @@ func (ln *line) carries(f *feed) error {
 // standbyTime is how often a line without any session is proved to stand.
 const standbyTime = 5 * time.Second
 
-// standby ends a line over which no session passes heartbeats when the peer does not answer any more.
-func (ln *line) standby() {
-	for {
-		sleep(ln.ctx, standbyTime)
-		if ln.ctx.Err() != nil {
-			return
-		}
-		if ln.sessions() > 0 {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(ln.ctx, standbyTime)
-		_, err := ln.link.ask(ctx, ln.client)
-		cancel()
-		if err != nil && ln.ctx.Err() == nil {
-			ln.fail(err)
-		}
+// standby proves that a line stands over which no session passes heartbeats, and says when that is to be done next. link.mu is held.
+func (ln *line) standby(now model.Time, sessions int) (due model.Time) {
+	switch {
+	case sessions > 0:
+		ln.proves = 0
+		return never
+	case ln.proves == 0:
+		ln.proves = now + model.Time(standbyTime)
+	case now >= ln.proves:
+		ln.proves = now + model.Time(standbyTime)
+		ln.work.Go(ln.prove)
 	}
+	return ln.proves
 }
 
-func (ln *line) sessions() (count int) {
-	ln.link.mu.Lock()
-	defer ln.link.mu.Unlock()
-	for _, f := range ln.link.feeds {
-		if f.session != nil {
-			count++
-		}
+// prove ends the line when the peer does not answer any more.
+func (ln *line) prove() {
+	ctx, cancel := context.WithTimeout(ln.ctx, standbyTime)
+	defer cancel()
+	if _, err := ln.link.ask(ctx, ln.client); err != nil && ln.ctx.Err() == nil {
+		ln.fail(err)
 	}
-	return count
 }

@@ -14,66 +14,68 @@ const (
 	unaskedTime = 500 * time.Millisecond
 )
 
-// bulkLoop opens the bulk connection when the provider wants it for some feed: it dials, or takes the one that the provider dials. All feeds share
-// it. A connection that comes unasked is one of a provider that has given up this line, one that has overtaken the frame that asks for it, or another
-// node's of the same ID: which of them shows after a moment.
-func (ln *line) bulkLoop() {
-	var bulk, spare *provenConn // in use, and not in use yet
-	var used []*provenConn
-	var wanting []*consumerSession
-	var came time.Time
+// bulkConns are the bulk connections of a line. All feeds share the one that is in use.
+type bulkConns struct {
+	line *line
+	bulk *provenConn   // in use
+	used []*provenConn // all that were
+	over bool          // the line ends in favour of another connection, which waits for the next one
+}
+
+// open opens the bulk connection when the provider wants it for some feed: it dials, or takes the one that the provider dials. A connection that comes
+// unasked is one of a provider that has given up this line, one that has overtaken the frame that asks for it, or another node's of the same ID: which of
+// them shows after a moment. It returns when nothing is to be waited for.
+func (b *bulkConns) open(spare *provenConn) {
+	ln := b.line
+	came := time.Now()
 	defer func() {
-		for _, conn := range used {
-			conn.abandon()
-		}
 		if spare != nil {
 			spare.abandon()
 		}
 	}()
-	for {
+	for wanting := ln.wantingBulk(); spare != nil || len(wanting) > 0; wanting = ln.wantingBulk() {
+		if b.bulk != nil && closed(b.bulk) {
+			b.bulk = nil
+		}
+		switch {
+		case len(wanting) > 0 && b.bulk == nil && spare == nil && ln.link.cfg.Dials:
+			spare, _ = ln.link.dial(ln.ctx)
+		case len(wanting) == 0 && spare != nil && time.Since(came) > unaskedTime:
+			if b.over = ln.takenOver(spare); b.over {
+				spare = nil
+			}
+			return
+		}
+		if len(wanting) > 0 && spare != nil {
+			b.bulk, spare, b.used = spare, nil, append(b.used, spare)
+			ln.keepOver(b.bulk)
+		}
+		if b.bulk != nil {
+			for _, s := range wanting {
+				s.startBulk(b.bulk)
+			}
+			continue
+		}
 		extra := ln.link.extra
-		var again <-chan time.Time
 		if spare != nil {
 			extra = nil
 		}
-		if spare != nil || len(wanting) > 0 {
-			again = time.After(bulkPoll) // else there is nothing to wait for: a thousand links are not to look twenty times a second
-		}
+		pause := time.NewTimer(bulkPoll)
 		select {
-		case <-ln.ctx.Done():
-			return
 		case spare = <-extra:
 			came = time.Now()
-		case <-ln.wanted:
-		case <-again:
+		case <-pause.C:
+		case <-ln.ctx.Done():
+			pause.Stop()
+			return
 		}
-		wanting = ln.wantingBulk()
-		if bulk != nil && closed(bulk) {
-			bulk = nil
-		}
-		switch {
-		case len(wanting) > 0 && bulk == nil && spare == nil && ln.link.cfg.Dials:
-			spare, _ = ln.link.dial(ln.ctx)
-		case len(wanting) == 0 && spare != nil && time.Since(came) > unaskedTime:
-			if ln.takenOver(spare) {
-				spare = nil
-				return
-			}
-			spare.abandon()
-			spare = nil
-		}
-		if len(wanting) > 0 && spare != nil {
-			bulk, spare, used = spare, nil, append(used, spare)
-			ln.keepOver(bulk)
-		}
-		for _, s := range wanting {
-			if bulk != nil {
-				s.startBulk(bulk)
-			}
-		}
-		if bulk != nil {
-			wanting = nil
-		}
+		pause.Stop()
+	}
+}
+
+func (b *bulkConns) abandon() {
+	for _, conn := range b.used {
+		conn.abandon()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banyan/follow"
@@ -77,7 +78,8 @@ type link struct {
 	cfg LinkConfig // but for exports and mounts, which change while it runs
 	hub *Hub
 
-	judging sync.Mutex // held while the life of a consumer is judged and taken
+	due     atomic.Int64 // when it is to be looked at next, as model.Time
+	judging sync.Mutex   // held while the life of a consumer is judged and taken
 
 	// mu guards all below.
 	mu       sync.Mutex
@@ -129,6 +131,7 @@ func newLink(hub *Hub, cfg LinkConfig) *link {
 	if cfg.Refused {
 		l.status.State, l.status.Detail = StateDisabled, cfg.Refusal.String()
 	}
+	l.due.Store(int64(never))
 	l.begin(&cfg)
 	return l
 }
@@ -305,13 +308,3 @@ func closed(conn *provenConn) bool {
 
 // startTime is how long a session may take until its first heartbeat has passed both ways.
 const startTime = 10 * time.Second
-
-// tick lets the sessions send heartbeats, notices when they do not pass, and ends then what they do not pass over.
-func (l *link) tick(now model.Time) {
-	if l.cfg.Role == pki.RoleConsumer {
-		l.tickFeeds(now)
-	} else {
-		l.tickSessions(now)
-	}
-	l.report()
-}

@@ -65,6 +65,7 @@ func (l *link) adopt(conn *provenConn) {
 		l.status.Address = conn.peer.Address
 	}
 	l.mu.Unlock()
+	l.stir()
 	l.hub.inlet.hand(conn)
 }
 
@@ -99,6 +100,7 @@ func (l *link) enter(hello *linkv1.Hello, conn *provenConn, cancel context.Cance
 		status: FeedStatus{Export: export.Name, State: StateStarting, Since: l.hub.clock()},
 	}
 	l.sessions, l.ended = append(l.sessions, s), nil
+	defer l.stir()
 	l.current, l.status.Version = conn, min(protocolVersion, hello.GetVersion())
 	l.status.Address = conn.peer.Address
 	return s, nil
@@ -111,6 +113,7 @@ func (l *link) leave(s *providerSession) {
 	gone := len(l.sessions) == 0 && !l.cfg.Dials && (l.current == nil || closed(l.current))
 	l.mu.Unlock()
 	close(s.done)
+	l.stir()
 	if gone {
 		l.lost(nil)
 	}
@@ -189,13 +192,17 @@ func (l *link) sayFarewell() bool {
 
 // tickSessions lets the sessions send heartbeats, and ends those where they do not pass: one where they pass in others beside it alone, else the
 // connection has broken.
-func (l *link) tickSessions(now model.Time) {
+func (l *link) tickSessions(now model.Time) (due model.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var silent []*providerSession
 	var newest model.Time // when the newest beat was sent that came back
+	if due = never; len(l.sessions) == 0 && l.current != nil {
+		due = now // until somebody begins one, or it is closed
+	}
 	for _, s := range l.sessions {
-		state, echoed := s.tick(now, &s.status)
+		state, echoed, again := s.tick(now, &s.status)
+		due = min(due, again)
 		s.status.turn(state, describe(state), l.hub.clock())
 		newest = max(newest, echoed)
 		if state == StateStale {
@@ -208,6 +215,7 @@ func (l *link) tickSessions(now model.Time) {
 		}
 		s.end()
 	}
+	return due
 }
 
 // idle sets the state of a link on which there is no session, and reports whether that is another. mu is held.

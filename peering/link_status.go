@@ -123,19 +123,7 @@ func judge(feeds []FeedStatus) (State, string) {
 // report works out how the link is from what it carries, and tells who watches.
 func (l *link) report() {
 	l.mu.Lock()
-	var feeds []FeedStatus
-	if l.cfg.Role == pki.RoleConsumer {
-		for _, f := range l.feeds {
-			feeds = append(feeds, f.status)
-		}
-	} else {
-		for _, s := range l.sessions {
-			if !closed(s.conn) { // else it has ended, and is about to notice
-				feeds = append(feeds, s.status)
-			}
-		}
-		slices.SortStableFunc(feeds, func(a, b FeedStatus) int { return strings.Compare(a.Export, b.Export) })
-	}
+	feeds := l.carried()
 	turned := !slices.EqualFunc(feeds, l.status.Feeds, func(a, b FeedStatus) bool { return a.told(&b) })
 	l.sum(feeds)
 	switch {
@@ -157,6 +145,23 @@ func (l *link) report() {
 	}
 }
 
+// carried is how everything is that the link carries. mu is held.
+func (l *link) carried() (feeds []FeedStatus) {
+	if l.cfg.Role == pki.RoleConsumer {
+		for _, f := range l.feeds {
+			feeds = append(feeds, f.status)
+		}
+		return feeds
+	}
+	for _, s := range l.sessions {
+		if !closed(s.conn) { // else it has ended, and is about to notice
+			feeds = append(feeds, s.status)
+		}
+	}
+	slices.SortStableFunc(feeds, func(a, b FeedStatus) int { return strings.Compare(a.Export, b.Export) })
+	return feeds
+}
+
 // sum adds up feeds. mu is held.
 func (l *link) sum(feeds []FeedStatus) {
 	s := &l.status
@@ -176,6 +181,20 @@ func (l *link) sum(feeds []FeedStatus) {
 
 // tell tells who watches how the link is.
 func (l *link) tell() { l.hub.changed(l.cfg.Name, l.statusNow()) }
+
+// statusAsOf is how the link is, with figures as of now.
+func (l *link) statusAsOf(now model.Time) Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refresh(now)
+	told := l.status
+	if len(told.Feeds) > 0 {
+		l.sum(l.carried())
+	}
+	status := l.status
+	l.status = told // what is new of it is told at the next look
+	return status
+}
 
 func (l *link) statusNow() Status {
 	l.mu.Lock()

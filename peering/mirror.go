@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"banyan/follow"
@@ -95,6 +96,7 @@ type Mirror struct {
 	stale       staleness
 	beyond      beyond // safe for use beside the session
 	wanted      atomic.Pointer[[]follow.InterestRule]
+	stir        atomic.Pointer[func()] // lets the link look at what was said beside the session
 }
 
 // comparison is one that is under way, or was cut.
@@ -155,7 +157,21 @@ func NewMirror(cfg MirrorConfig, rows []Row, at Place) *Mirror {
 
 // Want says at which pace samples are wanted, by paths below the mount: of the session that runs, and of those that follow. Anybody may call it at any
 // time.
-func (m *Mirror) Want(rules []follow.InterestRule) { m.wanted.Store(&rules) }
+func (m *Mirror) Want(rules []follow.InterestRule) {
+	if !slices.EqualFunc(rules, m.Wanted(), sameRule) {
+		m.wanted.Store(&rules)
+		m.stirred()
+	}
+}
+
+// stirs says whom to tell of what is said beside the session.
+func (m *Mirror) stirs(stir func()) { m.stir.Store(&stir) }
+
+func (m *Mirror) stirred() {
+	if stir := m.stir.Load(); stir != nil {
+		(*stir)()
+	}
+}
 
 // Wanted is what Want said last.
 func (m *Mirror) Wanted() []follow.InterestRule {

@@ -53,7 +53,11 @@ type Permission struct {
 }
 
 // Allow says what is taken from now on. It is for any goroutine; a session takes it in at its next tick, and tells the provider.
-func (m *Mirror) Allow(p *Permission) { m.allowed.Store(p) }
+func (m *Mirror) Allow(p *Permission) {
+	if m.allowed.Swap(p) != p {
+		m.stirred()
+	}
+}
 
 // admit takes in what is allowed now: what is not permitted any more is taken out of the tree. It reports whether something that was refused may be
 // permitted now; to have it, everything must be compared.

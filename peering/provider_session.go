@@ -44,6 +44,7 @@ type providerSession struct {
 	skew      time.Duration
 	heard     model.Time
 	rests     model.Time // until when there is nothing to do in a tick
+	calm      bool       // it was up at the last tick: the next one is as late as that says
 
 	bulk    chan *linkv1.ProviderFrame // unbuffered: the bulk stream takes when it has room
 	broken  chan struct{}              // capacity 1: the bulk stream has ended
@@ -319,13 +320,17 @@ func (s *providerSession) note(machine *Provider) {
 		s.withheld = held
 	}
 	_, s.stalled = machine.beats.stalled(s.link.hub.now())
+	before := s.rests
 	if s.rests = machine.Rests(); s.stalled {
 		s.rests = 0
 	}
+	if s.calm && s.rests < before {
+		s.link.stir()
+	}
 }
 
-// tick lets the machine send heartbeats and says how the session is, and when the newest beat was sent that came back.
-func (s *providerSession) tick(now model.Time, status *FeedStatus) (State, model.Time) {
+// tick lets the machine send heartbeats and says how the session is, when the newest beat was sent that came back, and when it is to be called again.
+func (s *providerSession) tick(now model.Time, status *FeedStatus) (state State, echoed, due model.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now >= s.rests {
@@ -335,17 +340,26 @@ func (s *providerSession) tick(now model.Time, status *FeedStatus) (State, model
 		default: // it is busy sending: its heartbeat waits like everything else
 		}
 	}
-	status.Lag, status.Skew, status.Heard, status.Beat = s.roundTrip, s.skew, s.heard, s.interval
+	s.figures(status)
 	switch {
 	case !s.ever && time.Duration(now-s.began) < startTime:
-		return StateStarting, s.echoed
+		state = StateStarting
 	case now >= s.downAt:
-		return StateStale, s.echoed
+		state = StateStale
 	case s.stalled:
-		return StateStalled, s.echoed
+		state = StateStalled
 	default:
-		return StateUp, s.echoed
+		state = StateUp
 	}
+	if s.calm = state == StateUp; !s.calm || now >= s.rests {
+		return state, s.echoed, now // what it does about it is seen at the next look
+	}
+	return state, s.echoed, min(s.rests, s.downAt)
+}
+
+// figures are what there is to say of the session besides its state. mu is held.
+func (s *providerSession) figures(status *FeedStatus) {
+	status.Lag, status.Skew, status.Heard, status.Beat = s.roundTrip, s.skew, s.heard, s.interval
 }
 
 // silentAlone reports whether heartbeats of another session on the connection went and came back after this one's had stopped to.

@@ -21,11 +21,13 @@ type fleet struct {
 	count  int   // of probes
 	each   int   // contexts of each
 	alone  int64 // resident at the centre before the first joined
+
+	profiled bool
 }
 
 // startFleet starts the centre and lets so many probes join, with so many contexts each.
 func startFleet(ctx context.Context, dir string, count, each int, profile string) (f *fleet, err error) {
-	f = &fleet{dir: dir, count: count, each: each}
+	f = &fleet{dir: dir, count: count, each: each, profiled: profile != ""}
 	if f.centre, err = startNode(ctx, dir, "centre", profile); err != nil {
 		return nil, err
 	}

@@ -81,6 +81,9 @@ func measureLinked(ctx context.Context, probes int, profile string) (*linkedResu
 // idle waits until nothing is left of what happened, and says what the centre takes then.
 func (f *fleet) idle() (is idleLinks, err error) {
 	time.Sleep(linkedSettle)
+	if f.profiled {
+		f.centre.idles()
+	}
 	before, err := cpuOf(f.centre.pid())
 	if err != nil {
 		return is, err
@@ -93,6 +96,9 @@ func (f *fleet) idle() (is idleLinks, err error) {
 	}
 	is.share = (after - before).Seconds() / time.Since(began).Seconds()
 	is.resident, _, err = memory(f.centre.pid())
+	if f.profiled {
+		f.centre.stands()
+	}
 	fmt.Fprintf(os.Stderr, "  idle: %.0f MiB, %.1f %% of a processor\n", mebibytes(is.resident), 100*is.share)
 	return is, err
 }

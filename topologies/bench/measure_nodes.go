@@ -44,6 +44,9 @@ func runNode(o *options) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if o.profile != "" {
+		go standing(ctx, o.profile, name)
+	}
 	return node.Run(ctx)
 }
 
