@@ -57,7 +57,7 @@ func run() error {
 	var o options
 	flag.StringVar(&o.only, "only", "", "bars to measure, separated by commas, like P1,P3; all when empty")
 	flag.DurationVar(&o.lasts, "for", 3*time.Second, "how long each rate is held")
-	flag.StringVar(&o.profile, "profile", "", "directory for a processor profile of each process")
+	flag.StringVar(&o.profile, "profile", "", "directory for a processor profile of each process, and a flame graph of it")
 	flag.IntVar(&o.variables, "variables", 100_000, "how many variables there are")
 	flag.StringVar(&o.dir, "dir", "", "directory, of a role")
 	flag.StringVar(&o.name, "name", "", "name of the node, of a role")
@@ -83,7 +83,10 @@ func run() error {
 			return err
 		}
 		defer clean()
-		return measure(context.Background(), wanted(o.only), &o)
+		if err = measure(context.Background(), wanted(o.only), &o); o.profile != "" {
+			err = errors.Join(err, drawFlames(o.profile))
+		}
+		return err
 	}
 	do := roles[*role]
 	if do == nil {
