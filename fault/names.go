@@ -70,8 +70,12 @@ const (
 	GoneCountsForever Name = "gone-counts-forever"
 	// RingOfAnyBytes: the ring of samples is bounded by their number only, so that long texts fill the memory.
 	RingOfAnyBytes Name = "ring-of-any-bytes"
+	// RingOfOneNeighbour: what one neighbour publishes fills the ring of samples, however little memory its mount may take.
+	RingOfOneNeighbour Name = "ring-of-one-neighbour"
 	// RequestsAllAtOnce: requests of a neighbour are read as they come, as many at once as it likes.
 	RequestsAllAtOnce Name = "requests-all-at-once"
+	// RequestsUnpaced: the largest requests of a neighbour are unpacked one after the other without a pause.
+	RequestsUnpaced Name = "requests-unpaced"
 )
 
 // Names are all faults, for whoever tries each of them.
@@ -81,6 +85,6 @@ func Names() []Name {
 		ReferenceTellsPath, HiddenStalenessTold, HiddenHopNamed, LoopComesBack, AnswerBeforeCommit, StaleNeverSet, GoodBeforeCatchUp,
 		InvitationTwice, RevokedStaysOpen, LeafNotRenewed, BackupWithoutLog, SynchronousNormal, NamesNotKept, RenameWithoutFsync,
 		FsyncTriedAgain, FailedWriteGoesOn, StrangersStay, StrangersInFront, FramesUnpaced, FieldsNotCounted,
-		MountsNotCounted, GoneCountsForever, RingOfAnyBytes, RequestsAllAtOnce,
+		MountsNotCounted, GoneCountsForever, RingOfAnyBytes, RingOfOneNeighbour, RequestsAllAtOnce, RequestsUnpaced,
 	}
 }

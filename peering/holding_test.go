@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"banyan/model"
+	"banyan/proto"
 	"banyan/proto/linkv1"
 	"banyan/tree"
 )
@@ -54,5 +55,51 @@ func TestComingAndGoingIsCounted(t *testing.T) {
 func TestComingAndGoingForLong(t *testing.T) {
 	if err := churned(t, 2000, 1000); err != nil {
 		t.Error(err)
+	}
+}
+
+// Somebody who does not read lets the ring of samples grow: by what one mount publishes no more than it may take, by the node's own as far as there is room.
+func TestMountsShareOfTheRing(t *testing.T) {
+	hq, c := victim(t)
+	c.mirror.Bound(4 << 20)
+	hq.put("/own")
+	own, _ := hq.tree.Lookup(model.MustPath("/own"))
+	tell(t, c, schemaFrame(probeSchema))
+	if err := send(c, deltaIn(deltaOf("/a", "/b", "/c"))); err != nil {
+		t.Fatal(err)
+	}
+	shown, _ := hq.tree.Lookup(model.MustPath("/m/a"))
+	c.mirror.keys.set(1, shown.Slots)
+	lags := hq.tree.NewReader()
+	defer lags.Close()
+	holds := func() (samples int) {
+		head := hq.tree.Head()
+		for at := head; at > 1 && hq.tree.Holds(at-1); at-- {
+			samples++
+		}
+		return samples
+	}
+	s := proto.Samples{}
+	for i := range 4096 {
+		s.Keys, s.Bits, s.Source = append(s.Keys, 1), append(s.Bits, uint64(i)), append(s.Source, 1)
+	}
+	encoded := s.Append(nil)
+	for i := range uint64(200) {
+		if err := c.mirror.publish(encoded, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := holds(); got > 4<<20/tree.SampleCost+2*4096 || got < 64<<10 {
+		t.Errorf("the ring holds %d samples of a mount that may take 4 MiB", got)
+	}
+	var b tree.Batch
+	for i := range 4096 {
+		b.Add(own.Slots.First, model.Sample{Value: model.Float64(float64(i)), Source: 1})
+	}
+	for range 200 {
+		hq.tree.Publish(&b)
+	}
+	if got := holds(); got < 200*4096 {
+		t.Errorf("the ring holds %d samples where the node's own are %d", got, 200*4096)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"banyan/fault"
 	"banyan/model"
@@ -14,20 +15,23 @@ import (
 	pb "google.golang.org/protobuf/proto"
 )
 
-// How much one neighbour may have under way here. Its requests are read one at a time, since what one unpacks to is not known before; what was read takes its
-// share for as long as it is done, and waits for it, and only others of the same neighbour wait behind it.
+// How much one neighbour may have under way here. Its requests come in one at a time; what one would unpack to is counted while it is still packed, and it is
+// unpacked only when there is room for that, which it takes for as long as it is done. Only others of the same neighbour wait behind it.
 const (
-	mostIntake  = 16 << 20
-	mostJoining = 8 << 20 // of who has not joined yet
-	leastIntake = 4 << 10
-	unpacks     = 6               // how many times its length a message takes, about
-	mostOpen    = 2*mostFeeds + 8 // streams
+	mostIntake   = 16 << 20
+	mostJoining  = 8 << 20 // of who has not joined yet
+	leastIntake  = 4 << 10
+	mostUnpacked = 32 << 20 // a second: who unpacks much waits until that can have been collected
+	smallShare   = 256 << 10
+	keptFrame    = 64 << 10        // a frame that is no longer is used again for the next request
+	mostOpen     = 2*mostFeeds + 8 // streams
 )
 
 // intake is what one neighbour has under way.
 type intake struct {
-	reads chan struct{} // holds one while a request is read
-	mu    sync.Mutex    // guards the rest
+	reads chan struct{}  // holds one while a request comes in, and guards frame
+	frame proto.RawFrame // what the one that comes in is packed in
+	mu    sync.Mutex     // guards the rest
 	most  int64
 	left  int64
 	open  int
@@ -43,28 +47,33 @@ func newIntake(most int64) *intake {
 	return &intake{reads: make(chan struct{}, 1), most: most, left: most}
 }
 
-// read reads a request when those before it have been read and have their share, and says how much it takes itself.
+// read reads a request when those before it have been read, and unpacks it when there is room for it. It says how much it takes.
 func (i *intake) read(ctx context.Context, from func(any) error, into any) (share int64, err error) {
-	if !fault.Planted(fault.RequestsAllAtOnce) {
-		select {
-		case i.reads <- struct{}{}:
-			defer func() { <-i.reads }()
-		case <-ctx.Done():
-			return 0, proto.Status(ctx.Err())
-		}
+	m, is := into.(pb.Message)
+	if !is || fault.Planted(fault.RequestsAllAtOnce) {
+		return 0, from(into)
 	}
-	if err := from(into); err != nil {
+	select {
+	case i.reads <- struct{}{}:
+		defer func() { <-i.reads }()
+	case <-ctx.Done():
+		return 0, proto.Status(ctx.Err())
+	}
+	if cap(i.frame.Bytes) > keptFrame {
+		i.frame.Bytes = nil
+	}
+	if err := from(&i.frame); err != nil {
 		return 0, err
 	}
-	m, is := into.(pb.Message)
-	if !is {
-		return 0, nil
-	}
-	share = min(i.most, max(leastIntake, unpacks*int64(pb.Size(m))))
-	if err := i.take(ctx, share); err != nil {
-		return 0, proto.Status(err)
-	}
-	return share, nil
+	err = proto.UnmarshalWithin(i.frame.Bytes, m, func(bytes int64) error {
+		share = min(i.most, max(leastIntake, bytes))
+		if err := i.take(ctx, share); err != nil {
+			share = 0
+			return err
+		}
+		return nil
+	})
+	return share, proto.Status(err)
 }
 
 // take waits for a share.
@@ -92,6 +101,20 @@ func (i *intake) take(ctx context.Context, share int64) error {
 	}
 	i.next()
 	return ctx.Err()
+}
+
+// settle gives a share back that was taken at a moment, a large one not before what it was for can have been collected: else a neighbour that asks for much
+// without a pause keeps the memory of many requests in use, and the processors busy with unpacking.
+func (i *intake) settle(share int64, taken time.Time) {
+	if share == 0 {
+		return
+	}
+	left := time.Duration(share)*time.Second/mostUnpacked - time.Since(taken)
+	if share <= smallShare || left <= 0 || fault.Planted(fault.RequestsUnpaced) {
+		i.give(share)
+		return
+	}
+	time.AfterFunc(left, func() { i.give(share) })
 }
 
 // give gives a share back.
@@ -144,10 +167,11 @@ func measured(service grpc.ServiceDesc) *grpc.ServiceDesc {
 	for at := range service.Methods {
 		inner := service.Methods[at].Handler
 		service.Methods[at].Handler = func(server any, ctx context.Context, read func(any) error, each grpc.UnaryServerInterceptor) (any, error) {
-			i, share := intakeOf(ctx), int64(0)
-			defer func() { i.give(share) }()
+			i, share, taken := intakeOf(ctx), int64(0), time.Time{}
+			defer func() { i.settle(share, taken) }()
 			return inner(server, ctx, func(into any) (err error) {
 				share, err = i.read(ctx, read, into)
+				taken = time.Now()
 				return err
 			}, each)
 		}

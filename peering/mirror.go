@@ -81,6 +81,7 @@ type Mirror struct {
 	schemaBytes int
 	learned     map[model.SchemaHash]bool // told since the provider began to tell them anew
 	most        atomic.Int64              // see Bound
+	ring        tree.Share                // samples in the tree's ring: what the mount may take beside what it holds
 	holds       holding
 	keys        keyTable
 	waiting     waitingBindings

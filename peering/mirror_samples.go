@@ -90,6 +90,8 @@ func (m *Mirror) publish(encoded []byte, through uint64) error {
 		return err
 	}
 	m.batch.Reset()
+	m.ring.Bound((m.mostHeld() - m.held()) / tree.SampleCost)
+	m.batch.Of = &m.ring
 	if m.publishWhole() {
 		m.place.Samples = max(m.place.Samples, through)
 		m.progress()
@@ -145,7 +147,7 @@ func (m *Mirror) publishWhole() bool {
 		slots = append(slots, slot)
 	}
 	m.batch.Slots = slots[:0]
-	m.cfg.Tree.Publish(&tree.Batch{Slots: slots, Bits: m.columns.Bits, Source: m.columns.Source, Owner: m.columns.Owner, Quality: m.columns.Quality})
+	m.cfg.Tree.Publish(&tree.Batch{Slots: slots, Bits: m.columns.Bits, Source: m.columns.Source, Owner: m.columns.Owner, Quality: m.columns.Quality, Of: &m.ring})
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"banyan/model"
+	"banyan/proto/modelv1"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -18,12 +19,31 @@ const (
 	maxPartDepth   = 64
 )
 
+// What a message takes in memory, about: of each part what protobuf makes of it beside its bytes, and of one whose parts are not counted so many times its length.
+const (
+	partCost      = 96
+	uncountedCost = 8
+)
+
+// mostValueBytes is how long a value may be on the wire: a cell of a table has up to 13 bytes there, of which the model counts 8, and a row 5 more.
+const mostValueBytes = 9 * model.MaxValueBytes / 4
+
 // Unmarshal decodes a message from another node. One that would take many times its length in memory is refused before it is decoded.
-func Unmarshal(raw []byte, into proto.Message) error {
+func Unmarshal(raw []byte, into proto.Message) error { return UnmarshalWithin(raw, into, nil) }
+
+// UnmarshalWithin is Unmarshal that asks for room before it decodes, for so many bytes of memory, about.
+func UnmarshalWithin(raw []byte, into proto.Message, room func(bytes int64) error) error {
 	descriptor := into.ProtoReflect().Descriptor()
+	takes := int64(len(raw)) * uncountedCost
 	if len(raw) > uncountedBytes {
 		c := counter{left: maxParts}
 		if err := c.count(raw, descriptor, 0); err != nil {
+			return err
+		}
+		takes = int64(len(raw)) + partCost*int64(maxParts-c.left)
+	}
+	if room != nil {
+		if err := room(takes); err != nil {
 			return err
 		}
 	}
@@ -43,6 +63,9 @@ type counter struct {
 func (c *counter) count(raw []byte, descriptor protoreflect.MessageDescriptor, depth int) error {
 	if depth > maxPartDepth {
 		return model.Errorf(model.KindExhausted, "received a %s that is nested more than %d deep", descriptor.Name(), maxPartDepth)
+	}
+	if len(raw) > mostValueBytes && descriptor == valueDescriptor {
+		return model.Errorf(model.KindExhausted, "received a value of %d bytes, at most %d are allowed", len(raw), model.MaxValueBytes)
 	}
 	fields := descriptor.Fields()
 	var times [mostFields]int
@@ -77,6 +100,8 @@ func (c *counter) count(raw []byte, descriptor protoreflect.MessageDescriptor, d
 	}
 	return nil
 }
+
+var valueDescriptor = (*modelv1.Value)(nil).ProtoReflect().Descriptor()
 
 // plainly is the name of a field as people read it.
 func plainly(field protoreflect.FieldDescriptor) string {

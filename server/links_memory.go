@@ -13,7 +13,7 @@ const settingMemory = "memory"
 
 var memorySetting = model.Setting{
 	Name: settingMemory, Type: model.TypeInt64, Unit: "B", Right: model.RightAdminister,
-	Description: "How much memory what is mounted may take, about; a context takes some 1.3 KiB and 64 bytes for each variable. A node that tells more is cut off, and what it had told stays. No value is 2 GiB, or half of what the program keeps below where that is less.",
+	Description: "How much memory what is mounted may take, about; a context takes some 1.3 KiB and 64 bytes for each variable. A node that tells more is cut off, and what it had told stays. What is left of it is for samples that somebody has not read yet, 37 bytes each. No value is 2 GiB, or half of what the program keeps below where that is less.",
 }
 
 const (

@@ -13,6 +13,7 @@ type Batch struct {
 	Owner   []model.Time
 	Quality []uint16 // model.Quality.Code; NoValue may be added
 	Boxed   []model.Value
+	Of      *Share // who publishes; nil for one that is not bounded
 }
 
 // NoValue added to a quality code in a Batch or a Run says that the sample has no value.
@@ -21,7 +22,7 @@ const NoValue = flagNone
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	clear(b.Boxed)
-	*b = Batch{b.Slots[:0], b.Bits[:0], b.Source[:0], b.Owner[:0], b.Quality[:0], b.Boxed[:0]}
+	*b = Batch{b.Slots[:0], b.Bits[:0], b.Source[:0], b.Owner[:0], b.Quality[:0], b.Boxed[:0], b.Of}
 }
 
 // Add appends one sample. Once one sample of a batch was added with Add, all must be.
@@ -51,8 +52,10 @@ func (t *Tree) Publish(b *Batch) uint64 {
 	limit := t.slots.next
 	done := 0
 	for done < len(b.Slots) {
-		c := t.ring.current(now, t.wanted)
+		c := t.ring.current(now, t.wanted, b.Of)
+		before := c.filled.Load()
 		done += t.fill(c, b, done, limit, now)
+		c.count(b.Of, int(c.filled.Load()-before))
 		t.ring.head.Store(c.first + uint64(c.filled.Load()))
 	}
 	narrow := t.narrowToWake

@@ -24,6 +24,54 @@ type chunk struct {
 	boxed   atomic.Pointer[[chunkSamples]model.Value]
 	bytes   int  // of values in boxed; guarded by Tree.samples, as full is
 	full    bool // nothing more is to go into it
+	parts   []part
+}
+
+// part is how many samples of a chunk are of one publisher; guarded by Tree.samples.
+type part struct {
+	of    *Share
+	count int
+}
+
+// Share is how many samples of one publisher the ring keeps for readers that lag, beyond its least length. Where there are more, the oldest go, whosever they
+// are: a publisher that nobody has bounded may fill the ring.
+type Share struct {
+	most atomic.Int64
+	held int64 // guarded by Tree.samples
+}
+
+// SampleCost is what a sample in the ring takes, bytes, about.
+const SampleCost = 37
+
+// Bound says how many samples there may be.
+func (s *Share) Bound(samples int64) { s.most.Store(samples) }
+
+// over reports whether the ring holds more of a publisher than it may.
+func (s *Share) over() bool {
+	return s != nil && s.held > s.most.Load() && !fault.Planted(fault.RingOfOneNeighbour)
+}
+
+// count counts samples of a publisher that went into a chunk.
+func (c *chunk) count(of *Share, samples int) {
+	if of == nil {
+		return
+	}
+	of.held += int64(samples)
+	for i := range c.parts {
+		if c.parts[i].of == of {
+			c.parts[i].count += samples
+			return
+		}
+	}
+	c.parts = append(c.parts, part{of, samples})
+}
+
+// leaves says that a chunk leaves the ring.
+func (r *ring) leaves(c *chunk) {
+	r.bytes -= c.bytes
+	for _, p := range c.parts {
+		p.of.held -= int64(p.count)
+	}
 }
 
 // Bounds of the values in the ring that do not fit in 64 bits: a chunk that holds as much is full before it has all its samples, and the oldest chunks go
@@ -55,22 +103,22 @@ func (r *ring) oldest() uint64 {
 	return r.chunks[0].first
 }
 
-// current is the chunk to write to, a new one where the last is full.
-func (r *ring) current(now model.Time, wanted func() uint64) *chunk {
+// current is the chunk to write to, a new one where the last is full. of is who publishes, nil for one that is not bounded.
+func (r *ring) current(now model.Time, wanted func() uint64, of *Share) *chunk {
 	if n := len(r.chunks); n > 0 && r.chunks[n-1].filled.Load() < chunkSamples {
 		return r.chunks[n-1]
 	}
 	drop, first := 0, wanted()
 	for ; r.bytes > mostRingBytes && drop < len(r.chunks); drop++ {
-		r.bytes -= r.chunks[drop].bytes
+		r.leaves(r.chunks[drop])
 	}
 	for len(r.chunks)-drop >= keepChunks {
 		old := r.chunks[drop]
 		young := time.Duration(now-old.began) < r.keepFor && old.first+chunkSamples > first
-		if young && len(r.chunks)-drop < r.maxChunks {
+		if young && len(r.chunks)-drop < r.maxChunks && !of.over() {
 			break
 		}
-		r.bytes -= old.bytes
+		r.leaves(old)
 		drop++
 	}
 	if drop > 0 {

@@ -39,7 +39,7 @@ func (t *Tree) wipe(runs []SlotRun) {
 
 // without is a copy of the chunk that has nothing of some slots but that there were samples.
 func (c *chunk) without(gone func(Slot) bool) *chunk {
-	to := &chunk{first: c.first, began: c.began, bytes: c.bytes, full: c.full, slots: c.slots, bits: c.bits, source: c.source, owner: c.owner, quality: c.quality}
+	to := &chunk{first: c.first, began: c.began, bytes: c.bytes, full: c.full, parts: c.parts, slots: c.slots, bits: c.bits, source: c.source, owner: c.owner, quality: c.quality}
 	filled := c.filled.Load()
 	to.filled.Store(filled)
 	boxed := c.boxed.Load()

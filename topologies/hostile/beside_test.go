@@ -55,6 +55,25 @@ func (s *scene) lookOn() *beside {
 	return b
 }
 
+// neglect lets somebody follow what the victim mounts from a hostile provider, who reads nothing of it: what nobody has read yet is kept for a while.
+func (s *scene) neglect() {
+	s.Helper()
+	client, err := s.network.Client(s.Context(), "hq", server.AdminName)
+	if err != nil {
+		s.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	stream, err := client.Tree.Follow(ctx, &apiv1.FollowRequest{Path: "/evil"})
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() {
+		cancel()
+		_ = stream.Close()
+		client.Close()
+	})
+}
+
 func (b *beside) run(ctx context.Context) {
 	var now seen
 	updates, moved := "", time.Now()

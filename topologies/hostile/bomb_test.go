@@ -20,9 +20,7 @@ type Bomb struct {
 	Deaf   bool     // it never reads
 	// Stranger says that it comes before it has proved who it is.
 	Stranger bool
-	// More is what it may take beside what any bomb may, since an honest node may do the same.
-	More   int64
-	Second bool // a provider opens the bulk connection
+	Second   bool // a provider opens the bulk connection
 	// Asks is what the victim has to be asked for, so that the bomb comes as an answer.
 	Asks Question
 
@@ -37,12 +35,6 @@ type Bomb struct {
 	redeem  func(*linkv1.RedeemResponse)
 	restore func(*Handing) error
 }
-
-// What honest neighbours may take.
-const (
-	ringMemory    = 160 << 20 // the ring of samples, by whomever it is filled
-	requestMemory = 64 << 20  // requests with the largest tables that there may be: 25 MiB each while it is read, and what was not collected yet of those before
-)
 
 // Question is what whoever throws a bomb asks the victim to do meanwhile.
 type Question int

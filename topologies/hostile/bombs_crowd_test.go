@@ -13,6 +13,7 @@ import (
 
 	"banyan/pki"
 	"banyan/proto/linkv1"
+	"banyan/proto/modelv1"
 )
 
 // crowdBombs are many of something that is right by itself.
@@ -73,17 +74,13 @@ func crowdBombs() []*Bomb {
 			}
 			return c.rest()
 		}},
-		{Name: "requests at once", More: requestMemory, Sends: "1,000 requests, 64 at once, each with a table of 3 MiB", Aims: []string{"ExecuteRequest.set", "Table"}, call: func(c *Calling) error {
+		{Name: "requests at once", Sends: "1,000 requests, 64 at once, each with as large a table as there may be", Aims: []string{"ExecuteRequest.set", "Table"}, call: func(c *Calling) error {
+			return c.sets(wideTable(2, 64_000))
+		}},
+		{Name: "large requests at once", Sends: "1,000 requests, 64 at once, each with a table of 3 MiB", Aims: []string{"ExecuteRequest.set", "Table"}, call: func(c *Calling) error {
 			value := wideTable(2, 60_000)
 			value.GetTable().Columns[0].Name = strings.Repeat("x", 2<<20)
-			return c.crowd(1000, func(i int) error {
-				q := &linkv1.ExecuteRequest{Id: []byte(fmt.Sprintf("%016d", i)), Path: "/system", Operation: &linkv1.ExecuteRequest_Set{Set: &linkv1.SetOperation{Name: "label", Value: value}}}
-				if i == 0 {
-					c.note(q)
-				}
-				_, err := c.Link.Execute(c.ctx, q)
-				return err
-			})
+			return c.sets(value)
 		}},
 		{Name: "questions at once", Sends: "20,000 questions as fast as they go", Aims: []string{"ExplainRequest"}, call: func(c *Calling) error {
 			q := &linkv1.ExplainRequest{Path: "/system", Principal: &linkv1.Principal{Person: "x"}}
@@ -144,6 +141,18 @@ func (c *Calling) crowd(count int, do func(i int) error) error {
 		<-done
 	}
 	return nil
+}
+
+// sets asks a thousand times for a setting to become a value.
+func (c *Calling) sets(value *modelv1.Value) error {
+	return c.crowd(1000, func(i int) error {
+		q := &linkv1.ExecuteRequest{Id: []byte(fmt.Sprintf("%016d", i)), Path: "/system", Operation: &linkv1.ExecuteRequest_Set{Set: &linkv1.SetOperation{Name: "label", Value: value}}}
+		if i == 0 {
+			c.note(q)
+		}
+		_, err := c.Link.Execute(c.ctx, q)
+		return err
+	})
 }
 
 // raw posts bytes to Execute over the connection, as HTTP/2 without gRPC.

@@ -354,7 +354,7 @@ func sampleBombs() []*Bomb {
 				return samplesFrame(proto.Samples{Keys: []uint32{uint32(n-1)*uint32(len(schema.Variables)) + 2}, Bits: []uint64{0}, Source: []model.Time{now}, Boxed: []proto.Boxed{{Value: value}}}, n)
 			})
 		}},
-		{Name: "samples as fast as they go", More: ringMemory, Sends: "full batches of samples of two variables, as many as go through", Aims: []string{"LiveSamples"}, follow: func(f *Following) error {
+		{Name: "samples as fast as they go", Sends: "full batches of samples of two variables, as many as go through", Aims: []string{"LiveSamples"}, follow: func(f *Following) error {
 			if err := honest(f); err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,6 +48,17 @@ func serve(config string) error {
 		return err
 	}
 	defer givingBack(file.Data)()
+	if dir := os.Getenv("PROFILE"); dir != "" { // what it spends its time with, for whoever looks
+		to, err := os.Create(filepath.Join(dir, file.Name+".cpu"))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = to.Close() }()
+		if err := pprof.StartCPUProfile(to); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	return node.Run(ctx)
 }
 
@@ -110,6 +122,7 @@ func besiege(t *testing.T) *scene {
 	if _, err := s.victim.Tree.Set(t.Context(), &apiv1.SetRequest{Address: "/mounts/evil-provider:memory", Text: strconv.Itoa(grantedMemory)}); err != nil {
 		t.Fatal(err)
 	}
+	s.neglect()
 	s.until("the neighbour is there", 20*time.Second, func() bool { return s.get("/sites/berlin/devices/sim:state").GetQuality() == "good" })
 	return s
 }
