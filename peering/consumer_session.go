@@ -76,6 +76,10 @@ func (f *feed) follow(ctx context.Context, ln *line) error {
 	s.mu.Unlock()
 	s.work.Wait()
 	if welcomed {
+		l.mu.Lock()
+		f.status.Heard = f.mount.Mirror.place.Heard // later than the last tick saw: the life that comes next is judged by it
+		l.status.Heard = max(l.status.Heard, f.status.Heard)
+		l.mu.Unlock()
 		f.mount.Mirror.cutNow()
 	}
 	return err
