@@ -284,7 +284,6 @@ func (l *links) Roots(node model.NodeID) ([]*x509.Certificate, error) {
 	return l.roots[node], nil
 }
 
-// revoke ends a link for good.
 // mayForget refuses to remove the link of a consumer that is away and was not revoked: what it has is withdrawn by telling it, and a node that has
 // forgotten the link can tell it nothing but that it is a stranger. A link that was revoked goes at any time, told or not: that takes a word more.
 func (l *links) mayForget(c *tree.Context) error {
@@ -304,9 +303,13 @@ func (l *links) mayForget(c *tree.Context) error {
 	}
 }
 
+// revoke ends a link for good. When it returns the other node is let in no more.
 func (l *links) revoke(ctx context.Context, at *tree.Context) error {
 	_, err := l.commits.Do(ctx, store.Commit{Changes: []store.Change{store.Set{
 		Target: store.ByID(at.ID), Settings: []store.Setting{{Name: settingRevoked, Value: model.Bool(true)}},
 	}}})
+	if err == nil {
+		l.settle(ctx)
+	}
 	return err
 }
