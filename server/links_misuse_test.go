@@ -93,6 +93,7 @@ func TestNoSecondLink(t *testing.T) {
 	if _, err := berlin.execute(join); model.KindOf(err) != model.KindExists {
 		t.Errorf("a second link: %v", err)
 	}
+	berlin.waits("/links/hq:state", is("up good"))              // a provider's link goes only while the consumer is there to hear of it
 	for _, path := range []string{"/exports/hq", "/links/hq"} { // the joiner forgets, the inviter does not
 		if _, err := berlin.execute(Request{Op: OpRemove, Path: model.MustPath(path)}); err != nil {
 			t.Fatal(err)
