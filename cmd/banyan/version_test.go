@@ -16,7 +16,7 @@ func TestCommandLine(t *testing.T) {
 		code           int
 		stdout, stderr string // wanted parts; "" means that nothing at all is printed
 	}{
-		{"no command shows help", nil, 0, "version", ""},
+		{"no command shows help", []string{}, 0, "version", ""},
 		{"version", []string{"version"}, 0, "banyan devel (go", ""},
 		{"version takes no argument", []string{"version", "x"}, 2, "", `unknown command "x"`},
 		{"unknown command", []string{"frobnicate"}, 2, "", `banyan: unknown command "frobnicate"`},
