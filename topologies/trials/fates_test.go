@@ -85,6 +85,13 @@ func (t *trial) killAt(step fateStep, victim string, round int) {
 	}
 	pid := t.pid(victim)
 	made := t.make(&k)
+	t.Cleanup(func() {
+		for _, node := range []string{"hq", "north", "berlin"} {
+			if t.Failed() {
+				t.Logf("round %d: %s says %s, %s, %s", round, node, t.fate(node, k.call), t.fate(node, k.again), t.fate(node, k.set))
+			}
+		}
+	})
 	t.until("the requests have come to "+step.name, 20*time.Second, func() bool {
 		held, _ := filepath.Glob(t.nodeFile(step.at, "held-*"))
 		return len(held) >= step.requests
@@ -108,15 +115,17 @@ func (t *trial) make(k *kept) (wait func()) {
 	var work sync.WaitGroup
 	call := func(id, function, word string) {
 		work.Go(func() {
-			_, _ = client.Call(ctx, &apiv1.CallRequest{
+			_, err := client.Call(ctx, &apiv1.CallRequest{
 				Path: farCounter, Function: function, Texts: map[string]string{"word": word}, Id: id, Until: "5m", Async: true,
 			})
+			t.Logf("%s: %v", function, err)
 		})
 	}
 	call(k.call, "count", k.word)
 	call(k.again, "count_again", k.word+"-again")
 	work.Go(func() {
-		_, _ = client.Set(ctx, &apiv1.SetRequest{Address: farCounter + ":limit", Text: k.value, Id: k.set, Until: "5m", Async: true})
+		_, err := client.Set(ctx, &apiv1.SetRequest{Address: farCounter + ":limit", Text: k.value, Id: k.set, Until: "5m", Async: true})
+		t.Logf("set: %v", err)
 	})
 	return func() { work.Wait(); cancel() }
 }

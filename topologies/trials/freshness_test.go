@@ -1,6 +1,7 @@
 package trials
 
 import (
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,8 +22,9 @@ func TestSiteThatIsSilentIsStale(t *testing.T) {
 	tr := start(t, threeTiers, nil)
 	hq, north := at("berlin", "/devices/sim:updates"), "/sites/berlin/devices/sim:updates"
 	other := at("hamburg", "/devices/sim:updates")
-	good := func() bool {
-		return quality(tr.get("hq", hq)) == "good" && quality(tr.get("north", north)) == "good" && quality(tr.get("hq", other)) == "good"
+	good := func() bool { // and HQ is told that the hop from berlin is up: else it still has what was said of the cut before
+		return quality(tr.get("hq", hq)) == "good" && quality(tr.get("north", north)) == "good" && quality(tr.get("hq", other)) == "good" &&
+			!slices.ContainsFunc(tr.freshness(hq).GetHops(), func(h *apiv1.FreshnessHop) bool { return h.GetState() != "up" })
 	}
 	tr.until("everything is good", 30*time.Second, good)
 	for _, cause := range []struct {
@@ -66,24 +68,31 @@ func TestSiteThatIsSilentIsStale(t *testing.T) {
 	}
 }
 
+// freshness is how fresh HQ says that the context of an address is.
+func (t *trial) freshness(address string) *apiv1.Freshness {
+	t.Helper()
+	path, _, _ := strings.Cut(address, ":")
+	info, err := t.at("hq").Tree.Describe(t.Context(), &apiv1.DescribeRequest{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.GetFreshness()
+}
+
 // cutAt asks HQ how fresh berlin is: which hop is cut and which is not, and that nothing is claimed of after the cut.
 func (t *trial) cutAt(address string, began time.Time) {
 	t.Helper()
-	path, _, _ := strings.Cut(address, ":")
-	var info *apiv1.ContextInfo
+	var freshness *apiv1.Freshness
 	t.until("HQ is told that the hop from berlin is cut", 3*time.Second, func() (told bool) { // how a hop is, is told once a beat at most
-		var err error
-		if info, err = t.at("hq").Tree.Describe(t.Context(), &apiv1.DescribeRequest{Path: path}); err != nil {
-			t.Fatal(err)
-		}
-		hops := info.GetFreshness().GetHops()
+		freshness = t.freshness(address)
+		hops := freshness.GetHops()
 		return len(hops) == 2 && hops[1].GetState() != "up"
 	})
-	hops := info.GetFreshness().GetHops()
+	hops := freshness.GetHops()
 	if len(hops) != 2 || hops[0].GetFrom() != "north" || hops[0].GetState() != "up" || hops[1].GetFrom() != "berlin" || hops[1].GetTo() != "north" || hops[1].GetState() == "up" {
-		t.Fatalf("with berlin away HQ says %v", info.GetFreshness())
+		t.Fatalf("with berlin away HQ says %v", freshness)
 	}
-	for what, said := range map[string]string{"all of it": info.GetFreshness().GetAsOf(), "a value": t.get("hq", address).GetAsOf(), "the hop from berlin": hops[1].GetAsOf()} {
+	for what, said := range map[string]string{"all of it": freshness.GetAsOf(), "a value": t.get("hq", address).GetAsOf(), "the hop from berlin": hops[1].GetAsOf()} {
 		asOf, err := time.Parse(time.RFC3339Nano, said)
 		if err != nil || asOf.After(began.Add(time.Second)) || asOf.Before(began.Add(-6*time.Second)) {
 			t.Errorf("berlin went at %s, and %s is said to be true as of %s", began.UTC().Format(time.RFC3339Nano), what, said)
