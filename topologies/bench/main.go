@@ -139,7 +139,7 @@ func measure(ctx context.Context, want map[string]bool, o *options) error {
 	}
 	if want["P10"] {
 		fmt.Fprintln(os.Stderr, "measuring the start of a node ...")
-		started, err := measureStart(ctx, startContexts, profile)
+		started, err := measureStart(ctx, o.contexts)
 		if err != nil {
 			return fmt.Errorf("start of a node: %w", err)
 		}

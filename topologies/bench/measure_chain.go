@@ -55,20 +55,8 @@ func startChain(ctx context.Context, dir string, hops, variables, group int, pro
 
 // link links each node to the next one, and lets the edge have something to tell.
 func (c *chain) link(ctx context.Context, variables, group int) error {
-	c.path = ""
-	for i, below := range c.nodes[:len(c.nodes)-1] {
-		mount := edgeMount
-		if i > 0 {
-			mount = "/" + below.name
-		}
-		c.path = mount + c.path
-		invitation, err := c.nodes[i+1].call(ctx, "/links", "invite", map[string]string{"name": below.name, "role": "consumer", "mount": mount})
-		if err != nil {
-			return err
-		}
-		if _, err := below.call(ctx, "/links", "join", map[string]string{"token": invitation["token"]}); err != nil {
-			return err
-		}
+	if err := c.join(ctx); err != nil {
+		return err
 	}
 	_, err := c.edge().trees.Create(ctx, &apiv1.CreateRequest{Path: loadDevice, Kind: "simulator", Texts: map[string]string{
 		"points": fmt.Sprint(variables), "group_size": fmt.Sprint(group), "poll_interval": "1h",
@@ -84,6 +72,26 @@ func (c *chain) link(ctx context.Context, variables, group int) error {
 			return fmt.Errorf("the centre does not have %s: %w", last, err)
 		}
 	}
+}
+
+// join links each node to the next one.
+func (c *chain) join(ctx context.Context) error {
+	c.path = ""
+	for i, below := range c.nodes[:len(c.nodes)-1] {
+		mount := edgeMount
+		if i > 0 {
+			mount = "/" + below.name
+		}
+		c.path = mount + c.path
+		invitation, err := c.nodes[i+1].call(ctx, "/links", "invite", map[string]string{"name": below.name, "role": "consumer", "mount": mount})
+		if err != nil {
+			return err
+		}
+		if _, err := below.call(ctx, "/links", "join", map[string]string{"token": invitation["token"]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // trial publishes at a rate at the edge and counts over the public interface of the centre.

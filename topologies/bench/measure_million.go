@@ -12,6 +12,7 @@ import (
 const (
 	millionContexts = 1_000_000
 	millionCuts     = 5
+	millionPause    = 12 * time.Second // from one cut to the next: a link that is cut again and again is tried at growing distances, until it has stood for a while
 	allowedPeak     = 4 << 30
 	allowedMount    = 30 * time.Second
 	allowedResume   = time.Second
@@ -62,7 +63,7 @@ func measureMillion(ctx context.Context, contexts int, profile string) (*million
 	r.cpuProbe = used - usedProbe
 	fmt.Fprintf(os.Stderr, "  mounted in %.1f s, %.1f s of the consumer's processor and %.1f s of the provider's\n", r.mount.Seconds(), r.cpu.Seconds(), r.cpuProbe.Seconds())
 	for range millionCuts {
-		time.Sleep(3 * time.Second)
+		time.Sleep(millionPause)
 		took, err := f.resume(ctx)
 		if err != nil {
 			return nil, err

@@ -80,6 +80,7 @@ type node struct {
 	user, password string
 	at             listening
 	trees          apiv1connect.TreeServiceClient
+	program        string // that runs it in place of this one, with its configuration file: the product as people get it
 }
 
 func startNode(ctx context.Context, parent, name, profile string) (*node, error) {
@@ -112,21 +113,36 @@ func (n *node) login(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.trees = apiv1connect.NewTreeServiceClient(client, "https://"+n.at.API, bearerOf(session.GetToken()))
-	return os.WriteFile(filepath.Join(n.dir, "token"), []byte(session.GetToken()), 0o600)
+	return n.asks(session.GetToken())
+}
+
+// asks lets the node be asked with a token from now on.
+func (n *node) asks(token string) error {
+	client, err := httpClient(filepath.Join(n.dir, "ca.pem"))
+	if err != nil {
+		return err
+	}
+	n.trees = apiv1connect.NewTreeServiceClient(client, "https://"+n.at.API, bearerOf(token))
+	return os.WriteFile(filepath.Join(n.dir, "token"), []byte(token), 0o600)
 }
 
 // begin starts the node's process.
 func (n *node) begin(arguments ...string) (err error) {
+	if n.program != "" {
+		n.process, err = startProgram(os.Stderr, n.program, "serve", "--config", filepath.Join(n.dir, "node.yaml"))
+		return err
+	}
 	n.process, err = start("node", append(arguments, "-dir", n.dir, "-name", n.name)...)
 	return err
 }
 
 // serving waits until the node answers.
 func (n *node) serving() error {
-	if err := n.result(&n.at); err != nil {
-		n.stop()
-		return err
+	if n.program == "" {
+		if err := n.result(&n.at); err != nil {
+			n.stop()
+			return err
+		}
 	}
 	if err := reachable(n.at.API); err != nil {
 		n.stop()
