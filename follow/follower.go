@@ -264,12 +264,16 @@ func (f *Follower) Acknowledge(changes uint64) {
 	kept := f.told[:0]
 	for _, t := range f.told {
 		if t.change <= changes {
+			delete(f.skipped, t.index)
 			f.fresh[t.index] = true
 		} else {
 			kept = append(kept, t)
 		}
 	}
 	f.told = kept
+	if f.acked < f.listed {
+		return // what is told comes above; of a million contexts that wait no acknowledgement is to look at each
+	}
 	f.view.mu.RLock()
 	defer f.view.mu.RUnlock()
 	for index := range f.skipped {

@@ -115,16 +115,35 @@ func viewID(root model.Path, selection Selection) uint64 {
 	return h.Sum64() | 1
 }
 
+// advancePart is how many changes are taken in at a time: a million contexts at once are some hundred MB, and publishers wait while they are collected.
+const advancePart = 4096
+
 // advance takes in what changed in the tree. View.mu is held.
 func (v *View) advance() {
-	const all = 1<<31 - 1
-	before := v.drops
-	d := v.tree.ChangesSince(v.seen, all, nil)
-	if v.seen > 0 && v.seen+1 < d.Horizon {
-		d = v.tree.ChangesSince(0, all, nil)
-		v.dropMissing(d.Contexts)
-		v.last = d.Head
+	before, horizon := v.drops, uint64(0)
+	for first := true; ; first = false {
+		d := v.tree.ChangesSince(v.seen, advancePart, nil)
+		// Of an empty view nothing can be missing, unless removals were forgotten since its first part.
+		if v.seen+1 < d.Horizon && (first && v.seen > 0 || !first && d.Horizon > horizon) {
+			const all = 1<<31 - 1
+			d = v.tree.ChangesSince(0, all, nil)
+			v.dropMissing(d.Contexts)
+			v.last = d.Head
+		}
+		horizon = d.Horizon
+		v.takeIn(&d)
+		if v.seen = d.Through; d.Through >= d.Head {
+			break
+		}
 	}
+	if v.drops != before {
+		v.forget()
+	}
+	v.reshape()
+}
+
+// takeIn takes in a stretch of changes: of one place in the tree, what was there before goes before what is there comes.
+func (v *View) takeIn(d *tree.Delta) {
 	for i := range d.Tombstones {
 		if stone := &d.Tombstones[i]; v.Root.Contains(stone.Path) && v.selection.Selects(stone.Path, stone.Kind) {
 			v.last = max(v.last, stone.Change)
@@ -139,11 +158,6 @@ func (v *View) advance() {
 	for i := range d.Contexts {
 		v.take(&d.Contexts[i])
 	}
-	v.seen = d.Head
-	if v.drops != before {
-		v.forget()
-	}
-	v.reshape()
 }
 
 // forget lets nothing stay of members that were taken out: neither what was encoded of their samples nor the schemas that no context has any more.

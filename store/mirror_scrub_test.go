@@ -138,3 +138,53 @@ func TestWhatIsWithdrawnGoesAfterARestart(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsWrittenOverIsGoneFromTheBytes: a file that has only grown is not looked through, and one row that is written over ends that; and so does
+// beginning anew, since last values of what was there may come after it.
+func TestWhatIsWrittenOverIsGoneFromTheBytes(t *testing.T) {
+	for name, change := range map[string]func(m *mirrored, row MirrorRow, values []sampleRow){
+		"another schema": func(m *mirrored, row MirrorRow, _ []sampleRow) {
+			row.Label, row.Schema, row.Settings = "shown", m.schema, nil
+			m.mirror.Keep(nil, []MirrorRow{row}, remoteState(6))
+		},
+		"forgotten, and its values come late": func(m *mirrored, _ MirrorRow, values []sampleRow) {
+			m.mirror.Forget()
+			m.mirror.flush()
+			m.mirror.saveSamples(values)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMirrored(t)
+				secret := *deviceSchema(t)
+				secret.Kind = "canary-kind"
+				row := MirrorRow{
+					ID: model.ContextID{Node: remoteNode, Epoch: remoteEpoch, Number: 1}, Path: model.MustPath("/devices/one"), Label: "canary-label",
+					Schema: mustSchema(t, secret), Version: model.Version{Epoch: remoteEpoch, Number: 7},
+				}
+				packed := wire.Samples{Keys: []uint32{2}, Bits: []uint64{0}, Source: []model.Time{1}, Owner: []model.Time{1}, Quality: []uint16{0},
+					Boxed: []wire.Boxed{{Index: 0, Value: model.String("canary-value")}}}
+				values := []sampleRow{{row.Path, row.ID, row.Schema.Hash, packed.Append(nil)}}
+				done := make(chan error, 1)
+				ctx, cancel := context.WithCancel(t.Context())
+				go func() { done <- m.mirror.Run(ctx) }()
+				m.mirror.Keep(nil, []MirrorRow{row}, remoteState(5))
+				m.mirror.flush()
+				m.mirror.saveSamples(values)
+				if !bytes.Contains(m.bytesOf(), []byte("canary-value")) || !bytes.Contains(m.bytesOf(), []byte("canary-kind")) {
+					t.Fatal("the test cannot find anything")
+				}
+				change(m, row, values)
+				time.Sleep(scrubTime + time.Second)
+				synctest.Wait()
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				if n := bytes.Count(m.bytesOf(), []byte("canary")); n > 0 {
+					t.Errorf("it is there %d times", n)
+				}
+			})
+		})
+	}
+}

@@ -314,6 +314,9 @@ func (t *Tree) ChangesOf(number uint64, most int, keep func(*Context) bool, gone
 	d := Delta{Head: l.visible(), Horizon: l.horizon}
 	d.Through = d.Head
 	at := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].number > number })
+	if keep == nil {
+		d.Contexts = make([]Context, 0, min(most, len(l.entries)-at))
+	}
 	for ; at < len(l.entries) && l.entries[at].number <= d.Head; at++ {
 		e := &l.entries[at]
 		if !t.current(e) || e.tombstone != nil && gone != nil && !gone(e.tombstone) {

@@ -279,13 +279,26 @@ func (t *Tree) LatestIn(contexts []Index) Run {
 	t.samples.Lock()
 	defer t.samples.Unlock()
 	run := Run{Next: t.ring.head.Load()}
+	records, count := t.contexts.records, 0
 	for _, i := range contexts {
-		if int(i) < len(t.contexts.records) && t.contexts.records[i].schema != nil {
-			record := &t.contexts.records[i]
-			t.appendRun(&run, record.slots, t.overlays.before(record.path))
+		if int(i) < len(records) && records[i].schema != nil {
+			count += int(records[i].slots.Count)
+		}
+	}
+	run.reserve(count)
+	for _, i := range contexts {
+		if int(i) < len(records) && records[i].schema != nil {
+			t.appendRun(&run, records[i].slots, t.overlays.before(records[i].path))
 		}
 	}
 	return run
+}
+
+// reserve makes room for so many samples.
+func (run *Run) reserve(count int) {
+	run.Slots, run.Bits = make([]Slot, 0, count), make([]uint64, 0, count)
+	run.Source, run.Owner = make([]model.Time, 0, count), make([]model.Time, 0, count)
+	run.Quality, run.Versions = make([]uint16, 0, count), make([]uint64, 0, count)
 }
 
 // appendRun appends the latest samples of a run of slots. Those before a position, and those restored, are stale. Tree.samples is held.

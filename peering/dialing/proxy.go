@@ -54,7 +54,7 @@ func parseProxy(text string, mayHoldPassword bool) (*proxy, error) {
 	const remedy = "write http://HOST:PORT, https://HOST:PORT or none"
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Hostname() == "" || strings.ContainsAny(u.Hostname(), "[]") || len(text) > 1024:
+	case err != nil || u.Host == "" || u.Hostname() == "" || len(text) > 1024:
 		return nil, &model.Error{Kind: model.KindInvalid, Detail: "this is no URL of a proxy", Remedy: remedy}
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, &model.Error{Kind: model.KindInvalid, Detail: "a proxy that is spoken to by " + u.Scheme + " is not supported", Remedy: remedy}
