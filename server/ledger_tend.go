@@ -111,25 +111,23 @@ func (l *ledger) try(ctx context.Context, id store.RequestID) {
 	}
 	look := q
 	look.look = true
-	h, _ := l.carry(ctx, who, &look)
+	h, response := l.carry(ctx, who, &look)
 	c, next := c.looked(h)
-	if next != strideSend {
-		l.settle(ctx, &k, c, next, h)
-		return
+	if next == strideSend {
+		c = c.sending()
+		row := k.Ledger
+		row.Fate, row.Since, row.Doubt, row.Owner, row.Attempts = c.fate, model.TimeOf(l.now()), true, c.owner, c.attempts
+		if !l.advance(ctx, &row) {
+			return
+		}
+		k.Ledger = row
+		l.reached("sent")
+		q.Owner, q.Attempt = c.owner, c.attempts-1
+		h, response = l.carry(ctx, who, &q)
+		l.reached("answered")
+		c, next = c.sent(h)
 	}
-	c = c.sending()
-	row := k.Ledger
-	row.Fate, row.Since, row.Doubt, row.Owner, row.Attempts = c.fate, model.TimeOf(l.now()), true, c.owner, c.attempts
-	if !l.advance(ctx, &row) {
-		return
-	}
-	k.Ledger = row
-	l.reached("sent")
-	q.Owner, q.Attempt = c.owner, c.attempts-1
-	h, response := l.carry(ctx, who, &q)
-	l.reached("answered")
-	c, next = c.sent(h)
-	if next == strideEnd && c.fate == model.FateDone {
+	if next == strideEnd && c.fate == model.FateDone { // by a look, too: the answer of who did it may have been lost
 		k.Result = l.resultOf(id, &response)
 	}
 	l.settle(ctx, &k, c, next, h)

@@ -124,6 +124,38 @@ func TestKeptRequestIsDoneWhenTheOwnerIsBack(t *testing.T) {
 	}
 }
 
+// TestResultOfALostAnswerIsLookedFor cuts the link over which the owner's answer would have come: whoever made the request hears of its end by asking
+// what became of it, and with that what it gave.
+func TestResultOfALostAnswerIsLookedFor(t *testing.T) {
+	n := makeTiers(t)
+	enable := func(on bool) {
+		if _, err := n.north.execute(setRequest("/links/hq", settingEnabled, model.Bool(on))); err != nil {
+			t.Error(err)
+		}
+	}
+	cut := make(chan struct{})
+	n.berlin.ledger.reached = func(step string) {
+		if step == "recorded" { // it is done, and not answered
+			enable(false)
+			for up := "up good"; n.hq.read("/links/north:state") == up; {
+				<-time.After(5 * time.Millisecond)
+			}
+			close(cut)
+		}
+	}
+	set, err := n.hq.execute(farSet("step", model.Float64(7), time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-cut
+	enable(true)
+	k := n.hq.fate(set.Kept, model.FateDone)
+	done, err := n.hq.ledger.outcome(t.Context(), &k)
+	if err != nil || done.Revision.IsZero() {
+		t.Errorf("the set gave %+v, %v", done, err)
+	}
+}
+
 // A request is for what was there when it was made. Where another node has been mounted at the path since, it is not done there.
 func TestKeptRequestIsNotForAnother(t *testing.T) {
 	n := makeTiers(t)
