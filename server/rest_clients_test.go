@@ -38,7 +38,7 @@ func TestTypeScriptClient(t *testing.T) {
 	if _, err := os.Stat(compiler); err != nil {
 		t.Fatalf("%v: `make clients/typescript/node_modules/.package-lock.json` installs it; it needs the Debian packages nodejs and npm", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, compiler, "-p", folder).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

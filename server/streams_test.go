@@ -323,7 +323,7 @@ func TestWatch(t *testing.T) {
 		n.must(setRequest("/devices/other", "setpoint", model.Float64(99)))
 		n.must(setRequest("/devices/sim", "setpoint", model.Float64(float64(i))))
 		m := w.next()
-		if i > 1 && shows("setpoint", fmt.Sprint(i-1, " good"))(m) {
+		if shows("setpoint", fmt.Sprint(i-1, " good"))(m) {
 			m = w.next() // the first regular poll, which comes within 2 s, told it again
 		}
 		if len(m.Readings) != 1 || m.Conflated || !shows("setpoint", fmt.Sprint(i, " good"))(m) {

@@ -123,7 +123,7 @@ func expectCode(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // untilDone is `until login FILE ARGS...`: banyan login with the password in FILE, or `until matches PATTERN PROGRAM ARGS...`: the program
-// prints a line that matches. Either comes true within ten seconds: another process can only be asked again.
+// prints a line that matches. Either comes true within a minute: another process can only be asked again, and `within` is for what has to be soon.
 func untilDone(ts *testscript.TestScript, _ bool, args []string) {
 	try := func() error {
 		login := exec.Command("banyan", append([]string{"login"}, args[2:]...)...)
@@ -144,7 +144,7 @@ func untilDone(ts *testscript.TestScript, _ bool, args []string) {
 			return err
 		}
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		err := try()
 		if err == nil {
 			return
