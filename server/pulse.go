@@ -49,6 +49,7 @@ func (p *pulse) until(ctx context.Context, holds func() bool) bool {
 func (p *pulse) Run(ctx context.Context) error {
 	reader := p.tree.NewReader()
 	defer reader.Close()
+	reader.Rest()
 	rest := time.NewTimer(0)
 	defer rest.Stop()
 	for {
@@ -61,7 +62,6 @@ func (p *pulse) Run(ctx context.Context) error {
 		}
 		select {
 		case <-reader.Wake():
-			reader.ReadFrom(p.tree.Head())
 		case <-ctx.Done():
 			return nil
 		}

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,6 +98,58 @@ func TestPublishInAnyForm(t *testing.T) {
 		}
 		if c := tr.ring.at(p.version[at] - 1); c != nil && c.slots[p.version[at]-1-c.first] != slot {
 			t.Fatalf("slot %d has the position of slot %d", slot, c.slots[p.version[at]-1-c.first])
+		}
+	}
+}
+
+// A chunk of the ring is used again when it has left it, but not while a reader has a run of it, however far the ring has gone on meanwhile.
+func TestChunksAreUsedAgainWhenNobodyReadsThem(t *testing.T) {
+	tr := New(Config{RingFor: time.Nanosecond})
+	tr.Apply([]Put{put(1, "/d", schemaOf("p", slices.Repeat([]model.Type{model.TypeFloat64}, 64)...))}, nil)
+	c, _ := tr.Lookup(model.MustPath("/d"))
+	reader, resting := tr.NewReader(), tr.NewReader()
+	defer reader.Close()
+	defer resting.Close()
+	resting.Rest()
+	value := uint64(0)
+	publish := func(quality uint16) {
+		for done := 0; done < 3*keepChunks*chunkSamples; done += chunkSamples {
+			b := Batch{Quality: make([]uint16, chunkSamples)}
+			for i := range chunkSamples {
+				value++
+				b.Slots, b.Bits, b.Source = append(b.Slots, c.Slots.First+Slot(i%64)), append(b.Bits, value), append(b.Source, model.Time(value))
+				b.Quality[i] = quality
+			}
+			if quality == 0 {
+				b.Quality = nil
+			}
+			tr.Publish(&b)
+		}
+	}
+	publish(1)
+	reader.ReadFrom(tr.Head() - chunkSamples)
+	run, _ := reader.Next()
+	publish(2)
+	for i := range run.Bits {
+		if want := run.First + uint64(i) - firstPosition + 1; run.Bits[i] != want || run.Source[i] != model.Time(want) || run.Quality[i] != 1 {
+			t.Fatalf("sample %d has become %d of %d with quality %d", want, run.Bits[i], run.Source[i], run.Quality[i])
+		}
+	}
+	used := make(map[*chunk]bool)
+	for _, c := range tr.ring.chunks {
+		used[c] = true
+	}
+	reader.Rest()
+	publish(0)
+	if !slices.ContainsFunc(tr.ring.chunks, func(c *chunk) bool { return used[c] }) {
+		t.Error("no chunk is used again")
+	}
+	reader.ReadFrom(tr.ring.oldest())
+	for run, some := reader.Next(); some; run, some = reader.Next() {
+		for i := range run.Bits {
+			if at := run.First + uint64(i); run.Bits[i] != at-firstPosition+1 || run.Quality[i] != 0 {
+				t.Fatalf("sample %d is %d with quality %d", at, run.Bits[i], run.Quality[i])
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"math"
 	"sync/atomic"
 
 	"banyan/model"
@@ -85,6 +86,9 @@ func (r *Reader) Close() {
 	}
 	t.readers.Store(&kept)
 }
+
+// Rest says that the reader reads no samples, until it does: the ring keeps none for it.
+func (r *Reader) Rest() { r.behind.Store(math.MaxUint64) }
 
 // Look says that the reader looks now at all that it follows: what has happened before is not signalled for any more.
 func (r *Reader) Look() { r.seen = r.tree.happened.Load() }

@@ -11,7 +11,7 @@ import (
 const chunkSamples = 4096
 
 // chunk is 4,096 consecutive samples by column. Entries below filled never change, so readers use them without a lock and
-// several may encode the same chunk at once.
+// several may encode the same chunk at once: it is used again only when every reader has asked for what comes after it.
 type chunk struct {
 	first   uint64 // position of entry 0
 	began   model.Time
@@ -88,10 +88,14 @@ type ring struct {
 	head      atomic.Uint64 // position of the next sample
 	keepFor   time.Duration
 	maxChunks int
-	bytes     int // of values in boxed, all chunks together
+	bytes     int      // of values in boxed, all chunks together
+	spare     []*chunk // that left the ring and that nobody reads: used again, since what is written all the time had better be in the processor's cache
 }
 
-const keepChunks = 16
+const (
+	keepChunks = 16
+	mostSpare  = 16
+)
 
 // firstPosition is that of the first sample, so that 0 can mean none.
 const firstPosition = 1
@@ -122,12 +126,33 @@ func (r *ring) current(now model.Time, wanted func() uint64, of *Share) *chunk {
 		drop++
 	}
 	if drop > 0 {
+		for _, old := range r.chunks[:drop] {
+			if old.first+chunkSamples <= first && old.boxed.Load() == nil && len(r.spare) < mostSpare {
+				r.spare = append(r.spare, old)
+			}
+		}
 		n := copy(r.chunks, r.chunks[drop:])
 		clear(r.chunks[n:])
 		r.chunks = r.chunks[:n]
 	}
-	c := &chunk{first: r.head.Load(), began: now}
+	c := r.fresh()
+	c.first, c.began = r.head.Load(), now
 	r.chunks = append(r.chunks, c)
+	return c
+}
+
+// fresh is an empty chunk. Of one that was used the qualities are good again, and all else is written before it is read.
+func (r *ring) fresh() *chunk {
+	last := len(r.spare) - 1
+	if last < 0 {
+		return &chunk{}
+	}
+	c := r.spare[last]
+	r.spare[last] = nil
+	r.spare = r.spare[:last]
+	c.filled.Store(0)
+	c.full, c.bytes = false, 0
+	clear(c.quality[:])
 	return c
 }
 

@@ -30,6 +30,7 @@ func (t *Tree) wipe(runs []SlotRun) {
 	}
 	t.samples.Lock()
 	defer t.samples.Unlock()
+	t.ring.spare = nil
 	for i, c := range t.ring.chunks {
 		if slices.ContainsFunc(c.slots[:c.filled.Load()], gone) {
 			t.ring.chunks[i] = c.without(gone)
