@@ -43,6 +43,7 @@ type Follower struct {
 	ready []Batch // translated, to be told before all else
 	room  [1]Batch
 
+	many     bool  // samples were told with the batch before; see Gather
 	held     *held // what an interest leaves out, nil where everything is live
 	now      model.Time
 	reading  bool   // Samples was called

@@ -55,7 +55,7 @@ func (f *Follower) Samples() (Batch, bool) {
 	if f.ready = f.ready[1:]; len(f.ready) == 0 {
 		f.ready = f.room[:0]
 	}
-	f.at = b.Through
+	f.at, f.many = b.Through, f.many || b.Samples >= gatherFrom
 	return b, true
 }
 

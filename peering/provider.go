@@ -113,6 +113,14 @@ func (p *Provider) Close() {
 	}
 }
 
+// Gather is how long to wait before asking for more, once all was told; see follow.Follower.
+func (p *Provider) Gather() time.Duration {
+	if p.follower == nil {
+		return 0
+	}
+	return p.follower.Gather()
+}
+
 // Wake is signalled when Next may have something; nil before the session has begun.
 func (p *Provider) Wake() <-chan struct{} {
 	if p.follower == nil {

@@ -164,6 +164,10 @@ func (s *providerSession) loop(ctx context.Context, machine *Provider, stream li
 		if !sentAll || machine.Full() && !s.acks.await() {
 			continue
 		}
+		if pause := machine.Gather(); pause > 0 && s.waiting == nil {
+			time.Sleep(pause) // too short to listen to anything
+			continue
+		}
 		machine.Wake() // signals nudge
 		if s.waiting == nil {
 			<-s.nudge

@@ -97,6 +97,8 @@ func (s *followStream) run(ctx context.Context) error {
 				err = context.Cause(ctx)
 			default:
 			}
+		} else if pause := s.follower.Gather(); pause > 0 {
+			time.Sleep(pause) // too short to listen to anything
 		} else {
 			select {
 			case <-s.follower.Wake():
