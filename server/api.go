@@ -54,7 +54,9 @@ func (a *api) handler() http.Handler {
 	}
 	mux := http.NewServeMux()
 	mount := func(path string, h http.Handler) { mux.Handle(path, h) }
-	mount(apiv1connect.NewTreeServiceHandler(a, options...))
+	path, trees := apiv1connect.NewTreeServiceHandler(a, options...)
+	mount(path, trees)
+	mount(apiv1connect.TreeServiceFollowProcedure, whole(trees))
 	mount(apiv1connect.NewSessionServiceHandler(a, options...))
 	mount(apiv1connect.NewNodeServiceHandler(a, options...))
 	reflector := grpcreflect.NewStaticReflector(
