@@ -128,6 +128,7 @@ const clientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 type Framed struct {
 	net.Conn
 	below  *tls.Conn
+	gather *Gathered // below that; nil where it is not one
 	frames *Frames
 	purse  *purse
 	gone   <-chan struct{}
@@ -142,7 +143,8 @@ type Framed struct {
 
 // Wrap paces what comes from a source over conn. Client says that this end is the client of HTTP/2; gone is closed with the connection.
 func (f *Frames) Wrap(conn *tls.Conn, source string, client bool, gone <-chan struct{}) *Framed {
-	c := &Framed{Conn: conn, below: conn, frames: f, purse: f.purse(source), gone: gone, preface: clientPreface}
+	gather, _ := conn.NetConn().(*Gathered)
+	c := &Framed{gather: gather, Conn: conn, below: conn, frames: f, purse: f.purse(source), gone: gone, preface: clientPreface}
 	if client {
 		c.preface = ""
 	}
@@ -176,8 +178,20 @@ func (c *Framed) Read(p []byte) (int, error) {
 
 // Write is net.Conn's.
 func (c *Framed) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
+	n, err := c.write(p)
 	c.purse.pay(n)
+	return n, err
+}
+
+func (c *Framed) write(p []byte) (int, error) {
+	if len(p) <= recordBytes || c.gather == nil {
+		return c.Conn.Write(p)
+	}
+	c.gather.begin()
+	n, err := c.Conn.Write(p)
+	if failed := c.gather.end(); failed != nil {
+		return 0, failed
+	}
 	return n, err
 }
 

@@ -29,7 +29,7 @@ func (s *secured) Accept() (net.Conn, error) {
 	if !is {
 		return nil, errors.New("the connection does not stand on the doorstep")
 	}
-	framed := s.frames.Wrap(tls.Server(below, s.config), below.source, false, below.gone)
+	framed := s.frames.Wrap(tls.Server(Gather(below), s.config), below.source, false, below.gone)
 	return &greeted{Framed: framed}, nil
 }
 
@@ -64,7 +64,11 @@ func looksLikeHTTP(header [5]byte) bool {
 // ConnOf is the connection below TLS of one that Secure accepted, nil for another.
 func ConnOf(conn net.Conn) *Conn {
 	if above, is := conn.(interface{ NetConn() net.Conn }); is {
-		c, _ := above.NetConn().(*Conn)
+		gathered, _ := above.NetConn().(*Gathered)
+		if gathered == nil {
+			return nil
+		}
+		c, _ := gathered.Conn.(*Conn)
 		return c
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"banyan/doorstep"
 	"banyan/model"
 	"banyan/pki"
 )
@@ -82,7 +83,7 @@ func (h *Hub) connectTo(ctx context.Context, link string, to Destination, config
 		if link != "" {
 			metered.belongs(h.meters.of(link))
 		}
-		secured, who, err := pki.Connect(ctx, metered, config)
+		secured, who, err := pki.Connect(ctx, doorstep.Gather(metered), config)
 		if err == nil {
 			if err = h.succeed(ctx, who); err != nil {
 				_ = secured.Close()

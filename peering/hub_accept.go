@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"banyan/doorstep"
 	"banyan/model"
 	"banyan/pki"
 	"context"
@@ -38,7 +39,7 @@ func (h *Hub) prove(ctx context.Context, conn net.Conn) {
 	step, _ := conn.(Doorstep)
 	conn, join := h.cfg.Lines.Wrap(conn)
 	metered := &meteredConn{Conn: conn}
-	secured, who, err := pki.Accept(ctx, metered, config)
+	secured, who, err := pki.Accept(ctx, doorstep.Gather(metered), config)
 	if err != nil {
 		h.knocked(who, err) // it is in the log
 		return
