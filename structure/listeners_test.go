@@ -20,6 +20,7 @@ var listens = map[string]string{
 	"devices/ping/socket_linux.go": "hears the answers to its own pings on a raw socket, which nobody can connect to",
 	"topologies/ports.go":          "looks for free ports, and closes them at once",
 	"topologies/bench/*.go":        "measures, and is no part of a node",
+	"topologies/hostile/*.go":      "throws bombs, and is no part of a node",
 	"topologies/trials/*.go":       "tries, and is no part of a node",
 	"topologies/soak/*.go":         "tries, and is no part of a node",
 }

@@ -46,6 +46,7 @@ var roles = map[string]func(*options) error{
 	"drain":           func(o *options) error { return runDrain(o.dir, o.address, o.consumers) },
 	"prober":          func(o *options) error { return runProber(o.address, o.dir, o.path, o.lasts) },
 	"probes":          runProbes,
+	"gauge":           runGauge,
 	"nats-server":     func(o *options) error { return runNATSServer(o.dir, o.address, o.leaf, o.remote) },
 	"nats-publisher":  func(o *options) error { return runNATSPublisher(o.address, o.rate, o.lasts) },
 	"mqtt-publisher":  runMQTTPublisher,
@@ -60,7 +61,7 @@ func run() error {
 	flag.StringVar(&o.profile, "profile", "", "directory for a processor profile of each process, and a flame graph of it")
 	flag.IntVar(&o.variables, "variables", 100_000, "how many variables there are")
 	flag.StringVar(&o.dir, "dir", "", "directory, of a role")
-	flag.StringVar(&o.name, "name", "", "name of the node, of a role")
+	flag.StringVar(&o.name, "name", "", "name of the node, of a role; without one, part of the names of the noises of R3 that are made")
 	flag.StringVar(&o.path, "path", "", "what to follow, of a role")
 	flag.StringVar(&o.address, "address", "127.0.0.1:0", "where to listen or to connect, of a role")
 	flag.StringVar(&o.links, "links", "127.0.0.1:0", "where to listen for links, of a role")
@@ -96,7 +97,7 @@ func run() error {
 }
 
 // bars are what is measured, by their IDs.
-var bars = []string{"P1", "P2", "P3", "P5", "P7", "P10", "R8", "X50"}
+var bars = []string{"P1", "P2", "P3", "P5", "P7", "P10", "R3", "R8", "X50"}
 
 func wanted(only string) map[string]bool {
 	want := make(map[string]bool)
@@ -144,6 +145,14 @@ func measure(ctx context.Context, want map[string]bool, o *options) error {
 			return fmt.Errorf("start of a node: %w", err)
 		}
 		defer started.report()
+	}
+	if want["R3"] {
+		fmt.Fprintln(os.Stderr, "measuring what a neighbour feels of a noisy one ...")
+		all, err := measureNoise(ctx, o)
+		if err != nil {
+			return fmt.Errorf("a noisy neighbour: %w", err)
+		}
+		defer reportNoise(all)
 	}
 	if want["R8"] {
 		fmt.Fprintln(os.Stderr, "measuring a monitoring server behind a reporting one ...")

@@ -54,3 +54,23 @@ func (p place) take() error {
 	}
 	return nil
 }
+
+// give puts another process there, before it has done much.
+func (p place) give(pid int) error {
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return err
+	}
+	var set unix.CPUSet
+	set.Set(p.cpu)
+	for _, thread := range threads {
+		id, err := strconv.Atoi(thread.Name())
+		if err != nil {
+			return err
+		}
+		if err := unix.SchedSetaffinity(id, &set); err != nil {
+			return fmt.Errorf("running process %d on processor %d: %w", pid, p.cpu, err)
+		}
+	}
+	return nil
+}

@@ -98,11 +98,26 @@ func (t *tally) report(ctx context.Context, lasts time.Duration) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := arrived{Count: t.count.Load(), Missed: t.missed.Load(), Conflated: t.conflated.Load(), Rate: t.rate(lasts)}
+	t.percentiles(&a)
+	return json.NewEncoder(os.Stdout).Encode(a)
+}
+
+// since is what has come since it was asked for last.
+func (t *tally) since() arrived {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := arrived{Count: t.count.Swap(0), Missed: t.missed.Swap(0), Conflated: t.conflated.Swap(0)}
+	t.percentiles(&a)
+	t.latencies = t.latencies[:0]
+	return a
+}
+
+// percentiles are those of the latencies that were measured. mu is held.
+func (t *tally) percentiles(a *arrived) {
 	slices.Sort(t.latencies)
 	if n := len(t.latencies); n > 0 {
 		a.P50, a.P99 = float64(t.latencies[n/2])/1e3, float64(t.latencies[n*99/100])/1e3
 	}
-	return json.NewEncoder(os.Stdout).Encode(a)
 }
 
 // pace says how many are due at a rate; without a rate a handful at a time.

@@ -34,36 +34,13 @@ func runWatcher(o *options) error {
 	if o.profile != "" {
 		signal.Ignore(syscall.SIGTERM) // it ends when it has reported, and the profile is to be whole
 	}
-	ca, err := os.ReadFile(filepath.Join(o.dir, "ca.pem"))
-	if err != nil {
-		return err
-	}
-	token, err := os.ReadFile(filepath.Join(o.dir, "token"))
-	if err != nil {
-		return err
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
-	conn, err := grpc.NewClient(o.address,
-		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13})),
-		grpc.WithInitialWindowSize(8<<20), grpc.WithInitialConnWindowSize(8<<20),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec{}), grpc.MaxCallRecvMsgSize(8<<20)))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer "+strings.TrimSpace(string(token))))
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, apiv1.TreeService_Follow_FullMethodName)
+	stream, end, err := watch(ctx, o)
 	if err != nil {
 		return err
 	}
-	if err := stream.SendMsg(&apiv1.FollowRequest{Path: o.path}); err != nil {
-		return err
-	}
-	if err := stream.CloseSend(); err != nil {
-		return err
-	}
+	defer end()
 	w := &watcher{tally: newTally(o.latency)}
 	go func() {
 		if err := w.receive(stream); err != nil && ctx.Err() == nil {
@@ -74,6 +51,41 @@ func runWatcher(o *options) error {
 	return w.tally.report(context.Background(), o.lasts)
 }
 
+// watch begins to follow what is below the path of a node.
+func watch(ctx context.Context, o *options) (stream grpc.ClientStream, end func(), err error) {
+	ca, err := os.ReadFile(filepath.Join(o.dir, "ca.pem"))
+	if err != nil {
+		return nil, nil, err
+	}
+	token, err := os.ReadFile(filepath.Join(o.dir, "token"))
+	if err != nil {
+		return nil, nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	conn, err := grpc.NewClient(o.address,
+		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13})),
+		grpc.WithInitialWindowSize(8<<20), grpc.WithInitialConnWindowSize(8<<20),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec{}), grpc.MaxCallRecvMsgSize(8<<20)))
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+strings.TrimSpace(string(token)))
+	end = func() { _ = conn.Close() }
+	stream, err = conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, apiv1.TreeService_Follow_FullMethodName)
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	if err = stream.SendMsg(&apiv1.FollowRequest{Path: o.path}); err == nil {
+		err = stream.CloseSend()
+	}
+	if err != nil {
+		end()
+	}
+	return stream, end, err
+}
+
 // watcher checks counters.
 type watcher struct {
 	tally   *tally
@@ -81,6 +93,7 @@ type watcher struct {
 	ends    ends
 	columns proto.Samples
 	ready   bool
+	each    bool // each update counts, and not what comes at once as one that is as late as its last: else a stall is one of a thousand
 }
 
 func (w *watcher) receive(stream grpc.ClientStream) error {
@@ -150,8 +163,11 @@ func (w *watcher) count(samples []byte) error {
 		} else {
 			w.tally.missed.Add(w.ends.anew(before, value))
 		}
+		if at = int64(w.columns.Source[i]); w.each {
+			w.tally.add(1, at)
+			continue
+		}
 		counted++
-		at = int64(w.columns.Source[i])
 	}
 	if counted > 0 {
 		w.tally.add(counted, at)

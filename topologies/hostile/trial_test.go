@@ -224,7 +224,7 @@ func drawn(rng *rand.Rand) (some []*Bomb) {
 func chosen(t *testing.T) []*Bomb {
 	t.Helper()
 	if full() {
-		within = 3 * time.Second
+		Within = 3 * time.Second
 	}
 	if only := os.Getenv("BOMB"); only != "" {
 		return slices.DeleteFunc(Bombs(), func(b *Bomb) bool { return b.Name != only })

@@ -52,7 +52,7 @@ func halves(c *Calling) error {
 		Protocols: protocols, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }, MaxConnsPerHost: 1,
 		HTTP2: &http.HTTP2Config{StrictMaxConcurrentRequests: true},
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, within)
+	ctx, cancel := context.WithTimeout(c.ctx, Within)
 	defer cancel()
 	var work sync.WaitGroup
 	for range 900 {

@@ -149,8 +149,8 @@ func toldBombs() []*Bomb {
 // flood sends as many frames as the time allows.
 func (f *Following) flood(most uint64, frame func(uint64) *linkv1.ProviderFrame) error {
 	f.note(frame(1))
-	defer time.AfterFunc(within, func() { tell(f.thrown) }).Stop() // a victim that reads slowly lets the last one wait
-	for began, n := time.Now(), uint64(1); n <= most && time.Since(began) < within; n++ {
+	defer time.AfterFunc(Within, func() { tell(f.thrown) }).Stop() // a victim that reads slowly lets the last one wait
+	for began, n := time.Now(), uint64(1); n <= most && time.Since(began) < Within; n++ {
 		f.mu.Lock()
 		err := f.stream.SendMsg(frame(n))
 		f.mu.Unlock()

@@ -76,8 +76,8 @@ func Sweep() *Bomb {
 	}}
 }
 
-// within bounds what one bomb sends that has no end.
-var within = time.Second / 2
+// Within bounds what one bomb sends that has no end.
+var Within = time.Second / 2
 
 // Bombs are all of them.
 func Bombs() []*Bomb {

@@ -46,7 +46,7 @@ func crowdBombs() []*Bomb {
 		}},
 		{Name: "connections without end", Sends: "500 connections at once, each with a session", Aims: []string{"ConsumerFrame.hello"}, call: func(c *Calling) error {
 			var work sync.WaitGroup
-			ctx, cancel := context.WithTimeout(c.ctx, within)
+			ctx, cancel := context.WithTimeout(c.ctx, Within)
 			defer cancel()
 			room := make(chan struct{}, 16)
 			for range 500 {
@@ -109,7 +109,7 @@ func crowdBombs() []*Bomb {
 // rest keeps what was begun for a while.
 func (c *Calling) rest() error {
 	select {
-	case <-time.After(within / 2):
+	case <-time.After(Within / 2):
 	case <-c.ctx.Done():
 	}
 	return nil
@@ -120,7 +120,7 @@ func (c *Calling) crowd(count int, do func(i int) error) error {
 	var work sync.WaitGroup
 	began, room := time.Now(), make(chan struct{}, 64)
 	for i := range count {
-		if time.Since(began) > within {
+		if time.Since(began) > Within {
 			break
 		}
 		room <- struct{}{}
@@ -136,7 +136,7 @@ func (c *Calling) crowd(count int, do func(i int) error) error {
 	}()
 	select {
 	case <-done:
-	case <-time.After(within):
+	case <-time.After(Within):
 		c.Close()
 		<-done
 	}

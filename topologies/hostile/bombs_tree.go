@@ -370,7 +370,7 @@ func sampleBombs() []*Bomb {
 
 // pairs is flood with two frames at a time.
 func (f *Following) pairs(most uint64, frames func(uint64) (*linkv1.ProviderFrame, *linkv1.ProviderFrame)) error {
-	for began, n := time.Now(), uint64(1); n <= most && time.Since(began) < within; n++ {
+	for began, n := time.Now(), uint64(1); n <= most && time.Since(began) < Within; n++ {
 		a, b := frames(n)
 		if err := errors.Join(f.Send(a), f.Send(b)); err != nil {
 			return err

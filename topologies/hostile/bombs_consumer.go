@@ -111,8 +111,8 @@ func helloBombs() []*Bomb {
 			if err != nil {
 				return err
 			}
-			defer time.AfterFunc(within, c.Close).Stop() // a victim that reads slowly lets the last one wait
-			for began, n := time.Now(), uint64(0); n < 100_000 && time.Since(began) < within; n++ {
+			defer time.AfterFunc(Within, c.Close).Stop() // a victim that reads slowly lets the last one wait
+			for began, n := time.Now(), uint64(0); n < 100_000 && time.Since(began) < Within; n++ {
 				ack := &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Ack{Ack: &linkv1.Ack{Changes: math.MaxUint64 - n, Samples: math.MaxUint64 - n, Bytes: math.MaxUint64 - n}}}
 				beat := &linkv1.ConsumerFrame{Body: &linkv1.ConsumerFrame_Beat{Beat: &linkv1.Beat{Number: n, Echo: math.MaxUint64 - n, Clock: math.MinInt64, Lanes: []*linkv1.Lane{{Kind: linkv1.LaneKind(n)}}}}}
 				if n == 0 {
@@ -131,7 +131,7 @@ func helloBombs() []*Bomb {
 				return err
 			}
 			began := time.Now()
-			for n := int64(0); time.Since(began) < within; n++ {
+			for n := int64(0); time.Since(began) < Within; n++ {
 				i := &linkv1.Interest{}
 				for k := range int64(512) {
 					i.Rules = append(i.Rules, &linkv1.InterestRule{Pattern: fmt.Sprintf("/d%d/**", k), IntervalNanoseconds: n + k})
@@ -158,7 +158,7 @@ func knownWithoutEnd(c *Calling) error {
 	}
 	id := c.ID()
 	at := 0
-	for began := time.Now(); time.Since(began) < within; {
+	for began := time.Now(); time.Since(began) < Within; {
 		k := &linkv1.Known{Origins: []*linkv1.Origin{{Node: id[:], Epoch: proto.FromEpoch(c.epoch)}}}
 		for range 1000 {
 			at++
@@ -326,13 +326,13 @@ func requestBombs() []*Bomb {
 				q.Roots, q.Addresses, q.Terms.Patterns = append(q.Roots, []byte{1}), append(q.Addresses, "x"), append(q.Terms.Patterns, "/**")
 			}
 			c.note(q)
-			ctx, cancel := context.WithTimeout(c.ctx, within)
+			ctx, cancel := context.WithTimeout(c.ctx, Within)
 			defer cancel()
 			_, err := c.Join.Redeem(ctx, q)
 			return proto.FromStatus(err)
 		}},
 		{Name: "recovers what is not its own", Sends: "a token of 3 MiB for a backup, more than a stranger may send", Reason: "", Aims: []string{"RecoverRequest", "RecoverRequest.secret", "RecoverRequest.answer", "RecoverRequest.kept"}, Stranger: true, call: func(c *Calling) error {
-			ctx, cancel := context.WithTimeout(c.ctx, within)
+			ctx, cancel := context.WithTimeout(c.ctx, Within)
 			defer cancel()
 			stream, err := c.Join.Recover(ctx)
 			if err != nil {
@@ -352,7 +352,7 @@ func requestBombs() []*Bomb {
 
 // keep says things on a stream for backups, and is how it ends.
 func (c *Calling) keep(requests ...*linkv1.KeepRequest) error {
-	ctx, cancel := context.WithTimeout(c.ctx, within)
+	ctx, cancel := context.WithTimeout(c.ctx, Within)
 	defer cancel()
 	stream, err := c.Link.Keep(ctx)
 	if err != nil {
