@@ -26,6 +26,10 @@ type millionResult struct {
 	resumes        []time.Duration
 	peak, resident int64
 	probePeak      int64
+	start          time.Duration // of the consumer after a kill, until it answers
+	returned       time.Duration // and until everything is good again
+	cpuStart       time.Duration // for that
+	again          int64         // resident at its greatest then
 }
 
 func measureMillion(ctx context.Context, contexts int, profile string) (*millionResult, error) {
@@ -73,8 +77,31 @@ func measureMillion(ctx context.Context, contexts int, profile string) (*million
 	if r.resident, r.peak, err = memory(f.centre.pid()); err != nil {
 		return nil, err
 	}
-	_, r.probePeak, err = memory(f.probes.pid())
-	return r, err
+	if _, r.probePeak, err = memory(f.probes.pid()); err != nil {
+		return nil, err
+	}
+	return r, r.restart(ctx, f, profile)
+}
+
+// restart kills the consumer and starts it with what its mirror has.
+func (r *millionResult) restart(ctx context.Context, f *fleet, profile string) (err error) {
+	time.Sleep(saveTime)
+	began := time.Now()
+	if r.start, err = f.centre.restart(ctx, profile); err != nil {
+		return err
+	}
+	if r.returned, err = f.good(ctx, began, 3*time.Minute); err != nil {
+		return err
+	}
+	if r.cpuStart, err = cpuOf(f.centre.pid()); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "  started again: answers after %.1f s, good after %.1f s, with %.1f s of processor time\n", r.start.Seconds(), r.returned.Seconds(), r.cpuStart.Seconds())
+	if err := f.whole(ctx); err != nil {
+		return err
+	}
+	_, r.again, err = memory(f.centre.pid())
+	return err
 }
 
 // resume cuts all connections and says how long it is until everything is good again. The pause of reconnecting is in it.
@@ -92,8 +119,10 @@ func (f *fleet) resume(ctx context.Context) (time.Duration, error) {
 func (r *millionResult) report() {
 	slowest := slices.Max(r.resumes)
 	fmt.Printf("P5  %d contexts of %d variables mounted at one consumer: %.2f GiB peak resident (%.2f at rest; bar: %.0f GiB), first mount %.1f s (bar: %.0f s), "+
-		"resume after a cut %.2f s (slowest of %d; bar: %.0f s); processor time of the mount %.1f s and %.1f s at the provider, whose peak is %.2f GiB: %s\n",
+		"resume after a cut %.2f s (slowest of %d; bar: %.0f s); processor time of the mount %.1f s and %.1f s at the provider, whose peak is %.2f GiB; after a kill the consumer "+
+		"answers after %.1f s and all is good after %.1f s, with %.1f s of processor time and %.2f GiB: %s\n",
 		r.contexts, probeVariables, mebibytes(r.peak)/1024, mebibytes(r.resident)/1024, mebibytes(allowedPeak)/1024, r.mount.Seconds(), allowedMount.Seconds(),
 		slowest.Seconds(), len(r.resumes), allowedResume.Seconds(), r.cpu.Seconds(), r.cpuProbe.Seconds(), mebibytes(r.probePeak)/1024,
+		r.start.Seconds(), r.returned.Seconds(), r.cpuStart.Seconds(), mebibytes(r.again)/1024,
 		verdictOf(r.peak <= allowedPeak && r.mount <= allowedMount && slowest < allowedResume))
 }

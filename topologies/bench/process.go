@@ -179,7 +179,7 @@ func waitForEnd() {
 
 // reachable waits until something listens at an address.
 func reachable(address string) error {
-	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(20 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", address); err == nil {
 			return conn.Close()
 		}
