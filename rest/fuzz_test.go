@@ -96,7 +96,7 @@ func FuzzRequest(f *testing.F) {
 		{"PUT", "/values/a:b", `"7-0123456789abcdef@42"`, `{"value":1}`}, {"PUT", "/settings/a", "*", `{"settings":{"a":{"columns":[],"rows":[]}}}`},
 		{"PATCH", "/settings/a", "", `{"settings":{"a":null},"texts":{"b":"1"}}`}, {"POST", "/edits", "", `{"edits":[{"path":"/a","remove":{"below":true}}]}`},
 		{"POST", "/contexts", "", `{"path":"a","kind":"b","settings":{"x":[1,"2",null]}}`}, {"POST", "/functions/a:b", "", `{"arguments":{"a":1e999}}`},
-		{"DELETE", "/contexts/a?below=maybe", "W/\"\"", ""}, {"POST", "/session", "", `{"name":"a","password":"b"}`}, {"GET", "/export/", "", ""}, {"HEAD", "/node", "", ""},
+		{"DELETE", "/contexts/a?below=maybe", "W/\"\"", ""}, {"POST", "/session", "", `{"name":"a","password":"b"}`}, {"GET", "/export/", "", ""}, {"HEAD", "/node", "", ""}, {"PATCH", "/settings", "", `{}`},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
 	}

@@ -93,8 +93,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	found, pattern := h.mux.Handler(r)
-	if pattern == "" {
+	switch {
+	case pattern == "":
 		h.unknown(w, r, found)
+		return
+	case redirects(r, pattern):
+		absent().write(w)
 		return
 	}
 	requirement, err := Routes.Of(routeName(pattern))

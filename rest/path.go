@@ -41,6 +41,12 @@ func canonical(r *http.Request) (*http.Request, bool) {
 	return clone, true
 }
 
+// redirects reports whether net/http would answer a request for which it found the pattern by sending it on: to where a path of the tree would follow, as
+// nothing at all does here. A client would change the root's settings when it has left out what it means.
+func redirects(r *http.Request, pattern string) bool {
+	return strings.HasSuffix(pattern, "...}") && !strings.Contains(strings.TrimPrefix(r.URL.EscapedPath(), Prefix+"/"), "/")
+}
+
 // rooted puts the slash at the beginning that a path of the tree has.
 func rooted(tail string) string {
 	if strings.HasPrefix(tail, "/") {
