@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -175,7 +176,11 @@ func tooLong(n int) error {
 }
 
 func wrongForm(t Type, raw []byte, want string) error {
-	return invalidf("%s is not a %s: write %s", quoted(string(raw)), t, want)
+	article := "a"
+	if strings.ContainsRune("aeio", rune(t.String()[0])) {
+		article = "an"
+	}
+	return invalidf("%s is not %s %s: write %s", quoted(string(raw)), article, t, want)
 }
 
 func parseInt(s string) (Value, error) {
