@@ -45,11 +45,11 @@ func (l *links) inviteAgain(ctx context.Context, at *tree.Context, g given, by s
 	token := pki.Token{
 		Addresses: splitList(addresses), Node: l.self.Node, JoinDials: !at.SettingNamed(settingDials).Bool(), Inviter: roleOf(at), Again: true,
 	}
-	if d := g["expires"].Duration(); d != 0 {
-		token.Expires = now.Add(d)
+	var err error
+	if token.Expires, err = g.expires(now); err != nil {
+		return nil, err
 	}
-	token, err := pki.NewToken(token, now)
-	if err != nil {
+	if token, err = pki.NewToken(token, now); err != nil {
 		return nil, err
 	}
 	hash := token.Secret.Hash()

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"strconv"
 	"strings"
+	"time"
 
 	"banyan/fault"
 	"banyan/model"
@@ -25,6 +26,21 @@ func argumentsOf(arguments []model.Argument) given {
 		g[a.Name] = a.Value
 	}
 	return g
+}
+
+// expires is until when an invitation holds, zero where nothing is said of it.
+func (g given) expires(now time.Time) (time.Time, error) {
+	holds, there := g["expires"]
+	if !there {
+		return time.Time{}, nil
+	}
+	if holds.Duration() <= 0 {
+		return time.Time{}, &model.Error{
+			Kind: model.KindInvalid, Detail: "an invitation that holds for " + holds.Duration().String() + " is over before anybody has it",
+			Remedy: "give a length of time above zero, like 15m, or none for 15 minutes",
+		}
+	}
+	return now.Add(holds.Duration()), nil
 }
 
 func (g given) text(name, otherwise string) string {
@@ -58,8 +74,8 @@ func (l *links) invite(ctx context.Context, arguments []model.Argument, by strin
 	if role == roleConsumer {
 		token.Inviter = pki.RoleConsumer
 	}
-	if d := g["expires"].Duration(); d != 0 {
-		token.Expires = now.Add(d)
+	if token.Expires, err = g.expires(now); err != nil {
+		return nil, err
 	}
 	if token, err = pki.NewToken(token, now); err != nil {
 		return nil, err

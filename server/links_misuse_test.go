@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"banyan/model"
 	"banyan/store"
@@ -112,4 +113,24 @@ func TestNoSecondLink(t *testing.T) {
 	}
 	hq.waits("/sites/again/system:name", is("berlin good"))
 	linkUp(hq, berlin, "down", "/up", "view") // the other way round is another link
+}
+
+// An invitation that is over when it is made is refused: it would be handed on, and taken for one that can be redeemed.
+func TestInvitationThatNeverHolds(t *testing.T) {
+	hq, berlin := makeNode(t, "hq"), makeNode(t, "berlin")
+	linkUp(berlin, hq, "berlin", "/sites/berlin", "view")
+	for _, lasts := range []time.Duration{0, -time.Minute} {
+		expires := model.Argument{Name: "expires", Value: model.Duration(lasts)}
+		for _, q := range []Request{
+			{Path: linksPath, Name: functionInvite, Arguments: []model.Argument{
+				textArgument("name", "next"), textArgument("role", "consumer"), textArgument("mount", "/next"), expires,
+			}},
+			{Path: model.MustPath("/links/berlin"), Name: functionInviteAgain, Arguments: []model.Argument{expires}},
+		} {
+			q.Op = OpCall
+			if _, err := hq.execute(q); model.KindOf(err) != model.KindInvalid || !strings.Contains(err.Error(), "above zero") {
+				t.Errorf("%s for %s: %v", q.Name, lasts, err)
+			}
+		}
+	}
 }
