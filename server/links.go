@@ -156,7 +156,6 @@ func (l *links) Run(ctx context.Context) error {
 			l.reconcile(ctx)
 			close(waiting)
 		case <-ticker.C:
-			l.publishAll()
 			l.tree.ForgetWithdrawn(model.TimeOf(l.node.cfg.Now().Add(-withdrawnTime)))
 		case <-ctx.Done():
 			l.rehearsals.stop()

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"banyan/access"
 	"banyan/model"
 	"banyan/peering"
 	"banyan/pki"
@@ -142,7 +141,7 @@ func (l *links) ownPermit(c *tree.Context) (peering.Permit, model.Time) {
 }
 
 // permission is what a mount permits, and what the provider is told of it: that, narrowed by what this node was permitted itself from above.
-func (l *links) permission(c *tree.Context, path model.Path) *peering.Permission {
+func (l *links) permission(c *tree.Context, path model.Path, above []permitTold) *peering.Permission {
 	own, until := l.ownPermit(c)
 	told := &linkv1.Permit{Nodes: uint32(own.Nodes), Hops: uint32(own.Hops), Until: int64(until)}
 	by := map[string]bool{}
@@ -153,7 +152,7 @@ func (l *links) permission(c *tree.Context, path model.Path) *peering.Permission
 		told.Patterns = append(told.Patterns, p.String())
 	}
 	revoked := slices.Clone(own.Revoked)
-	if all := l.permitsAt(path); len(all) > 0 {
+	if all := permitsAt(path, above); len(all) > 0 {
 		above := loosest(all)
 		shorter := above.Until != 0 && (told.GetUntil() == 0 || int64(above.Until) < told.GetUntil())
 		if above.Nodes < own.Nodes || above.Hops < own.Hops || shorter {
@@ -233,16 +232,28 @@ func common(a, b []model.NodeID) []model.NodeID {
 	return slices.DeleteFunc(a, func(id model.NodeID) bool { return !in[id] })
 }
 
-// permitsAt are the permits of consumers to whom what hangs at a path is shown.
-func (l *links) permitsAt(path model.Path) []permitAbove {
-	return l.permitsWhere(func(export *access.Export, root model.Path) (model.Path, bool) {
-		at, inside := root.Below(path)
-		return at, inside && slices.ContainsFunc(export.Paths, func(shown model.Pattern) bool { return shown.Matches(path) || shown.MayMatchBelow(path) })
-	})
+// permitTold is what a consumer of this node permits for one of the exports that it is shown.
+type permitTold struct {
+	peering.Permitted
+	paths []model.Pattern // that the export shows
+	root  model.Path      // of the export
+	by    string          // who narrowed it
 }
 
-// permitsWhere are the permits of all consumers to whom something of some exports is shown. One that has said nothing permits everything.
-func (l *links) permitsWhere(shown func(export *access.Export, root model.Path) (at model.Path, is bool)) (found []permitAbove) {
+// permitsAt are those of consumers to whom what hangs at a path is shown.
+func permitsAt(path model.Path, told []permitTold) (found []permitAbove) {
+	for i := range told {
+		p := &told[i]
+		at, inside := p.root.Below(path)
+		if inside && slices.ContainsFunc(p.paths, func(shown model.Pattern) bool { return shown.Matches(path) || shown.MayMatchBelow(path) }) {
+			found = append(found, permitAbove{p.Permitted, at, p.by})
+		}
+	}
+	return found
+}
+
+// permitsTold are the permits of all consumers, for each export. One that has said nothing permits everything.
+func (l *links) permitsTold() (found []permitTold) {
 	for _, link := range directlyBelow(l.tree, linksPath) {
 		if link.Schema.Kind != KindLink || roleOf(&link) != pki.RoleProvider || link.SettingNamed(settingRevoked).Bool() || link.SettingNamed(settingPeer).Text() == "" {
 			continue
@@ -250,10 +261,6 @@ func (l *links) permitsWhere(shown func(export *access.Export, root model.Path) 
 		for _, e := range exportsOf(l.tree, link.Path.Base()) {
 			export, root, err := readExport(e.Path.Base(), e.SettingNamed)
 			if err != nil {
-				continue
-			}
-			at, is := shown(&export, root)
-			if !is {
 				continue
 			}
 			l.mu.RLock()
@@ -266,7 +273,7 @@ func (l *links) permitsWhere(shown func(export *access.Export, root model.Path) 
 			if by == "" {
 				by = link.SettingNamed(settingPeerName).Text()
 			}
-			found = append(found, permitAbove{p, at, by})
+			found = append(found, permitTold{p, export.Paths, root, by})
 		}
 	}
 	return found
@@ -286,6 +293,7 @@ func (l *links) permitted(p peering.Permitted) {
 
 // allow says to each mirror what it may take now.
 func (l *links) allow() {
+	above := l.permitsTold() // once: for each of a thousand mounts it would be a million links
 	for _, c := range directlyBelow(l.tree, mountsPath) {
 		l.mu.RLock()
 		m := l.mounts[c.ID]
@@ -293,7 +301,7 @@ func (l *links) allow() {
 		if m == nil {
 			continue
 		}
-		p := l.permission(&c, m.path)
+		p := l.permission(&c, m.path, above)
 		if m.permission == nil && reflect.DeepEqual(p.Permit, peering.Free()) && pb.Equal(p.Told, freePermit) {
 			continue // nothing was ever narrowed
 		}
@@ -308,7 +316,7 @@ var freePermit = &linkv1.Permit{Nodes: peering.Unlimited, Hops: peering.Unlimite
 
 // checkEnrol refuses to let another node's tree hang where nobody above takes any: it would be of no use there, and nobody here would learn why.
 func (l *links) checkEnrol(path model.Path) (refused error) {
-	for _, p := range l.permitsAt(path) {
+	for _, p := range permitsAt(path, l.permitsTold()) {
 		why := ""
 		switch {
 		case p.Nodes == 0:
@@ -336,8 +344,8 @@ func (l *links) checkRevoked(node model.NodeID) error {
 	if slices.Contains(l.revokedIDs(), node) {
 		by = l.self.Name
 	}
-	all := l.permitsWhere(func(*access.Export, model.Path) (model.Path, bool) { return model.Root, true })
-	if by == "" && len(all) > 0 && !slices.ContainsFunc(all, func(p permitAbove) bool { return !slices.Contains(p.Revoked, node) }) {
+	all := l.permitsTold()
+	if by == "" && len(all) > 0 && !slices.ContainsFunc(all, func(p permitTold) bool { return !slices.Contains(p.Revoked, node) }) {
 		by = all[0].by
 	}
 	if by == "" {

@@ -106,7 +106,9 @@ func TestOneConsumerNarrowsNothingForOthers(t *testing.T) {
 	linkUp(berlin, north, "berlin", "/sites/berlin", "view")
 	links := north.peers.(*links)
 	c, _ := north.tree.Lookup(model.MustPath("/mounts/berlin"))
-	told := func() *linkv1.Permit { return links.permission(&c, model.MustPath("/sites/berlin")).Told }
+	told := func() *linkv1.Permit {
+		return links.permission(&c, model.MustPath("/sites/berlin"), links.permitsTold()).Told
+	}
 	next := model.MustPath("/sites/next")
 	narrow := func(link string) {
 		links.permitted(peering.Permitted{Link: link, Export: link, By: link, Until: 1, Revoked: []model.NodeID{berlin.ID()}})
