@@ -15,6 +15,7 @@ import (
 	"banyan/pki"
 	"banyan/proto"
 	"banyan/proto/linkv1"
+	"banyan/topologies"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -39,7 +40,7 @@ func runDrain(dir, address string, consumers int) error {
 			return err
 		}
 		work.Go(func() {
-			failed <- drain(ctx, authority, pki.Fingerprint(root), directory{pki.Fingerprint(root): root}, address, &told)
+			failed <- drain(ctx, authority, pki.Fingerprint(root), topologies.Known{pki.Fingerprint(root): root}, address, &told)
 		})
 	}
 	go func() {
@@ -55,7 +56,7 @@ func runDrain(dir, address string, consumers int) error {
 }
 
 // drain is one consumer until ctx ends. It counts the samples that it is told.
-func drain(ctx context.Context, authority *pki.Authority, sharer model.NodeID, known directory, address string, told *atomic.Uint64) error {
+func drain(ctx context.Context, authority *pki.Authority, sharer model.NodeID, known topologies.Known, address string, told *atomic.Uint64) error {
 	leaf, err := authority.LinkLeaf(pki.LeafConfig{})
 	if err != nil {
 		return err

@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -21,6 +19,7 @@ import (
 	"banyan/peering"
 	"banyan/pki"
 	"banyan/proto"
+	"banyan/topologies"
 	"banyan/tree"
 
 	"github.com/hashicorp/go-hclog"
@@ -36,17 +35,6 @@ const (
 	sharedOnce     = 2   // how much longer one consumer is measured than fifty, as less is seen of it
 	profileRate    = 250 // samples a second: at 100 there are too few of what one consumer costs
 )
-
-// directory holds the roots of the nodes that take part, by their folders.
-type directory map[model.NodeID]*x509.Certificate
-
-// Roots are those of a node.
-func (d directory) Roots(node model.NodeID) ([]*x509.Certificate, error) {
-	if root := d[node]; root != nil {
-		return []*x509.Certificate{root}, nil
-	}
-	return nil, errors.New("there is no such node")
-}
 
 func consumerDir(dir string, number int) string {
 	return filepath.Join(dir, fmt.Sprintf("consumer-%02d", number))
@@ -79,8 +67,8 @@ func runSharer(dir string, consumers int, lasts time.Duration, profile string) e
 	if err != nil {
 		return err
 	}
-	known := directory{}
-	view := follow.NewView(t, model.Root, everything{})
+	known := topologies.Known{}
+	view := follow.NewView(t, model.Root, topologies.Everything{})
 	var links []peering.LinkConfig
 	for i := range consumers {
 		root, err := pki.Look(consumerDir(dir, i))
@@ -220,15 +208,3 @@ func allUp(hub *peering.Hub, links []peering.LinkConfig) error {
 		}
 	}
 }
-
-// everything selects all that there is.
-type everything struct{}
-
-// Key names the selection.
-func (everything) Key() string { return "everything" }
-
-// Selects is true.
-func (everything) Selects(model.Path, string) bool { return true }
-
-// Schema is the whole one.
-func (everything) Schema(s *model.Schema) (*model.Schema, error) { return s, nil }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"banyan/proto/apiv1"
+	"banyan/topologies"
 )
 
 // fleet is a centre that is a process of its own, and light probes in another one that are linked to it.
@@ -46,7 +47,7 @@ func startFleet(ctx context.Context, dir string, count, each int, profile string
 	}
 	var tokens []string
 	for i := range count {
-		name := probeName(i)
+		name := topologies.ProbeName(i)
 		invitation, err := f.centre.call(ctx, "/links", "invite", map[string]string{"name": name, "role": "consumer", "mount": "/probes/" + name})
 		if err != nil {
 			return nil, err
@@ -63,8 +64,6 @@ func startFleet(ctx context.Context, dir string, count, each int, profile string
 	_, err = f.order(string(line))
 	return f, err
 }
-
-func probeName(number int) string { return fmt.Sprintf("probe-%04d", number) }
 
 // order tells the probes to do something, and returns what they say when it is done.
 func (f *fleet) order(line string) (said probesSay, err error) {
@@ -92,7 +91,7 @@ func (f *fleet) good(ctx context.Context, since time.Time, most time.Duration) (
 			i++
 			continue
 		case time.Since(since) > most:
-			return 0, fmt.Errorf("after %s the mount of %s is %q", most, probeName(i), state)
+			return 0, fmt.Errorf("after %s the mount of %s is %q", most, topologies.ProbeName(i), state)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -101,7 +100,7 @@ func (f *fleet) good(ctx context.Context, since time.Time, most time.Duration) (
 
 // mount is the state of a mount, and whether it began after a moment.
 func (f *fleet) mount(ctx context.Context, number int, after time.Time) (state string, began bool, err error) {
-	path := "/mounts/" + probeName(number)
+	path := "/mounts/" + topologies.ProbeName(number)
 	answer, err := f.centre.trees.Get(ctx, &apiv1.GetRequest{Address: path + ":state"})
 	if err != nil {
 		return "", false, err
@@ -118,7 +117,7 @@ func (f *fleet) mount(ctx context.Context, number int, after time.Time) (state s
 func (f *fleet) whole(ctx context.Context) error {
 	for i := range 200 {
 		probe, context := i*7919%f.count, f.each-1-i*7919%f.each
-		address := fmt.Sprintf("/probes/%s%s:v%d", probeName(probe), probeContext(context), i%probeVariables)
+		address := fmt.Sprintf("/probes/%s%s:v%d", topologies.ProbeName(probe), topologies.ProbeContext(context), i%topologies.ProbeVariables)
 		answer, err := f.centre.trees.Get(ctx, &apiv1.GetRequest{Address: address})
 		if err != nil {
 			return err

@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"banyan/topologies"
 )
 
 // P5: one million contexts with ten variables each are mounted at one consumer.
@@ -121,7 +123,7 @@ func (r *millionResult) report() {
 	fmt.Printf("P5  %d contexts of %d variables mounted at one consumer: %.2f GiB peak resident (%.2f at rest; bar: %.0f GiB), first mount %.1f s (bar: %.0f s), "+
 		"resume after a cut %.2f s (slowest of %d; bar: %.0f s); processor time of the mount %.1f s and %.1f s at the provider, whose peak is %.2f GiB; after a kill the consumer "+
 		"answers after %.1f s and all is good after %.1f s, with %.1f s of processor time and %.2f GiB: %s\n",
-		r.contexts, probeVariables, mebibytes(r.peak)/1024, mebibytes(r.resident)/1024, mebibytes(allowedPeak)/1024, r.mount.Seconds(), allowedMount.Seconds(),
+		r.contexts, topologies.ProbeVariables, mebibytes(r.peak)/1024, mebibytes(r.resident)/1024, mebibytes(allowedPeak)/1024, r.mount.Seconds(), allowedMount.Seconds(),
 		slowest.Seconds(), len(r.resumes), allowedResume.Seconds(), r.cpu.Seconds(), r.cpuProbe.Seconds(), mebibytes(r.probePeak)/1024,
 		r.start.Seconds(), r.returned.Seconds(), r.cpuStart.Seconds(), mebibytes(r.again)/1024,
 		verdictOf(r.peak <= allowedPeak && r.mount <= allowedMount && slowest < allowedResume))
