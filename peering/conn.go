@@ -23,7 +23,7 @@ const (
 	maxHeaderBytes = 16 << 10
 	writeBuffer    = 128 << 10 // of a provider, shared by all connections while something is written
 	askBuffer      = 8 << 10   // of a consumer, which says little
-	readBuffer     = 4 << 10   // each connection has its own: what is larger is read past it
+	readBuffer     = 0         // TLS has one of its own
 	mostConns      = 8         // of one link: the newest ones
 
 	// A window is what the other end may send before anybody has read it. What a provider tells goes far and fast; what a consumer says is short, and of a long

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"sync"
 
 	"banyan/server"
 
@@ -55,13 +56,11 @@ func serve(ctx context.Context, file server.File) error {
 	}
 	defer context.AfterFunc(ctx, func() { tell("STOPPING=1", "STATUS=stopping") })()
 	living, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		service.live(living, node.Alive)
-	}()
+	var work sync.WaitGroup
+	work.Go(func() { service.live(living, node.Alive) })
+	work.Go(func() { server.KeepThrift(living) })
 	err = node.Run(ctx)
 	stop()
-	<-done
+	work.Wait()
 	return err
 }

@@ -35,6 +35,7 @@ func runNode(o *options) error {
 	defer stopProfile()
 	file := server.File{Name: name, Data: o.dir}
 	file.Listeners.API, file.Listeners.Links = o.address, o.links
+	file.Ceilings.KeepMemory()
 	node, err := server.New(context.Background(), server.Config{File: file, Logger: server.NewLogger(server.LogOptions{Level: "warn"}, name)})
 	if err != nil {
 		return err
@@ -47,7 +48,16 @@ func runNode(o *options) error {
 	if o.profile != "" {
 		go standing(ctx, o.profile, name)
 	}
-	return node.Run(ctx)
+	thrifty, enough := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.KeepThrift(thrifty)
+	}()
+	err = node.Run(ctx)
+	enough()
+	<-done
+	return err
 }
 
 // profileTo writes what the processor is used for into a directory, nothing where there is none, until it is stopped; and then what stands in memory.
