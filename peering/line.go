@@ -40,7 +40,8 @@ func (l *link) consume(ctx context.Context, conn *provenConn) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ln := &line{link: l, conn: conn, client: linkv1.NewLinkServiceClient(clientConn), version: version, ctx: ctx, cancel: cancel, wanted: make(chan struct{}, 1)}
+	ln := &line{link: l, conn: conn, version: version, ctx: ctx, cancel: cancel, wanted: make(chan struct{}, 1)}
+	ln.client = linkv1.NewLinkServiceClient(judging{clientConn, ln})
 	l.mu.Lock()
 	l.line, l.status.Version = ln, version
 	for _, f := range l.feeds {

@@ -31,6 +31,12 @@ func (l *link) unanswered(err error) error {
 			Remedy: "look what became of it; a request that is kept for a time is sent again, and done once",
 		}
 	}
+	if offends(err) {
+		return &model.Error{
+			Kind: model.KindUnknownFate, Detail: "the other node of link " + l.cfg.Name + " answered what no node does: " + err.Error(), Err: quiet{err},
+			Remedy: "look what became of it, and what is wrong with that node: the link is ended",
+		}
+	}
 	return err
 }
 

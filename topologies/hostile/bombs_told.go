@@ -171,13 +171,13 @@ func answerBombs() []*Bomb {
 	}
 	table := wideTable(2, 70_000)
 	return []*Bomb{
-		{Name: "results without end", Sends: "an answer with 80,000 results", Reason: "before the answer came", Asks: AskCall, Aims: []string{"ExecuteResponse", "Argument", "Value", "Value.bool"},
+		{Name: "results without end", Sends: "an answer with 80,000 results", Reason: "with more than", Asks: AskCall, Aims: []string{"ExecuteResponse", "Argument", "Value", "Value.bool"},
 			execute: func(_ *linkv1.ExecuteRequest, r *linkv1.ExecuteResponse) { r.Results = manyValues(80_000) }},
-		{Name: "table as an answer", Sends: "an answer with a table of 70,000 rows", Reason: "before the answer came", Asks: AskCall, Aims: []string{"Table", "Row", "Column", "Value.table"},
+		{Name: "table as an answer", Sends: "an answer with a table of 70,000 rows", Reason: "with more than", Asks: AskCall, Aims: []string{"Table", "Row", "Column", "Value.table"},
 			execute: func(_ *linkv1.ExecuteRequest, r *linkv1.ExecuteResponse) {
 				r.Results = []*modelv1.Argument{{Name: "a", Value: table}}
 			}},
-		{Name: "way without end", Sends: "an answer that came by 100,000 nodes, each with a name that rings", Reason: "before the answer came", Asks: AskSet, Aims: []string{"ExecuteResponse"},
+		{Name: "way without end", Sends: "an answer that came by 100,000 nodes, each with a name that rings", Reason: "with more than", Asks: AskSet, Aims: []string{"ExecuteResponse"},
 			execute: func(_ *linkv1.ExecuteRequest, r *linkv1.ExecuteResponse) {
 				r.Change = math.MaxUint64
 				for range 100_000 {
