@@ -51,10 +51,10 @@ type Waits struct {
 	Problem       string // the last one
 }
 
-// Broken is what does not hold, "" when all does.
-func (f *Figures) Broken() string {
+// Broken is what does not hold, "" when all does; mostCores is how much of the processor may be used, 0 for any.
+func (f *Figures) Broken(mostCores float64) string {
 	var broken []string
-	if f.Cores > MostCores {
+	if mostCores > 0 && f.Cores > mostCores {
 		broken = append(broken, fmt.Sprintf("%.2f cores", f.Cores))
 	}
 	if f.Growth > MostGrowth {
