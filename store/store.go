@@ -125,16 +125,17 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, schemas: map[model.SchemaHash]*model.Schema{}}
 	if err := s.open(ctx); err != nil {
+		full := isFullAt(cfg.Dir, err) // before closing gives inodes back
 		problem := s.Close()
-		return nil, errors.Join(cannotOpen(cfg.Dir, err), problem)
+		return nil, errors.Join(cannotOpen(cfg.Dir, err, full), problem)
 	}
 	return s, nil
 }
 
 // cannotOpen says why a directory cannot be used. A node writes before it does anything else, so that it does not start on a full disk.
-func cannotOpen(dir string, err error) error {
+func cannotOpen(dir string, err error, full bool) error {
 	e := &model.Error{Kind: model.KindOf(err), Op: "open " + dir, Err: err}
-	if isFullAt(dir, err) {
+	if full {
 		e.Kind, e.Detail, e.Remedy = model.KindExhausted, "the disk is full", "make room on it, or free inodes, and start the node again; nothing is lost"
 	} else {
 		explainDamage(dir, e)
