@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"syscall"
+	"time"
 
 	"banyan/model"
 )
@@ -22,13 +23,23 @@ func drawAddresses(count int) ([]string, error) {
 	return addresses, nil
 }
 
-// taken reports whether somebody listens on an address.
+// closing is how long the connections of a process that was killed may keep its port from the next one.
+const closing = time.Second
+
+// taken reports whether somebody listens on an address, and goes on to do so.
 func taken(address string) bool {
-	l, err := net.Listen("tcp", address)
-	if err == nil {
-		_ = l.Close() // nobody was accepted
+	for end := time.Now().Add(closing); ; time.Sleep(closing / 50) {
+		l, err := net.Listen("tcp", address)
+		if err == nil {
+			_ = l.Close() // nobody was accepted
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return false
+		}
+		if time.Now().After(end) {
+			return true
+		}
 	}
-	return errors.Is(err, syscall.EADDRINUSE)
 }
 
 // settleAddresses gives a node that does not run the addresses that it will have: the fixed ones, those that it had while they are free, else
