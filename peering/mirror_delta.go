@@ -242,15 +242,7 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 			gone[c] = going{refused.id, true}
 		}
 	}
-	if count > m.cfg.MostRows {
-		return nil, model.Errorf(model.KindExhausted, "the provider tells more than %d contexts", m.cfg.MostRows)
-	}
-	if more := count - m.count; more > 0 && m.cfg.Room != nil && more > m.cfg.Room() {
-		return nil, &model.Error{
-			Kind: model.KindExhausted, Detail: "the provider tells more contexts than this node may have", Remedy: "raise limits: contexts in the node's configuration file and start it again",
-		}
-	}
-	if err := m.room(cost); (cost > 0 || comes) && err != nil { // who brings nothing new may stay, also where less is allowed now
+	if err := m.fits(count, cost, comes); err != nil {
 		return nil, err
 	}
 	r := &reading{}
@@ -266,6 +258,22 @@ func (m *Mirror) readDelta(delta *linkv1.Delta) (*reading, error) {
 		}
 	}
 	return r, nil
+}
+
+// fits refuses a delta with which the mirror would have more contexts, or take more memory, than it may.
+func (m *Mirror) fits(count int, cost int64, comes bool) error {
+	if count > m.cfg.MostRows {
+		return model.Errorf(model.KindExhausted, "the provider tells more than %d contexts", m.cfg.MostRows)
+	}
+	if more := count - m.count; more > 0 && m.cfg.Room != nil && more > m.cfg.Room() {
+		return &model.Error{
+			Kind: model.KindExhausted, Detail: "the provider tells more contexts than this node may have", Remedy: "raise limits: contexts in the node's configuration file and start it again",
+		}
+	}
+	if err := m.room(cost); (cost > 0 || comes) && err != nil { // who brings nothing new may stay, also where less is allowed now
+		return err
+	}
+	return nil
 }
 
 func (m *Mirror) readDefinition(delta *linkv1.Delta, wire *linkv1.Definition, origins originTable, routes []tree.Route) (*Row, error) {

@@ -51,17 +51,8 @@ lets both pin each other's root anew. Everything that is set stays.`,
 			if again != "" {
 				return c.inviteAgain(cmd, again, strings.Join(addresses, ","), expires)
 			}
-			switch {
-			case as != "consumer" && as != "provider":
-				return usagef(cmd, "--as is consumer (this node sees the other's tree) or provider (it shows its own)")
-			case as == "consumer" && mount == "":
-				return usagef(cmd, "a consumer needs --mount PATH: where the other's tree is to hang")
-			case as == "consumer" && len(exports) > 0:
-				return usagef(cmd, "--export goes with --as provider; as consumer this node shows nothing")
-			case as == "consumer" && right != "":
-				return usagef(cmd, "--right goes with --as provider; as consumer this node gets what the other grants it by `banyan join --right`")
-			case as == "provider" && mount != "":
-				return usagef(cmd, "--mount goes with --as consumer; as provider this node mounts nothing")
+			if err := checkPart(cmd, as, mount, right, exports); err != nil {
+				return err
 			}
 			given := named{texts: texts("name", args[0], "role", as, "mount", mount, "paths", strings.Join(exports, ","), "right", right,
 				"dials", dials, "addresses", strings.Join(addresses, ","))}
@@ -107,6 +98,23 @@ lets both pin each other's root anew. Everything that is set stays.`,
 	completeWords(cmd, "dials", "joiner", "inviter")
 	completeWords(cmd, "right", rightNames...)
 	return cmd
+}
+
+// checkPart refuses flags that do not go with this node's part.
+func checkPart(cmd *cobra.Command, as, mount, right string, exports []string) error {
+	switch {
+	case as != "consumer" && as != "provider":
+		return usagef(cmd, "--as is consumer (this node sees the other's tree) or provider (it shows its own)")
+	case as == "consumer" && mount == "":
+		return usagef(cmd, "a consumer needs --mount PATH: where the other's tree is to hang")
+	case as == "consumer" && len(exports) > 0:
+		return usagef(cmd, "--export goes with --as provider; as consumer this node shows nothing")
+	case as == "consumer" && right != "":
+		return usagef(cmd, "--right goes with --as provider; as consumer this node gets what the other grants it by `banyan join --right`")
+	case as == "provider" && mount != "":
+		return usagef(cmd, "--mount goes with --as consumer; as provider this node mounts nothing")
+	}
+	return nil
 }
 
 // inviteAgain makes an invitation to a link that is there.
